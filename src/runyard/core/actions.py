@@ -1,0 +1,117 @@
+"""The kinds of work that a task can be: a tagged union, told apart by `kind` in JSON.
+
+Strings may hold references such as `{{ parameters.day }}` (see `references.py`); they are resolved when
+the task is claimed. Which executor runs a kind is said by `EXECUTOR`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What all kinds share: strictness about unknown fields."""
+
+
+class Sql(_Action, tag_field="kind", tag="sql"):
+    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
+
+    statement: str
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement, never pasted into its text."""
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+
+
+class Load(_Action, tag_field="kind", tag="load"):
+    """Rows of a file or URL into a warehouse table, in one transaction."""
+
+    source: str
+    """http(s) URL, or a path on the server below a folder that the settings allow."""
+    table: str
+    format: Literal["auto", "csv", "ndjson", "parquet"] = "auto"
+    mode: Literal["create", "append", "replace"] = "append"
+    """create: the table must not exist; append: created from the data when absent; replace: all rows at once."""
+    schema: str = "main"
+    columns: dict[str, str] = {}
+    """Column name to SQL type; empty means detected, or the existing table's."""
+    options: dict[str, Any] = {}
+    """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
+    max_bad_rows: int | None = None
+    """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+
+
+class Python(_Action, tag_field="kind", tag="python"):
+    """A Python program in a process of its own: exactly one of `source`, `file`, `module`."""
+
+    source: str | None = None
+    file: str | None = None
+    module: str | None = None
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    interpreter: str | None = None
+    """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own."""
+
+
+class Shell(_Action, tag_field="kind", tag="shell"):
+    """A command line for `/bin/sh -c`, or an argument list that is executed as it stands."""
+
+    command: str | list[str]
+    environment: dict[str, str] = {}
+    working_directory: str | None = None
+
+
+class Condition(_Action, tag_field="kind", tag="condition"):
+    """Compares two values; its `outcome` ("true" or "false") chooses which dependants run."""
+
+    op: Literal["==", "!=", ">", ">=", "<", "<="]
+    """`==` and `!=` compare text; the others compare numbers."""
+    left: Any
+    right: Any
+
+
+class RunJob(_Action, tag_field="kind", tag="run_job"):
+    """Starts a run of another job and ends as that run ends."""
+
+    job: int
+    """The id of the job."""
+    parameters: dict[str, Any] = {}
+
+
+class ForEach(_Action, tag_field="kind", tag="for_each"):
+    """Runs one action once for each input; `{{ input }}` and `{{ input.field }}` name the element."""
+
+    inputs: list[Any] | str
+    """A list, or one reference (or JSON text) that gives a list when the task starts."""
+    action: Sql | Load | Python | Shell | RunJob
+    concurrency: int = 1
+
+
+Leaf = Sql | Load | Python | Shell | RunJob
+Action = Sql | Load | Python | Shell | Condition | RunJob | ForEach
+
+PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
+
+EXECUTOR: dict[type, str] = {
+    Sql: WAREHOUSE,
+    Load: WAREHOUSE,
+    Python: PROCESS,
+    Shell: PROCESS,
+    Condition: ENGINE,
+    RunJob: ENGINE,
+    ForEach: ENGINE,
+}
+
+
+def executor_of(action: Action) -> str:
+    """`process`, `warehouse`, or `engine` for control flow, which needs no worker."""
+    return EXECUTOR[type(action)]
+
+
+def kind_of(action: Action) -> str:
+    """The action's `kind` as it stands in JSON."""
+    return str(type(action).__struct_config__.tag)

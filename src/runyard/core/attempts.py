@@ -1,0 +1,114 @@
+"""What passes between the engine and whoever does the work: assignments out, reports back.
+
+An `Assignment` is one claim of one task run. Everything that comes back names the claim's `token`; the
+engine compares it, so that a report of a claim that was lost changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from runyard.core.actions import Load, Python, Shell, Sql
+from runyard.core.model import Limits
+
+INLINE_BYTES = 64 * 1024
+"""Outputs up to this size (encoded JSON) are kept on the task run; larger ones as Parquet beside its log."""
+
+
+class EffectKey(msgspec.Struct, frozen=True):
+    """Names one data effect: the same for all attempts of a task, so that it is applied once."""
+
+    run_id: int
+    task_key: str
+    iteration: int
+    round: int
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One claim of one task run, complete: whoever holds it needs nothing else to do the work."""
+
+    run_id: int
+    task_run_id: int
+    token: int
+    task_key: str
+    action: Sql | Load | Python | Shell
+    """References are already resolved."""
+    iteration: int = -1
+    round: int = 0
+    attempt: int = 0
+    job_id: int | None = None
+    job_name: str = ""
+    workspace: str = "default"
+    parameters: dict[str, Any] = {}
+    input: Any = None
+    limits: Limits = Limits()
+
+    @property
+    def effect(self) -> EffectKey:
+        """The key of this task's data effect."""
+        return EffectKey(self.run_id, self.task_key, self.iteration, self.round)
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one attempt ended.
+
+    `stopped` means that it ended *because* we asked it to; work that ended by itself before the stop
+    reached it says `succeeded` or `failed`. `lost` means that nobody can say.
+    """
+
+    result: Literal["succeeded", "failed", "stopped", "released", "lost"]
+    reason: str = ""
+    """A `Reason` code."""
+    detail: str = ""
+    """One line for people: the last line of a traceback, the exit code, the SQL error."""
+    exit_code: int | None = None
+    output: Any = None
+    """For sql: {"columns": [{"name", "type"}], "rows": [[...]], "row_count": n} or {"file": name, ...}."""
+    values: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
+    """{"type", "message", "trace"?}"""
+    started_at: int | None = None
+    ended_at: int | None = None
+    retry: bool = True
+    """False when trying again cannot help (bad input of the task itself)."""
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The first instruction of the work is about to run."""
+
+    task_run_id: int
+    token: int
+    at: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """How far the work is: {"fraction"?: 0..1, "message"?, "rows"?, "bytes"?, ...}."""
+
+    task_run_id: int
+    token: int
+    at: int
+    data: dict[str, Any]
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The work is over and its whole process tree is gone."""
+
+    task_run_id: int
+    token: int
+    at: int
+    outcome: Outcome
+
+
+Report = Started | Progress | Finished
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A claim that the store knows of, for an executor that recovers after a restart."""
+
+    run_id: int
+    task_run_id: int
+    token: int
+    state: str

@@ -1,0 +1,63 @@
+"""What a caller may ask of runs. A face turns its requests into these; the core decides what they change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from runyard.core.model import JobSpec
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request as a value."""
+
+
+class Submit(Command):
+    """Start one run: of a kept job (`job_id`) or of a definition given here (`spec`), exactly one of them."""
+
+    job_id: int | None = None
+    spec: JobSpec | None = None
+    parameters: dict[str, Any] = {}
+    name: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    tags: dict[str, str] = {}
+    only: list[str] | None = None
+    """Run just these tasks (`key`, `+key` with what it needs, `key+` with what needs it); others are disabled."""
+    idempotency_key: str | None = None
+    """The same key and payload again answer with the first run; the same key with another payload is refused."""
+    workspace: str = "default"
+    origin: str = "native"
+    trigger: str = "manual"
+    extras: dict[str, Any] = {}
+
+
+class Cancel(Command):
+    """End a run, or one task run of it. A finished one is refused."""
+
+    run_id: int
+    task_run_id: int | None = None
+    detail: str = ""
+
+
+class Repair(Command):
+    """Run parts of a finished run again, in a new round of the same run."""
+
+    run_id: int
+    tasks: list[str] | None = None
+    """Task keys; None: every task that did not succeed."""
+    dependents: bool = True
+    """Also what depends on them, even where it had succeeded."""
+    parameters: dict[str, Any] = {}
+    """Laid over the run's parameters."""
+    after_round: int | None = None
+    """Refuse if the run has been repaired since this round."""
+
+
+class Rerun(Command):
+    """Start a new run with the definition and parameters of an earlier one."""
+
+    run_id: int
+    parameters: dict[str, Any] = {}
+    idempotency_key: str | None = None

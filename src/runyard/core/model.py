@@ -1,0 +1,271 @@
+"""What Runyard keeps: jobs, runs, task runs, events, bookmarks, queues. Frozen values, times in milliseconds.
+
+A *job* is a versioned definition. A *run* is one execution of it. A *task run* is one attempt of one task
+(and iteration, and repair round) of a run: a retry or a repair adds a task run, nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Literal
+
+import msgspec
+
+from runyard.core.actions import Action
+from runyard.core.states import State
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A kept value: immutable, compared by content."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Part of a job's definition as a caller writes it: unknown fields are refused, defaults are not stored."""
+
+
+class RunIf(enum.StrEnum):
+    """When a task runs, judged once all its dependencies are settled."""
+
+    ALL_SUCCESS = "all_success"
+    AT_LEAST_ONE_SUCCESS = "at_least_one_success"
+    NONE_FAILED = "none_failed"
+    ALL_DONE = "all_done"
+    AT_LEAST_ONE_FAILED = "at_least_one_failed"
+    ALL_FAILED = "all_failed"
+
+
+class Dependency(Definition):
+    """One edge of the graph; `outcome` also asks that the condition task ended with this word."""
+
+    task: str
+    outcome: Literal["true", "false"] | None = None
+
+
+class Retries(Definition):
+    """How often and when a failed attempt is tried again. Times in seconds."""
+
+    max: int = 0
+    """Further attempts after the first; -1 means without limit."""
+    delay: float = 0.0
+    backoff: float = 1.0
+    """Each delay is the one before it times this."""
+    max_delay: float = 3600.0
+    on_timeout: bool = False
+    measure: Literal["end", "start"] = "end"
+    """Whether the delay counts from the end or the start of the failed attempt."""
+
+
+class Limits(Definition):
+    """What one attempt of a process task may use; None means the server's default."""
+
+    memory_bytes: int | None = None
+    cpu_seconds: int | None = None
+    log_bytes: int | None = None
+
+
+class Task(Definition):
+    """One node of a job's graph."""
+
+    key: str
+    action: Action
+    needs: list[Dependency] = []
+    run_if: RunIf = RunIf.ALL_SUCCESS
+    retries: Retries = Retries()
+    timeout: float | None = None
+    """Seconds for one attempt, from its start; None: no limit."""
+    queue: str | None = None
+    priority: int | None = None
+    limits: Limits = Limits()
+    disabled: bool = False
+    description: str = ""
+
+
+class OnLimit(enum.StrEnum):
+    """What happens to a run over its job's max_concurrent_runs."""
+
+    QUEUE = "queue"
+    REFUSE = "refuse"
+    SKIP = "skip"
+
+
+class Notification(Definition):
+    """A webhook that is told when a run of the job comes to one of these points."""
+
+    url: str
+    on: list[Literal["start", "success", "failure"]] = msgspec.field(default_factory=lambda: ["failure"])
+
+
+class JobSpec(Definition):
+    """A job as its author defines it: a directed acyclic graph of tasks, with parameters and limits."""
+
+    name: str
+    tasks: list[Task]
+    parameters: dict[str, Any] = {}
+    """Parameter names and their defaults; a default of null means that a run must give it."""
+    description: str = ""
+    queue: str = "default"
+    priority: int = 0
+    timeout: float | None = None
+    """Seconds for the whole run, from its start; None: no limit."""
+    max_concurrent_runs: int | None = None
+    on_limit: OnLimit = OnLimit.QUEUE
+    notifications: list[Notification] = []
+    tags: dict[str, str] = {}
+
+
+class Job(Value):
+    """A kept job: its identity, and its newest version's definition."""
+
+    id: int
+    version: int
+    spec: JobSpec
+    workspace: str
+    origin: str
+    key: str | None
+    """An optional name that is unique within (workspace, origin), for faces whose jobs are known by name."""
+    owner: str
+    created_at: int
+    updated_at: int
+    deleted_at: int | None = None
+    extras: dict[str, Any] = {}
+
+
+class JobVersion(Value):
+    """One version of a job's definition; a run pins the version that it ran."""
+
+    job_id: int
+    version: int
+    spec: JobSpec
+    created_at: int
+    created_by: str
+
+
+class Run(Value):
+    """One execution of a job (`job_id` set) or of a one-time submission (`job_id` null)."""
+
+    id: int
+    job_id: int | None
+    job_version: int | None
+    name: str
+    workspace: str
+    origin: str
+    """The face through which it was asked: `native`, or a dialect's name."""
+    state: State
+    created_at: int
+    submitted_by: str
+    reason: str = ""
+    detail: str = ""
+    queue: str = "default"
+    priority: int = 0
+    parameters: dict[str, Any] = {}
+    trigger: str = "manual"
+    tags: dict[str, str] = {}
+    admitted_at: int | None = None
+    """When the job's limit let it in; null while it waits for that."""
+    started_at: int | None = None
+    ended_at: int | None = None
+    deadline_at: int | None = None
+    round: int = 0
+    """How many times it was repaired."""
+    seq: int = 0
+    """The number of its newest event; grows with every change, so it also tells whether a copy is current."""
+    depth: int = 0
+    """How many run-job tasks stand above it."""
+    parent_task_run_id: int | None = None
+    rerun_of: int | None = None
+    extras: dict[str, Any] = {}
+    """A dialect's own input that means nothing to us, given back as it came."""
+
+
+class TaskRun(Value):
+    """One attempt of one task of a run; its terminal states are final."""
+
+    id: int
+    run_id: int
+    task_key: str
+    state: State
+    executor: str
+    queue: str
+    priority: int
+    created_at: int
+    iteration: int = -1
+    """The element of a for-each task, from 0; -1 for a task itself."""
+    round: int = 0
+    attempt: int = 0
+    """From 0, counted over all attempts of the same task, iteration and round."""
+    failures: int = 0
+    """Attempts before this one that used up a retry."""
+    losses: int = 0
+    """Attempts before this one whose worker vanished; they have a budget of their own."""
+    reason: str = ""
+    detail: str = ""
+    queued_at: int | None = None
+    due_at: int | None = None
+    """When the back-off ends, while it waits to be retried."""
+    claimed_at: int | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    deadline_at: int | None = None
+    worker: str | None = None
+    token: int = 0
+    """The fence: each claim draws a new one, and every later write must carry it."""
+    exit_code: int | None = None
+    child_run_id: int | None = None
+    input: Any = None
+    """A for-each task's list of inputs; an iteration's own element."""
+    values: dict[str, Any] = {}
+    """What the attempt published for later tasks."""
+    metrics: dict[str, Any] = {}
+    """Counts that the work reported: rows, bytes, quarantined rows ..."""
+    error: dict[str, Any] | None = None
+    """On failure: `type`, `message` and, where there is one, `trace`."""
+
+
+class Event(Value):
+    """One line of a run's append-only history, keyed (run_id, seq)."""
+
+    run_id: int
+    seq: int
+    at: int
+    kind: str
+    """submitted, admitted, state, cancel, repair, released."""
+    task_run_id: int | None = None
+    state: State | None = None
+    reason: str = ""
+    detail: str = ""
+    by: str = ""
+    data: dict[str, Any] | None = None
+
+
+class Queue(Value):
+    """Where task runs wait for a slot. Task runs of higher priority go first, then older ones."""
+
+    name: str
+    slots: int | None = None
+    """How many of its task runs may be active at once; None: as many as workers take."""
+    priority: int = 0
+    paused: bool = False
+
+
+class Bookmark(Value):
+    """What a job has already processed, one version for each commit; `run_id` lets it be rewound."""
+
+    job_key: str
+    version: int
+    run_id: int
+    attempt: int
+    state: dict[str, Any]
+    created_at: int
+
+
+class Principal(Value):
+    """Who may do what. Tokens and keys are derived from it, so nothing secret is stored."""
+
+    id: int
+    name: str
+    scopes: list[str]
+    created_at: int
+    version: int = 1
+    """Grows when its tokens are revoked: a token of an older version is refused."""
+    expires_at: int | None = None
+    disabled: bool = False
