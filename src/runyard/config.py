@@ -33,9 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     process_capacity: Annotated[
         int, Meta(description="How many process tasks run at once; 0 means four for each processor.", ge=0, le=10_000)
     ] = 0
-    warehouse_capacity: Annotated[
-        int, Meta(description="How many warehouse tasks run at once.", ge=1, le=1_000)
-    ] = 8
+    warehouse_capacity: Annotated[int, Meta(description="How many warehouse tasks run at once.", ge=1, le=1_000)] = 8
     warehouse_memory: Annotated[
         int, Meta(description="Memory of the warehouse process; 0 leaves the choice to DuckDB.", ge=0)
     ] = 0

@@ -30,6 +30,8 @@ class TaskRunBody(Body, frozen=True, kw_only=True):
     reason: str
     detail: str
     waiting: str | None = None
+    progress: dict[str, Any] | None = None
+    """The last that a live attempt reported: `fraction` (0 to 1), `message`, `rows`, `bytes` ..."""
     executor: str
     queue: str
     priority: int

@@ -112,18 +112,20 @@ def _said(value: msgspec.Struct, body: type[B], **more: Any) -> B:
     return body(**more)
 
 
-def task_run_body(task_run: TaskRun, task: Task | None = None, waiting: str | None = None) -> TaskRunBody:
+def task_run_body(
+    task_run: TaskRun, task: Task | None, waiting: str | None, progress: dict[str, Any] | None
+) -> TaskRunBody:
     """A task run as the API says it; `task` is its definition."""
     kind, needs = (kind_of(task.action), task.needs) if task else ("", [])
-    return _said(task_run, TaskRunBody, kind=kind, needs=needs, waiting=waiting)
+    return _said(task_run, TaskRunBody, kind=kind, needs=needs, waiting=waiting, progress=progress)
 
 
-def task_bodies(task_runs: list[TaskRun], spec: JobSpec, waiting: dict[int, str]) -> list[TaskRunBody]:
-    """Task runs in the order in which the definition names their tasks, then by iteration, then by age."""
+def in_order(task_runs: list[TaskRun], spec: JobSpec) -> list[tuple[TaskRun, Task | None]]:
+    """Task runs with their definitions, in the order of these, then by iteration, then by age."""
     order = {task.key: (place, task) for place, task in enumerate(spec.tasks)}
     last = (len(order), None)
     ordered = sorted(task_runs, key=lambda one: (order.get(one.task_key, last)[0], one.iteration, one.id))
-    return [task_run_body(one, order.get(one.task_key, last)[1], waiting.get(one.id)) for one in ordered]
+    return [(one, order.get(one.task_key, last)[1]) for one in ordered]
 
 
 def job_body(job: Job) -> JobBody:

@@ -9,6 +9,9 @@ from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
+from runyard.core.errors import invalid
+from runyard.http.request import Request
+
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -93,3 +96,18 @@ def message(event: str, data: bytes, identifier: int | None = None) -> bytes:
     """One server-sent event; `data` is JSON, which holds no line break."""
     head = b"" if identifier is None else b"id: %d\n" % identifier
     return b"%sevent: %s\ndata: %s\n\n" % (head, event.encode(), data)
+
+
+def wants_stream(request: Request) -> bool:
+    """Whether the client asks to follow."""
+    return request.method == "GET" and "text/event-stream" in (request.header(b"accept") or "")
+
+
+def last_event_id(request: Request) -> int | None:
+    """The id that a returning client saw last; raises `invalid` for one that we did not give."""
+    text = request.header(b"last-event-id")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise invalid(f"Last-Event-ID must be an id that this stream gave; it is {text!r}.", field="Last-Event-ID")
+    return int(text)
