@@ -127,7 +127,9 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
-        raise conflict(f"Cannot listen on {where}: {os.strerror(error.errno or 0)}. Give another --port, or 0 for any.") from None
+        raise conflict(
+            f"Cannot listen on {where}: {os.strerror(error.errno or 0)}. Give another --port, or 0 for any."
+        ) from None
 
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:

@@ -32,7 +32,9 @@ def test_a_route_with_an_unknown_scope_cannot_be_built(wrong):
 
 def test_two_routes_for_the_same_request_cannot_be_built():
     with pytest.raises(ValueError, match="twice"):
-        RouteTable([card("a", Route("GET", "/x/{id}", "open", handler)), card("b", Route("GET", "/x/{key}", "open", handler))])
+        RouteTable(
+            [card("a", Route("GET", "/x/{id}", "open", handler)), card("b", Route("GET", "/x/{key}", "open", handler))]
+        )
 
 
 def test_a_literal_segment_wins_over_a_parameter_and_falls_back_to_it():

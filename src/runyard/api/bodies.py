@@ -217,7 +217,7 @@ class RerunGiven(Given, frozen=True, kw_only=True):
 class QueueGiven(Given, frozen=True, kw_only=True):
     """What to change of a queue; fields left out stay as they are, in a new queue as by default."""
 
-    slots: int | None | msgspec.UnsetType = msgspec.UNSET
+    slots: int | msgspec.UnsetType | None = msgspec.UNSET
     priority: int | msgspec.UnsetType = msgspec.UNSET
     paused: bool | msgspec.UnsetType = msgspec.UNSET
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from runyard.api import bodies, queries
 from runyard.api.declare import route
 from runyard.core.errors import invalid
-from runyard.http.body import answer, query, read
+from runyard.engine.data import Data
+from runyard.http.answers import answer
+from runyard.http.body import query, read
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request
-
-if TYPE_CHECKING:
-    from runyard.engine.data import Data
 
 MAX_ROWS = 10_000
 _QUERY = msgspec.json.Decoder(bodies.QueryGiven)

@@ -6,9 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from runyard.core.errors import Code, RunyardError
+from runyard.http.answers import Whole
 from runyard.http.errors import HttpRefusal
 from runyard.http.request import Request
 
@@ -62,8 +62,8 @@ def body_of(error: RunyardError) -> dict[str, Any]:
     return problem | {key: value for key, value in error.details.items() if key not in problem}
 
 
-def refuse(request: Request, error: RunyardError) -> Response:
+def refuse(request: Request, error: RunyardError) -> Whole:
     """The answer that a refusal gets."""
     body = body_of(error)
     headers = error.headers if isinstance(error, HttpRefusal) else HEADERS.get(error.code)
-    return Response(msgspec.json.encode(body), body["status"], headers, MEDIA)
+    return Whole(msgspec.json.encode(body), MEDIA, body["status"], headers)

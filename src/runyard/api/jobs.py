@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from runyard.api import bodies, queries, wire
 from runyard.api.declare import route
 from runyard.core.model import Job, JobSpec
-from runyard.http.body import Query, answer, nothing, query, read
+from runyard.engine.registry import Registry
+from runyard.engine.runs import Runs
+from runyard.http.answers import answer, nothing
+from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
-
-if TYPE_CHECKING:
-    from runyard.engine.registry import Registry
-    from runyard.engine.runs import Runs
 
 _SPEC = msgspec.json.Decoder(JobSpec)
 
@@ -35,7 +32,7 @@ class JobRoutes:
         cancel = {"answer": bodies.Cancelled}
         return (
             route("POST", "/jobs", do, self.create, "Keep a job", **new),
-            route("GET", "/jobs", see, self.list, "List jobs", query=queries.JobsQuery, answer=bodies.Jobs),
+            route("GET", "/jobs", see, self.find, "List jobs", query=queries.JobsQuery, answer=bodies.Jobs),
             route("GET", one, see, self.show, "Show a job", answer=job),
             route("PUT", one, do, self.update, "Give a job a new version", **change),
             route("DELETE", one, do, self.delete, "Delete a job; its runs stay", status=204),
@@ -51,7 +48,7 @@ class JobRoutes:
         job = await self._registry.create_job(spec, by=request.principal.name, key=asked.key)
         return _told(job, 201)
 
-    async def list(self, request: Request) -> Answer:
+    async def find(self, request: Request) -> Answer:
         """GET /jobs"""
         asked = query(request, queries.JobsQuery)
         page = await offload(self._registry.jobs, queries.job_filter(asked), asked.limit, asked.cursor)

@@ -21,7 +21,7 @@ class PageQuery(Query, frozen=True, kw_only=True):
 class RunsQuery(PageQuery, frozen=True, kw_only=True):
     """Which runs; all filters must hold. Times are RFC 3339, dates or milliseconds."""
 
-    state: list[State] = []
+    state: tuple[State, ...] = ()
     job: int | None = None
     name: str | None = None
     origin: str | None = None
@@ -57,7 +57,7 @@ class NewJobQuery(Query, frozen=True, kw_only=True):
 class RunQuery(Query, frozen=True, kw_only=True):
     """What to say about a run."""
 
-    include: list[Literal["spec"]] = []
+    include: tuple[Literal["spec"], ...] = ()
     all_attempts: bool = False
 
 
@@ -80,7 +80,7 @@ MAX_EVENTS = 1000
 def run_filter(query: RunsQuery) -> RunFilter:
     """The filter of a list of runs; raises `invalid`."""
     return RunFilter(
-        states=query.state or None,
+        states=list(query.state) or None,
         job_id=query.job,
         name=query.name,
         origin=query.origin,

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from runyard.api import bodies, times, wire
 from runyard.api.declare import route
 from runyard.core.errors import invalid
 from runyard.core.model import Principal, Queue
-from runyard.http.body import Query, answer, nothing, query, read
+from runyard.engine.registry import Registry
+from runyard.http.answers import answer, nothing
+from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
 from runyard.http.policy import ADMIN, SCOPES
 from runyard.http.request import Request, offload
 from runyard.http.tokens import Tokens
-
-if TYPE_CHECKING:
-    from runyard.engine.registry import Registry
 
 _QUEUE = msgspec.json.Decoder(bodies.QueueGiven)
 _BOOKMARK = msgspec.json.Decoder(bodies.BookmarkGiven)
@@ -36,12 +33,12 @@ class QueueRoutes:
         do, one = "queues:write", "/queues/{name}"
         put = {"body": bodies.QueueGiven, "answer": bodies.QueueBody}
         return (
-            route("GET", "/queues", "runs:read", self.list, "List queues", answer=bodies.Queues),
+            route("GET", "/queues", "runs:read", self.find, "List queues", answer=bodies.Queues),
             route("PUT", one, do, self.put, "Make or change a queue", **put),
             route("DELETE", one, do, self.delete, "Delete a queue", status=204),
         )
 
-    async def list(self, request: Request) -> Answer:
+    async def find(self, request: Request) -> Answer:
         """GET /queues"""
         query(request, Query)
         found = await offload(self._registry.queues)
@@ -108,13 +105,13 @@ class PrincipalRoutes:
         one, issued = "/principals/{id}", bodies.Issued
         new = {"body": bodies.PrincipalGiven, "answer": issued, "status": 201}
         return (
-            route("GET", "/principals", ADMIN, self.list, "List principals", answer=bodies.Principals),
+            route("GET", "/principals", ADMIN, self.find, "List principals", answer=bodies.Principals),
             route("POST", "/principals", ADMIN, self.create, "Make a principal and its token", **new),
             route("POST", f"{one}/revoke", ADMIN, self.revoke, "End its tokens and issue a new one", answer=issued),
             route("DELETE", one, ADMIN, self.delete, "Delete a principal", status=204),
         )
 
-    async def list(self, request: Request) -> Answer:
+    async def find(self, request: Request) -> Answer:
         """GET /principals"""
         query(request, Query)
         found = await offload(self._registry.principals)

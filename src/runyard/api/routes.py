@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runyard.api.data import DataRoutes
 from runyard.api.errors import refuse
 from runyard.api.jobs import JobRoutes
@@ -11,14 +9,12 @@ from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
 from runyard.api.runs import RunRoutes
 from runyard.api.system import SystemRoutes
 from runyard.api.task_runs import TaskRunRoutes
+from runyard.engine.engine import Engine
 from runyard.http.card import Card
 from runyard.http.counters import Counters
 from runyard.http.gate import bearer, query_token
 from runyard.http.streams import Streams
 from runyard.http.tokens import Tokens
-
-if TYPE_CHECKING:
-    from runyard.engine.engine import Engine
 
 
 def card(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> Card:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from runyard.api import bodies, queries, wire
@@ -12,13 +10,12 @@ from runyard.api.sse import follow_events
 from runyard.core.commands import Cancel, Repair, Rerun
 from runyard.core.model import Run
 from runyard.core.states import State
-from runyard.http.body import answer, nothing, query, read
+from runyard.engine.runs import Runs
+from runyard.http.answers import answer, nothing
+from runyard.http.body import query, read
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 from runyard.http.streams import EventStream, Streams, last_event_id, wants_stream
-
-if TYPE_CHECKING:
-    from runyard.engine.runs import Runs
 
 _SUBMIT = msgspec.json.Decoder(bodies.SubmitGiven)
 _BATCH = msgspec.json.Decoder(bodies.BatchGiven)
@@ -44,7 +41,7 @@ class RunRoutes:
         return (
             route("POST", "/runs", do, self.submit, "Start a run", body=bodies.SubmitGiven, **made),
             route("POST", "/runs:batch", do, self.batch, "Start several runs, all or none", **_batch_types()),
-            route("GET", "/runs", see, self.list, "List runs", query=queries.RunsQuery, answer=bodies.Runs),
+            route("GET", "/runs", see, self.find, "List runs", query=queries.RunsQuery, answer=bodies.Runs),
             route("GET", one, see, self.show, "Show a run", query=queries.RunQuery, answer=run),
             route("DELETE", one, do, self.delete, "Delete a finished run", status=204),
             route("POST", f"{one}/cancel", do, self.cancel, "End a run", body=bodies.CancelGiven, answer=run),
@@ -66,10 +63,10 @@ class RunRoutes:
         runs = await self._runs.submit_many(commands, request.principal.name)
         return answer(bodies.Ids(ids=[run.id for run in runs]), 201)
 
-    async def list(self, request: Request) -> Answer:
+    async def find(self, request: Request) -> Answer:
         """GET /runs"""
         asked = query(request, queries.RunsQuery)
-        page = await offload(self._runs.list, queries.run_filter(asked), asked.limit, asked.cursor)
+        page = await offload(self._runs.find, queries.run_filter(asked), asked.limit, asked.cursor)
         return answer(bodies.Runs(items=[wire.run_body(run) for run in page.items], next=page.next))
 
     async def show(self, request: Request) -> Answer:

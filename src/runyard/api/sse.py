@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from runyard.api.wire import event_body
 from runyard.core.model import Event, Run
 from runyard.core.states import TERMINAL
+from runyard.engine.runs import Runs
 from runyard.http.request import offload
 from runyard.http.streams import KEEP_ALIVE, KEEP_ALIVE_SECONDS, message, woken
-
-if TYPE_CHECKING:
-    from runyard.engine.runs import Runs
 
 PAGE = 500
 """Events read at once."""

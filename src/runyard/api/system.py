@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from starlette.responses import Response
+from typing import Any
 
 from runyard import __version__
 from runyard.api import bodies
 from runyard.api.declare import PREFIX, route
 from runyard.api.times import say
 from runyard.core.errors import Code, RunyardError
-from runyard.http.body import Query, answer, query
+from runyard.engine.engine import Engine
+from runyard.http.answers import Whole, answer
+from runyard.http.body import Query, query
 from runyard.http.card import Answer, Operation, Route
 from runyard.http.counters import Counters
 from runyard.http.policy import OPEN, SIGNED_IN
 from runyard.http.request import Request, offload
 from runyard.http.streams import Streams
-
-if TYPE_CHECKING:
-    from runyard.engine.engine import Engine
 
 METRICS_MEDIA = "text/plain; version=0.0.4"
 
@@ -73,7 +70,7 @@ class SystemRoutes:
 
     async def metrics(self, request: Request) -> Answer:
         """GET /metrics"""
-        return Response(await offload(self._scrape), media_type=METRICS_MEDIA)
+        return Whole(await offload(self._scrape), METRICS_MEDIA)
 
     def _scrape(self) -> bytes:
         # Imported at the first scrape: it would cost each start a tenth of a second.
@@ -85,7 +82,7 @@ class SystemRoutes:
         """GET /openapi.json"""
         if self._document is None:
             self._document = await offload(self._describe)
-        return Response(self._document, media_type="application/json")
+        return Whole(self._document, "application/json")
 
     def _describe(self) -> bytes:
         # Imported when somebody asks: most servers never do.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from runyard.api import bodies, wire
 from runyard.api.declare import route
@@ -14,14 +14,13 @@ from runyard.api.sse import follow_log
 from runyard.core.commands import Cancel
 from runyard.core.errors import not_found
 from runyard.core.model import TaskRun
-from runyard.http.body import Query, answer, query, read
+from runyard.engine.runs import Runs
+from runyard.http.answers import Whole, answer
+from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
 from runyard.http.ranges import parse_range
 from runyard.http.request import Request, offload
 from runyard.http.streams import EventStream, Streams, last_event_id, wants_stream
-
-if TYPE_CHECKING:
-    from runyard.engine.runs import Runs
 
 PIECE = 1024 * 1024
 """Bytes of a log in memory at once."""
@@ -44,7 +43,7 @@ class TaskRunRoutes:
         return (
             route("GET", one, see, self.show, "Show a task run", answer=bodies.TaskRunBody),
             route("POST", f"{one}/cancel", do, self.cancel, "End a task run", **cancel),
-            route("GET", f"{one}/output", see, self.output, "What the attempt gave", answer=object),
+            route("GET", f"{one}/output", see, self.output, "What the attempt gave", answer=Any),
             route("GET", f"{one}/log", see, self.log, "Read or follow a log", media="text/plain", headers=_LOG_HEADERS),
         )
 
@@ -73,7 +72,7 @@ class TaskRunRoutes:
         data = await offload(self._runs.output, one.id)
         if data is None:
             raise not_found("output of task run", one.id)
-        return Response(data, media_type="application/json")
+        return Whole(data, "application/json")
 
     async def log(self, request: Request) -> Answer:
         """GET /task-runs/{id}/log"""

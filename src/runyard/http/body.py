@@ -7,7 +7,6 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.responses import Response
 
 from runyard.core.errors import RunyardError, invalid
 from runyard.http.known import fields_at, values_at
@@ -22,22 +21,9 @@ MAX_INT = 2**63 - 1
 """The largest whole number in a body: what the store can keep."""
 
 
-_encode = msgspec.json.Encoder().encode
-
-
-def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(_encode(body), status, headers, "application/json")
-
-
-def nothing() -> Response:
-    """204, without a body."""
-    return Response(status_code=204)
-
-
 async def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """The body as the decoder's type; an empty body is read as `{}`. Raises `invalid` and `too_large`."""
-    return decode(await request.body() or b"{}", decoder)
+    return decode(await request.whole() or b"{}", decoder)
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -130,7 +116,7 @@ def _put(given: dict[str, Any], name: str, text: str, hints: dict[str, Any]) -> 
 
 
 def _is_list(hint: Any) -> bool:
-    return get_origin(hint) is list
+    return get_origin(hint) in (list, tuple)
 
 
 _HINTS: dict[type, dict[str, Any]] = {}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
 from starlette.types import Message, Receive, Scope
 
@@ -38,6 +39,17 @@ class Request(StarletteRequest):
             if self._taken > self.cap:
                 raise too_large(self.cap, f"more than {self.cap}")
         return message
+
+    async def whole(self) -> bytes:
+        """The body; raises `ClientDisconnect` when the client left before its end."""
+        parts: list[bytes] = []
+        while True:
+            message = await self._capped()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def header(self, name: bytes) -> str | None:
         """The first header of this (lower-case) name, without building a mapping of them all."""

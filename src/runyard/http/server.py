@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-
 DRAIN_SECONDS = 10
 """How long requests under way may take after a stop was asked for."""
 
