@@ -13,8 +13,8 @@ import socket
 import sys
 from typing import IO, TYPE_CHECKING
 
-from runyard.config import Settings
-from runyard.core.errors import conflict, invalid
+from runyard.config import Settings, load
+from runyard.core.errors import RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from runyard.engine.engine import Engine
+    from runyard.http.counters import Counters
     from runyard.http.streams import Streams
+    from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
 
 
@@ -143,20 +145,27 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     return Engine(store, [LocalExecutor(), WarehouseExecutor()], grace=settings.grace, loop=loop)
 
 
-def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Streams) -> ASGIApp:
-    """The one ASGI application: each face is one line here."""
+def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+    """The routes of all faces: each face is one line here."""
     from runyard.api.routes import card as native
+    from runyard.http.table import RouteTable
+
+    return RouteTable(
+        [
+            native(engine, tokens, streams, counters),
+        ]
+    )
+
+
+def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Streams) -> ASGIApp:
+    """The one ASGI application."""
     from runyard.http.counters import Counters
     from runyard.http.front import Front
     from runyard.http.gate import Gate, OpenGate
-    from runyard.http.table import RouteTable
 
     counters = Counters()
-    cards = [
-        native(engine, tokens, streams, counters),
-    ]
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(RouteTable(cards), gate, settings.body_cap, counters)
+    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:
@@ -166,3 +175,16 @@ async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -
     admin = await engine.registry.create_principal("admin", ["admin"], None, "runyard")
     sys.stderr.write(f"admin token, shown only now: {tokens.derive(admin)}\n")
     sys.stderr.flush()
+
+
+def main() -> int:
+    """Starts a server from the environment alone; the exit code is 2 when it cannot start."""
+    try:
+        return serve(load({}))
+    except (RunyardError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
