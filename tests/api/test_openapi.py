@@ -1,17 +1,20 @@
 """The generated document says what the routes do."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
+from tests.api.helpers import Api
 from tests.api.test_auth import ROUTES
 
 METHODS = {"get", "put", "post", "delete"}
 
 
-def document(api):
-    return api.call("GET", "/openapi.json")
+def document(api: Api) -> dict[str, Any]:
+    return dict(api.call("GET", "/openapi.json"))
 
 
-def references(node):
+def references(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "$ref":
@@ -23,19 +26,19 @@ def references(node):
             yield from references(value)
 
 
-def test_every_route_is_in_the_document_and_nothing_else(api):
+def test_every_route_is_in_the_document_and_nothing_else(api: Api) -> None:
     listed = {(method.upper(), path) for path, item in document(api)["paths"].items() for method in item}
     assert listed == {(route.method, route.path) for route in ROUTES}
 
 
-def test_every_reference_leads_somewhere(api):
+def test_every_reference_leads_somewhere(api: Api) -> None:
     found = document(api)
     schemas = found["components"]["schemas"]
     missing = [one for one in references(found) if one.removeprefix("#/components/schemas/") not in schemas]
     assert missing == []
 
 
-def test_operations_have_what_openapi_asks_for(api):
+def test_operations_have_what_openapi_asks_for(api: Api) -> None:
     found = document(api)
     assert found["openapi"] == "3.1.0"
     assert {"title", "version"} <= set(found["info"])
@@ -54,13 +57,13 @@ def test_operations_have_what_openapi_asks_for(api):
     assert len(names) == len(set(names))
 
 
-def test_open_routes_ask_for_no_credential_and_others_do(api):
+def test_open_routes_ask_for_no_credential_and_others_do(api: Api) -> None:
     found = document(api)
     assert found["security"] == [{"bearer": []}]
     assert found["paths"]["/healthz"]["get"]["security"] == []
     assert "security" not in found["paths"]["/api/v1/runs"]["post"]
 
 
-def test_filters_are_described(api):
+def test_filters_are_described(api: Api) -> None:
     parameters = document(api)["paths"]["/api/v1/runs"]["get"]["parameters"]
     assert {"state", "created_after", "cursor"} <= {one["name"] for one in parameters}

@@ -1,13 +1,15 @@
 """Runs through the public API of a real server."""
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.api.helpers import shell, spec
+from tests.api.helpers import Api, shell, spec
 
 
-def test_a_run_is_submitted_runs_and_is_told_with_its_tasks(api):
+def test_a_run_is_submitted_runs_and_is_told_with_its_tasks(api: Api) -> None:
     run = api.submit(shell("second", needs=[{"task": "first"}]), shell("first"), parameters={})
     assert run["submitted_by"] == "admin"
     done = api.wait(run)
@@ -20,17 +22,17 @@ def test_a_run_is_submitted_runs_and_is_told_with_its_tasks(api):
     assert "spec" not in done
 
 
-def test_the_definition_of_a_run_is_given_when_asked_for(api):
+def test_the_definition_of_a_run_is_given_when_asked_for(api: Api) -> None:
     run = api.submit(shell("only"))
     assert api.call("GET", f"/runs/{run['id']}?include=spec")["spec"]["tasks"][0]["key"] == "only"
 
 
-def test_a_submission_tells_where_the_run_is(api):
+def test_a_submission_tells_where_the_run_is(api: Api) -> None:
     answer = api.http.post("/api/v1/runs", json={"spec": spec()})
     assert api.http.get(answer.headers["location"]).json()["id"] == answer.json()["id"]
 
 
-def test_the_same_idempotency_key_and_body_answer_with_the_first_run(api):
+def test_the_same_idempotency_key_and_body_answer_with_the_first_run(api: Api) -> None:
     headers = {"Idempotency-Key": f"key {time.monotonic_ns()}"}
     first = api.call("POST", "/runs", 201, json={"spec": spec()}, headers=headers)
     assert api.call("POST", "/runs", 200, json={"spec": spec()}, headers=headers)["id"] == first["id"]
@@ -38,7 +40,7 @@ def test_the_same_idempotency_key_and_body_answer_with_the_first_run(api):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-def test_an_idempotency_key_of_the_wrong_length_is_refused(api, key):
+def test_an_idempotency_key_of_the_wrong_length_is_refused(api: Api, key: str) -> None:
     problem = api.refused("POST", "/runs", 400, json={"spec": spec()}, headers={"Idempotency-Key": key})
     assert problem["field"] == "Idempotency-Key"
 
@@ -55,7 +57,7 @@ def test_an_idempotency_key_of_the_wrong_length_is_refused(api, key):
         ({"spec": spec(), "priority": 2**65}, "priority"),
     ],
 )
-def test_a_wrong_submission_names_its_place(api, body, field):
+def test_a_wrong_submission_names_its_place(api: Api, body: Any, field: str) -> None:
     assert api.refused("POST", "/runs", 400, json=body)["field"] == field
 
 
@@ -69,15 +71,15 @@ def test_a_wrong_submission_names_its_place(api, body, field):
     ],
     ids=["no task", "a key twice", "an unknown task", "a cycle"],
 )
-def test_a_definition_that_cannot_run_is_refused(api, tasks):
+def test_a_definition_that_cannot_run_is_refused(api: Api, tasks: list[dict[str, Any]]) -> None:
     api.refused("POST", "/runs", 400, json={"spec": {"name": "x", "tasks": tasks}})
 
 
-def test_a_run_of_an_unknown_job_is_not_found(api):
+def test_a_run_of_an_unknown_job_is_not_found(api: Api) -> None:
     api.refused("POST", "/runs", 404, json={"job": 123})
 
 
-def test_a_batch_is_taken_whole_or_not_at_all(api):
+def test_a_batch_is_taken_whole_or_not_at_all(api: Api) -> None:
     name = f"batch {time.monotonic_ns()}"
     good = {"spec": spec(), "name": name}
     assert len(api.call("POST", "/runs:batch", 201, json={"runs": [good, good]})["ids"]) == 2
@@ -88,14 +90,15 @@ def test_a_batch_is_taken_whole_or_not_at_all(api):
 
 
 @pytest.mark.parametrize("runs", [[], [{"spec": spec()}] * 1001], ids=["empty", "over 1000"])
-def test_a_batch_has_1_to_1000_submissions(api, runs):
+def test_a_batch_has_1_to_1000_submissions(api: Api, runs: list[Any]) -> None:
     assert api.refused("POST", "/runs:batch", 400, json={"runs": runs})["field"] == "runs"
 
 
-def test_a_list_is_paged_newest_first_without_gaps(api):
+def test_a_list_is_paged_newest_first_without_gaps(api: Api) -> None:
     name = f"paged {time.monotonic_ns()}"
     ids = [api.submit(name=name)["id"] for _ in range(5)]
-    seen, cursor = [], None
+    seen: list[int] = []
+    cursor = None
     while True:
         page = api.call("GET", "/runs", params={"name": name, "limit": 2, **({"cursor": cursor} if cursor else {})})
         seen += [run["id"] for run in page["items"]]
@@ -105,7 +108,7 @@ def test_a_list_is_paged_newest_first_without_gaps(api):
     assert seen == ids[::-1]
 
 
-def test_each_filter_restricts_the_list(api):
+def test_each_filter_restricts_the_list(api: Api) -> None:
     name = f"filtered {time.monotonic_ns()}"
     run = api.wait(api.submit(shell("a", "exit 1"), name=name, queue="default", tags={"team": "a=b"}))
     matching = {
@@ -157,21 +160,21 @@ def test_each_filter_restricts_the_list(api):
         ("name=a&name=b", "name"),
     ],
 )
-def test_a_wrong_filter_names_its_place(api, query, field):
+def test_a_wrong_filter_names_its_place(api: Api, query: Any, field: str) -> None:
     assert api.refused("GET", f"/runs?{query}", 400)["field"] == field
 
 
-def test_an_unknown_filter_is_answered_with_the_known_ones(api):
+def test_an_unknown_filter_is_answered_with_the_known_ones(api: Api) -> None:
     assert "ended_before" in api.refused("GET", "/runs?colour=red", 400)["detail"]
 
 
 @pytest.mark.parametrize("name", ["0", "-1", "abc", "1e3", "9" * 40, "%00", "%FF"])
 @pytest.mark.parametrize("family", ["runs", "task-runs", "jobs"])
-def test_what_cannot_be_an_id_is_not_found(api, family, name):
+def test_what_cannot_be_an_id_is_not_found(api: Api, family: str, name: str) -> None:
     api.refused("GET", f"/{family}/{name}", 404)
 
 
-def test_a_running_run_is_cancelled_and_then_cannot_be_again(api):
+def test_a_running_run_is_cancelled_and_then_cannot_be_again(api: Api) -> None:
     run = api.submit(shell("a", "sleep 30"))
     api.wait(run, "running")
     api.call("POST", f"/runs/{run['id']}/cancel", json={"detail": "enough"})
@@ -179,7 +182,7 @@ def test_a_running_run_is_cancelled_and_then_cannot_be_again(api):
     assert api.refused("POST", f"/runs/{run['id']}/cancel", 409)["code"] == "conflict"
 
 
-def test_one_task_run_is_cancelled_by_its_own_id(api):
+def test_one_task_run_is_cancelled_by_its_own_id(api: Api) -> None:
     run = api.submit(shell("long", "sleep 30"), shell("short"))
     task = api.wait(run, "running")["tasks"][0]
     api.call("POST", f"/task-runs/{task['id']}/cancel", json={})
@@ -187,7 +190,7 @@ def test_one_task_run_is_cancelled_by_its_own_id(api):
     assert states == {"long": "cancelled", "short": "succeeded"}
 
 
-def test_a_failed_run_is_repaired_and_keeps_all_attempts(api, tmp_path):
+def test_a_failed_run_is_repaired_and_keeps_all_attempts(api: Api, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     run = api.wait(api.submit(shell("good"), shell("bad", f"test -e {flag}")))
     assert run["state"] == "failed"
@@ -204,19 +207,19 @@ def test_a_failed_run_is_repaired_and_keeps_all_attempts(api, tmp_path):
     api.refused("POST", f"/runs/{run['id']}/repair", 409, json={"after_round": 0})
 
 
-def test_an_unknown_task_cannot_be_repaired(api):
+def test_an_unknown_task_cannot_be_repaired(api: Api) -> None:
     run = api.wait(api.submit(shell("a", "false")))
     api.refused("POST", f"/runs/{run['id']}/repair", 400, json={"tasks": ["none"]})
 
 
-def test_a_rerun_is_a_new_run_that_names_the_earlier_one(api):
+def test_a_rerun_is_a_new_run_that_names_the_earlier_one(api: Api) -> None:
     run = api.wait(api.submit())
     again = api.call("POST", f"/runs/{run['id']}/rerun", 201)
     assert (again["rerun_of"], again["trigger"]) == (run["id"], "rerun")
     assert api.wait(again)["state"] == "succeeded"
 
 
-def test_a_finished_run_is_deleted_and_an_active_one_is_not(api):
+def test_a_finished_run_is_deleted_and_an_active_one_is_not(api: Api) -> None:
     run = api.submit(shell("a", "sleep 30"))
     api.refused("DELETE", f"/runs/{run['id']}", 409)
     api.call("POST", f"/runs/{run['id']}/cancel")
@@ -225,7 +228,7 @@ def test_a_finished_run_is_deleted_and_an_active_one_is_not(api):
     api.refused("GET", f"/runs/{run['id']}", 404)
 
 
-def test_a_queued_run_says_why_it_waits(api):
+def test_a_queued_run_says_why_it_waits(api: Api) -> None:
     queue = f"closed-{time.monotonic_ns()}"
     api.call("PUT", f"/queues/{queue}", json={"paused": True})
     run = api.submit(shell("a"), queue=queue)
@@ -235,7 +238,7 @@ def test_a_queued_run_says_why_it_waits(api):
     api.call("POST", f"/runs/{run['id']}/cancel")
 
 
-def test_an_output_is_given_as_it_was_and_its_absence_is_not_found(api):
+def test_an_output_is_given_as_it_was_and_its_absence_is_not_found(api: Api) -> None:
     sql = {"key": "a", "action": {"kind": "sql", "statement": "select 1 as x"}}
     run = api.wait(api.submit(sql, shell("b")))
     with_output, without = run["tasks"]
@@ -243,7 +246,7 @@ def test_an_output_is_given_as_it_was_and_its_absence_is_not_found(api):
     api.refused("GET", f"/task-runs/{without['id']}/output", 404)
 
 
-def test_a_task_run_is_told_alone_as_it_is_within_its_run(api):
+def test_a_task_run_is_told_alone_as_it_is_within_its_run(api: Api) -> None:
     run = api.wait(api.submit(shell("a"), shell("b", needs=[{"task": "a"}])))
     for task in run["tasks"]:
         assert api.call("GET", f"/task-runs/{task['id']}") == task

@@ -11,7 +11,7 @@ from runyard.core.errors import RunyardError
 
 
 @given(st.integers(0, 253_402_300_799_999))
-def test_a_time_that_was_said_reads_back_as_itself(at):
+def test_a_time_that_was_said_reads_back_as_itself(at: int) -> None:
     assert times.read(times.say(at), "x") == at
 
 
@@ -26,12 +26,12 @@ def test_a_time_that_was_said_reads_back_as_itself(at):
         ("2025-11-21T09:40:33.123456", 1763718033123),
     ],
 )
-def test_a_filter_takes_rfc3339_dates_and_milliseconds(text, ms):
+def test_a_filter_takes_rfc3339_dates_and_milliseconds(text: str, ms: int) -> None:
     assert times.read(text, "created_after") == ms
 
 
 @given(st.text(max_size=40))
-def test_any_other_text_is_invalid_or_a_time_and_never_a_crash(text):
+def test_any_other_text_is_invalid_or_a_time_and_never_a_crash(text: str) -> None:
     with suppress(RunyardError):
         assert isinstance(times.read(text, "created_after"), int)
 
@@ -39,7 +39,7 @@ def test_any_other_text_is_invalid_or_a_time_and_never_a_crash(text):
 @pytest.mark.parametrize(
     "text", ["2025-02-30", "9999-12-31T23:59:59-10:00", "0001-01-01", "", "\uff19\uff19", "-1", "1e3"]
 )
-def test_an_impossible_time_names_its_field(text):
+def test_an_impossible_time_names_its_field(text: str) -> None:
     with pytest.raises(RunyardError) as caught:
         times.read(text, "ended_before")
     assert caught.value.field == "ended_before"
