@@ -15,7 +15,7 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What all kinds share: strictness about unknown fields."""
 
 
-class Sql(_Action, tag_field="kind", tag="sql"):
+class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
 
     statement: str
@@ -25,7 +25,7 @@ class Sql(_Action, tag_field="kind", tag="sql"):
     """Where unqualified table names are looked up."""
 
 
-class Load(_Action, tag_field="kind", tag="load"):
+class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """Rows of a file or URL into a warehouse table, in one transaction."""
 
     source: str
@@ -43,7 +43,7 @@ class Load(_Action, tag_field="kind", tag="load"):
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
 
 
-class Python(_Action, tag_field="kind", tag="python"):
+class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """A Python program in a process of its own: exactly one of `source`, `file`, `module`."""
 
     source: str | None = None
@@ -57,7 +57,7 @@ class Python(_Action, tag_field="kind", tag="python"):
     """None: a directory of the attempt's own."""
 
 
-class Shell(_Action, tag_field="kind", tag="shell"):
+class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
     """A command line for `/bin/sh -c`, or an argument list that is executed as it stands."""
 
     command: str | list[str]
@@ -65,7 +65,7 @@ class Shell(_Action, tag_field="kind", tag="shell"):
     working_directory: str | None = None
 
 
-class Condition(_Action, tag_field="kind", tag="condition"):
+class Condition(_Action, frozen=True, kw_only=True, tag_field="kind", tag="condition"):
     """Compares two values; its `outcome` ("true" or "false") chooses which dependants run."""
 
     op: Literal["==", "!=", ">", ">=", "<", "<="]
@@ -74,7 +74,7 @@ class Condition(_Action, tag_field="kind", tag="condition"):
     right: Any
 
 
-class RunJob(_Action, tag_field="kind", tag="run_job"):
+class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"):
     """Starts a run of another job and ends as that run ends."""
 
     job: int
@@ -82,7 +82,7 @@ class RunJob(_Action, tag_field="kind", tag="run_job"):
     parameters: dict[str, Any] = {}
 
 
-class ForEach(_Action, tag_field="kind", tag="for_each"):
+class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_each"):
     """Runs one action once for each input; `{{ input }}` and `{{ input.field }}` name the element."""
 
     inputs: list[Any] | str

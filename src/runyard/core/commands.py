@@ -13,7 +13,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A request as a value."""
 
 
-class Submit(Command):
+class Submit(Command, frozen=True, kw_only=True):
     """Start one run: of a kept job (`job_id`) or of a definition given here (`spec`), exactly one of them."""
 
     job_id: int | None = None
@@ -33,7 +33,7 @@ class Submit(Command):
     extras: dict[str, Any] = {}
 
 
-class Cancel(Command):
+class Cancel(Command, frozen=True, kw_only=True):
     """End a run, or one task run of it. A finished one is refused."""
 
     run_id: int
@@ -41,7 +41,7 @@ class Cancel(Command):
     detail: str = ""
 
 
-class Repair(Command):
+class Repair(Command, frozen=True, kw_only=True):
     """Run parts of a finished run again, in a new round of the same run."""
 
     run_id: int
@@ -55,7 +55,7 @@ class Repair(Command):
     """Refuse if the run has been repaired since this round."""
 
 
-class Rerun(Command):
+class Rerun(Command, frozen=True, kw_only=True):
     """Start a new run with the definition and parameters of an earlier one."""
 
     run_id: int

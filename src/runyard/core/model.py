@@ -34,14 +34,14 @@ class RunIf(enum.StrEnum):
     ALL_FAILED = "all_failed"
 
 
-class Dependency(Definition):
+class Dependency(Definition, frozen=True, kw_only=True):
     """One edge of the graph; `outcome` also asks that the condition task ended with this word."""
 
     task: str
     outcome: Literal["true", "false"] | None = None
 
 
-class Retries(Definition):
+class Retries(Definition, frozen=True, kw_only=True):
     """How often and when a failed attempt is tried again. Times in seconds."""
 
     max: int = 0
@@ -55,7 +55,7 @@ class Retries(Definition):
     """Whether the delay counts from the end or the start of the failed attempt."""
 
 
-class Limits(Definition):
+class Limits(Definition, frozen=True, kw_only=True):
     """What one attempt of a process task may use; None means the server's default."""
 
     memory_bytes: int | None = None
@@ -63,7 +63,7 @@ class Limits(Definition):
     log_bytes: int | None = None
 
 
-class Task(Definition):
+class Task(Definition, frozen=True, kw_only=True):
     """One node of a job's graph."""
 
     key: str
@@ -88,14 +88,14 @@ class OnLimit(enum.StrEnum):
     SKIP = "skip"
 
 
-class Notification(Definition):
+class Notification(Definition, frozen=True, kw_only=True):
     """A webhook that is told when a run of the job comes to one of these points."""
 
     url: str
     on: list[Literal["start", "success", "failure"]] = msgspec.field(default_factory=lambda: ["failure"])
 
 
-class JobSpec(Definition):
+class JobSpec(Definition, frozen=True, kw_only=True):
     """A job as its author defines it: a directed acyclic graph of tasks, with parameters and limits."""
 
     name: str
@@ -113,7 +113,7 @@ class JobSpec(Definition):
     tags: dict[str, str] = {}
 
 
-class Job(Value):
+class Job(Value, frozen=True, kw_only=True):
     """A kept job: its identity, and its newest version's definition."""
 
     id: int
@@ -130,7 +130,7 @@ class Job(Value):
     extras: dict[str, Any] = {}
 
 
-class JobVersion(Value):
+class JobVersion(Value, frozen=True, kw_only=True):
     """One version of a job's definition; a run pins the version that it ran."""
 
     job_id: int
@@ -140,7 +140,7 @@ class JobVersion(Value):
     created_by: str
 
 
-class Run(Value):
+class Run(Value, frozen=True, kw_only=True):
     """One execution of a job (`job_id` set) or of a one-time submission (`job_id` null)."""
 
     id: int
@@ -177,7 +177,7 @@ class Run(Value):
     """A dialect's own input that means nothing to us, given back as it came."""
 
 
-class TaskRun(Value):
+class TaskRun(Value, frozen=True, kw_only=True):
     """One attempt of one task of a run; its terminal states are final."""
 
     id: int
@@ -221,7 +221,7 @@ class TaskRun(Value):
     """On failure: `type`, `message` and, where there is one, `trace`."""
 
 
-class Event(Value):
+class Event(Value, frozen=True, kw_only=True):
     """One line of a run's append-only history, keyed (run_id, seq)."""
 
     run_id: int
@@ -237,7 +237,7 @@ class Event(Value):
     data: dict[str, Any] | None = None
 
 
-class Queue(Value):
+class Queue(Value, frozen=True, kw_only=True):
     """Where task runs wait for a slot. Task runs of higher priority go first, then older ones."""
 
     name: str
@@ -247,7 +247,7 @@ class Queue(Value):
     paused: bool = False
 
 
-class Bookmark(Value):
+class Bookmark(Value, frozen=True, kw_only=True):
     """What a job has already processed, one version for each commit; `run_id` lets it be rewound."""
 
     job_key: str
@@ -258,7 +258,7 @@ class Bookmark(Value):
     created_at: int
 
 
-class Principal(Value):
+class Principal(Value, frozen=True, kw_only=True):
     """Who may do what. Tokens and keys are derived from it, so nothing secret is stored."""
 
     id: int

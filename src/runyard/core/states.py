@@ -63,6 +63,7 @@ TASK_MOVES: dict[tuple[State, Move], State] = {
     (_S.BLOCKED, _M.SKIP): _S.SKIPPED,
     (_S.BLOCKED, _M.UPSTREAM): _S.UPSTREAM_FAILED,
     (_S.QUEUED, _M.CLAIM): _S.STARTING,
+    (_S.QUEUED, _M.START): _S.RUNNING,  # control flow that is tried again
     (_S.QUEUED, _M.CANCEL): _S.CANCELLED,
     (_S.QUEUED, _M.FAIL): _S.FAILED,  # a reference that cannot be resolved: no worker is asked
     (_S.STARTING, _M.START): _S.RUNNING,
