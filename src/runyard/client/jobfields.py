@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from runyard.client.nodes import Field, Item, nearest_word
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
+
+A = TypeVar("A", bound=msgspec.Struct)
 
 MAX_FILE = 4 * 1024 * 1024
 _COMPARISON = re.compile(r"(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+)", re.DOTALL)
@@ -19,11 +23,37 @@ def _choice(*words: str) -> Any:
     return lambda item: item.choice(*words)
 
 
+def read_beside(item: Item) -> str:
+    """The text of a file named relative to the job file; it is read now, since the server may be elsewhere."""
+    name, folder = item.text("the name of a file"), item.document.folder
+    if folder is None:
+        raise item.error(f"{name!r} cannot be found: this job was not read from a file, so it lies in no folder")
+    try:
+        path = folder / name
+        if path.is_file() and path.stat().st_size > MAX_FILE:
+            raise item.error(f"{name!r} is larger than {MAX_FILE} bytes")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise item.error(f"{name!r} is not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise item.error(f"cannot read {name!r}: {reason}{_similar_file(folder, name)}") from None
+
+
+def _similar_file(folder: Path, name: str) -> str:
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())[:1000]
+    except OSError:
+        return ""
+    hint = nearest_word(name, names)
+    return hint.partition("?")[0] + "?" if "did you mean" in hint else ""
+
+
 # --- kinds of work ----------------------------------------------------------------------------------------
 
 SQL = {
     "statement": Field(Item.text),
-    "file": Field(lambda item: read_beside(item), "statement"),
+    "file": Field(read_beside, "statement"),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
 }
@@ -39,7 +69,7 @@ LOAD = {
 }
 PYTHON = {
     "source": Field(Item.text),
-    "file": Field(lambda item: read_beside(item), "source"),
+    "file": Field(read_beside, "source"),
     "module": Field(Item.text),
     "arguments": Field(Item.texts),
     "environment": Field(Item.text_map),
@@ -53,9 +83,18 @@ SHELL = {
 }
 CONDITION = {"left": Field(Item.value), "op": Field(_choice(*_OPERATORS)), "right": Field(Item.value)}
 RUN_JOB = {"job": Field(Item.integer), "parameters": Field(Item.value_map)}
+
+
+def _leaf(item: Item) -> Any:
+    names = list(item.entries("a mapping with the work to do, such as sql: ..."))
+    if len(names) != 1:
+        raise item.error(f"do must hold exactly one kind of work ({', '.join(LEAVES)}); found {names or 'none'}")
+    return item.fields(LEAVES, "do")["action"]
+
+
 FOR_EACH = {
     "inputs": Field(lambda item: [one.value() for one in item.elements()] if item.is_list() else item.text()),
-    "do": Field(lambda item: _leaf(item), "action"),
+    "do": Field(_leaf, "action"),
     "concurrency": Field(Item.integer),
 }
 
@@ -110,15 +149,8 @@ LEAVES = {
 KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_for_each, "action")}
 
 
-def _leaf(item: Item) -> Any:
-    names = list(item.entries("a mapping with the work to do, such as sql: ..."))
-    if len(names) != 1:
-        raise item.error(f"do must hold exactly one kind of work ({', '.join(LEAVES)}); found {names or 'none'}")
-    return item.fields(LEAVES, "do")["action"]
-
-
-def _build(item: Item, kind: Any, table: dict[str, Field], *needed: str) -> Any:
-    name = kind.__struct_config__.tag
+def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
+    name = str(kind.__struct_config__.tag)
     _refuse_both(item, "source" if kind is Python else "statement", "file")
     values = item.fields(table, f"{name!r}")
     shown = {field.core or key: key for key, field in reversed(table.items())}
@@ -131,32 +163,6 @@ def _build(item: Item, kind: Any, table: dict[str, Field], *needed: str) -> Any:
 def _refuse_both(item: Item, first: str, second: str) -> None:
     if {first, second} <= set(item.entries()):
         raise item.error(f"{first} and {second} exclude each other; keep one of them")
-
-
-def read_beside(item: Item) -> str:
-    """The text of a file named relative to the job file; it is read now, since the server may be elsewhere."""
-    name, folder = item.text("the name of a file"), item.document.folder
-    if folder is None:
-        raise item.error(f"{name!r} cannot be found: this job was not read from a file, so it lies in no folder")
-    try:
-        path = folder / name
-        if path.is_file() and path.stat().st_size > MAX_FILE:
-            raise item.error(f"{name!r} is larger than {MAX_FILE} bytes")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise item.error(f"{name!r} is not UTF-8 text (byte {error.start})") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise item.error(f"cannot read {name!r}: {reason}{_similar_file(folder, name)}") from None
-
-
-def _similar_file(folder: Path, name: str) -> str:
-    try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_file())[:1000]
-    except OSError:
-        return ""
-    hint = nearest_word(name, names)
-    return hint.partition("?")[0] + "?" if "did you mean" in hint else ""
 
 
 # --- tasks and jobs ---------------------------------------------------------------------------------------
@@ -175,7 +181,14 @@ LIMITS = {
     "log": Field(Item.size, "log_bytes"),
 }
 NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
-NOTIFICATION = {"url": Field(Item.text), "on": Field(lambda item: _points(item))}
+
+
+def _points(item: Item) -> list[str]:
+    points = item.elements() if item.is_list() else [item]
+    return [point.choice("start", "success", "failure") for point in points]
+
+
+NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
 
 
 def _needs(item: Item) -> list[Dependency]:
@@ -201,11 +214,6 @@ def _retries(item: Item) -> Retries:
 
 def _limits(item: Item) -> Limits:
     return Limits(**item.fields(LIMITS, "limits"))
-
-
-def _points(item: Item) -> list[str]:
-    points = item.elements() if item.is_list() else [item]
-    return [point.choice("start", "success", "failure") for point in points]
 
 
 def _notifications(item: Item) -> list[Notification]:

@@ -21,6 +21,7 @@ from runyard.core.errors import Code, RunyardError
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
 MAX_NODES = 500_000
+MAX_LISTED = 20
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!", None})
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -84,8 +85,8 @@ def nearest_word(word: str, known: Iterable[str]) -> str:
     """A hint that ends a refusal: the nearest known word, and all of them when they are few."""
     words = list(known)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} Known: {', '.join(words)}." if hint and len(words) <= 20 else hint or f". Known: {', '.join(words)}."
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"{hint} Known: {', '.join(words)}." if len(words) <= MAX_LISTED or not close else hint
 
 
 class Field(NamedTuple):
