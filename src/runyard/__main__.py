@@ -1,8 +1,7 @@
-"""`python -m runyard` is the `runyard` command."""
+"""`python -m runyard` is the `runyard` command; the command line is imported only when it is asked for."""
 
 import sys
-
-from runyard.cli import main
+from importlib import import_module
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(import_module("runyard.cli").main())

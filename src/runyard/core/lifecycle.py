@@ -100,6 +100,20 @@ class RepairRun(msgspec.Struct, frozen=True):
     admitted: bool
 
 
+class ChildStarted(msgspec.Struct, frozen=True):
+    """The run that a run-job task asked for exists."""
+
+    task_run_id: int
+    child_run_id: int
+
+
+class ChildRefused(msgspec.Struct, frozen=True):
+    """The run that a run-job task asked for could not be started."""
+
+    task_run_id: int
+    detail: str
+
+
 class ChildEnded(msgspec.Struct, frozen=True):
     """The run that a run-job task started has ended."""
 
@@ -108,19 +122,9 @@ class ChildEnded(msgspec.Struct, frozen=True):
 
 
 Input = (
-    Admit
-    | Claim
-    | Refuse
-    | Start
-    | Finish
-    | CancelRun
-    | CancelTask
-    | ExpireTask
-    | ExpireRun
-    | Due
-    | RepairRun
-    | ChildEnded
-)
+    Admit | Claim | Refuse | Start | Finish | CancelRun | CancelTask | ExpireTask | ExpireRun | Due
+    | RepairRun | ChildStarted | ChildRefused | ChildEnded
+)  # fmt: skip
 
 
 def create(run: Run, plan: Plan, now: int, ids: IdSource, *, only: set[str] | None = None) -> tuple[Snapshot, Changes]:
@@ -474,6 +478,19 @@ def _to_repair(d: Decision, event: RepairRun) -> list[str]:
     return [key for key in plan.tasks if key in chosen]
 
 
+def _child_started(d: Decision, event: ChildStarted) -> None:
+    slot = d.find(event.task_run_id)
+    if slot is not None:
+        d.amend(slot, child_run_id=event.child_run_id)
+        d.note("child", task_run_id=slot.id, data={"run_id": event.child_run_id})
+
+
+def _child_refused(d: Decision, event: ChildRefused) -> None:
+    slot = d.find(event.task_run_id)
+    if slot is not None and slot.state in ACTIVE:
+        _failed(d, slot, Outcome(result="failed", reason=Reason.CHILD_RUN, detail=event.detail))
+
+
 def _child_ended(d: Decision, event: ChildEnded) -> None:
     slot = d.find(event.task_run_id)
     if slot is None or slot.state not in ACTIVE or slot.child_run_id != event.child.id:
@@ -501,6 +518,8 @@ _HANDLERS: dict[type, Any] = {
     ExpireRun: _expire_run,
     Due: _due,
     RepairRun: _repair,
+    ChildStarted: _child_started,
+    ChildRefused: _child_refused,
     ChildEnded: _child_ended,
 }
 

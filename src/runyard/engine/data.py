@@ -1,0 +1,44 @@
+"""The facade for the warehouse's tables: interactive reads, which are not runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from runyard.core.errors import Code, RunyardError, invalid
+
+MAX_ROWS = 10_000
+
+
+class Tables(Protocol):
+    """What can be asked of a warehouse; answers on the event loop, raises `RunyardError`."""
+
+    def query(self, workspace: str, sql: str, parameters: dict[str, Any], limit: int) -> Awaitable[dict[str, Any]]:
+        """Rows of a reading statement: {"columns": [...], "rows": [...], "row_count": n}."""
+
+    def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
+        """The tables of a workspace: {"schema", "name", "rows", "columns"}."""
+
+
+class Data:
+    """What faces call for tables."""
+
+    def __init__(self, tables: Tables | None) -> None:
+        self._tables = tables
+
+    def query(
+        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 1000
+    ) -> Awaitable[dict[str, Any]]:
+        """Runs one reading statement; raises invalid for a limit out of range."""
+        if not 1 <= limit <= MAX_ROWS:
+            raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
+        return self._need().query(workspace, sql, parameters or {}, limit)
+
+    def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
+        """The tables of a workspace with their columns."""
+        return self._need().tables(workspace)
+
+    def _need(self) -> Tables:
+        if self._tables is None:
+            raise RunyardError(Code.UNAVAILABLE, "This server has no warehouse.")
+        return self._tables

@@ -1,0 +1,263 @@
+"""The ledger: live runs in memory, moved by the core and written to the store in the open transaction.
+
+Everything here happens inside one transaction of the writer. The snapshots are a cache of what the store
+holds; whoever undoes a transaction tells the ledger to forget the runs that it touched.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from runyard.core import lifecycle
+from runyard.core.changes import Changes, ChildRun, StopWork
+from runyard.core.errors import Code, RunyardError, not_found
+from runyard.core.graph import Plan, Snapshot, merge_parameters
+from runyard.core.ids import IdSource
+from runyard.core.model import Job, JobSpec, OnLimit, Run
+from runyard.core.states import Reason, State
+from runyard.engine import notices
+from runyard.engine.clock import Clock
+from runyard.store.base import Session
+
+MAX_SNAPSHOTS = 20_000
+MAX_PLANS = 2_000
+
+
+class Effects:
+    """What one command wants done after the commit."""
+
+    __slots__ = ("ready", "stops", "touched")
+
+    def __init__(self) -> None:
+        self.touched: set[int] = set()
+        self.stops: list[StopWork] = []
+        self.ready = False
+
+    def absorb(self, other: Effects) -> None:
+        """Adds what another command of the same batch wants."""
+        self.touched |= other.touched
+        self.stops += other.stops
+        self.ready |= other.ready
+
+
+class Ledger:
+    """Moves runs inside the open transaction."""
+
+    def __init__(self, session: Session, clock: Clock, ids: IdSource) -> None:
+        self.session = session
+        self.clock = clock
+        self.ids = ids
+        self.effects = Effects()
+        self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
+        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+        self._jobs: OrderedDict[int, Job] = OrderedDict()
+
+    def now(self) -> int:
+        """The time in milliseconds."""
+        return self.clock.now()
+
+    def draw(self) -> int:
+        """A new id."""
+        return self.ids.draw(self.clock.now())
+
+    # --- the cache ---
+
+    def snapshot(self, run_id: int) -> Snapshot:
+        """The run as it stands; raises not_found."""
+        found = self._snapshots.get(run_id)
+        if found is not None:
+            self._snapshots.move_to_end(run_id)
+            return found
+        run = self.session.run(run_id)
+        if run is None:
+            raise not_found("run", run_id)
+        snapshot = Snapshot(run, self._plan_of(run), self.session.task_runs(run_id))
+        self._remember(snapshot)
+        return snapshot
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        self._snapshots[snapshot.run.id] = snapshot
+        if len(self._snapshots) > MAX_SNAPSHOTS:
+            self._snapshots.popitem(last=False)
+
+    def forget(self, run_ids: Iterable[int]) -> None:
+        """Drops what is in memory of these runs: their transaction did not happen, or they are over."""
+        for run_id in run_ids:
+            self._snapshots.pop(run_id, None)
+
+    def forget_job(self, job_id: int) -> None:
+        """Drops a job whose newest version changed."""
+        self._jobs.pop(job_id, None)
+
+    def _plan_of(self, run: Run) -> Plan:
+        if run.job_id is None or run.job_version is None:
+            return Plan(_present(self.session.run_spec(run.id)))
+        key = (run.job_id, run.job_version)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = Plan(_present(self.session.run_spec(run.id)))
+            if len(self._plans) > MAX_PLANS:
+                self._plans.popitem(last=False)
+        return plan
+
+    def job(self, job_id: int) -> tuple[Job, Plan]:
+        """A job that is not deleted, with its newest version's plan; raises not_found."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            job = self.session.job(job_id)
+            if job is None or job.deleted_at is not None:
+                raise not_found("job", job_id)
+            self._jobs[job_id] = job
+            if len(self._jobs) > MAX_PLANS:
+                self._jobs.popitem(last=False)
+        key = (job_id, job.version)
+        if key not in self._plans:
+            self._plans[key] = Plan(job.spec)
+        return job, self._plans[key]
+
+    # --- moving runs ---
+
+    def create(self, run: Run, plan: Plan, spec: JobSpec | None, only: set[str] | None = None) -> Run:
+        """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for a one-time run."""
+        run = self._within_limit(run, plan.spec)
+        snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
+        self._remember(snapshot)
+        self._keep(snapshot, changes, spec)
+        return snapshot.run
+
+    def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
+        """Moves a run by one event and stores what changed; raises what `decide` raises."""
+        snapshot = self.snapshot(run_id)
+        changes = lifecycle.decide(snapshot, event, self.now(), self.ids)
+        if changes:
+            self._keep(snapshot, changes, None)
+        return changes
+
+    def _keep(self, snapshot: Snapshot, changes: Changes, spec: JobSpec | None) -> None:
+        run = changes.run
+        self.effects.touched.add(run.id)
+        self.session.apply(changes, spec)
+        self.effects.stops += changes.stops
+        self.effects.ready |= changes.ready
+        if snapshot.plan.spec.notifications:
+            notices.owe(self, run, snapshot.plan.spec, changes)
+        for child in changes.children:
+            self._start_child(run, child)
+        for child_run_id in changes.cancel_children:
+            self._cancel_child(child_run_id, run.detail)
+        if changes.ended:
+            self._ended(run, snapshot.plan.spec)
+
+    def _ended(self, run: Run, spec: JobSpec) -> None:
+        self._snapshots.pop(run.id, None)
+        if run.job_id is not None and spec.max_concurrent_runs is not None:
+            self.admit_waiting(run.job_id)
+        if run.parent_task_run_id is not None:
+            parent = self.session.task_run(run.parent_task_run_id)
+            if parent is not None:
+                self.advance(parent.run_id, lifecycle.ChildEnded(parent.id, run))
+
+    # --- a job's limit ---
+
+    def _within_limit(self, run: Run, spec: JobSpec) -> Run:
+        if run.job_id is None or not self.at_limit(run.job_id, spec):
+            return _replace(run, admitted_at=self.now())
+        limit = spec.max_concurrent_runs
+        said = f"The job's limit of {limit} concurrent runs is reached."
+        if spec.on_limit is OnLimit.REFUSE:
+            raise RunyardError(
+                Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id
+            )
+        if spec.on_limit is OnLimit.SKIP:
+            now = self.now()
+            return _replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
+        return _replace(run, reason=Reason.JOB_LIMIT, detail=said)
+
+    def at_limit(self, job_id: int, spec: JobSpec) -> bool:
+        """Whether the job has as many runs as it may have at once."""
+        limit = spec.max_concurrent_runs
+        return limit is not None and self.session.admitted_count(job_id) >= limit
+
+    def admit_waiting(self, job_id: int) -> None:
+        """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
+        try:
+            _, plan = self.job(job_id)
+        except RunyardError:  # deleted meanwhile: what it had queued still runs
+            limit = None
+        else:
+            limit = plan.spec.max_concurrent_runs
+        free = 1000 if limit is None else limit - self.session.admitted_count(job_id)
+        if free > 0:
+            for run_id in self.session.awaiting_admission(job_id, free):
+                self.advance(run_id, lifecycle.Admit())
+
+    # --- runs that tasks start ---
+
+    def _start_child(self, parent: Run, child: ChildRun) -> None:
+        try:
+            run_id = self._create_child(parent, child)
+        except RunyardError as error:
+            self.advance(parent.id, lifecycle.ChildRefused(child.task_run_id, error.message))
+            return
+        self.advance(parent.id, lifecycle.ChildStarted(child.task_run_id, run_id))
+        started = self.session.run(run_id)
+        if started is not None and started.ended_at is not None:  # skipped at once by its job's limit
+            self.advance(parent.id, lifecycle.ChildEnded(child.task_run_id, started))
+
+    def _create_child(self, parent: Run, child: ChildRun) -> int:
+        job, plan = self.job(child.job_id)
+        parameters = merge_parameters(plan.spec, child.parameters)
+        run = new_run(
+            self,
+            plan.spec,
+            job=job,
+            by=parent.submitted_by,
+            parameters=parameters,
+            trigger="run_job",
+            workspace=job.workspace,
+            origin=job.origin,
+            depth=parent.depth + 1,
+            parent_task_run_id=child.task_run_id,
+        )
+        return self.create(run, plan, None).id
+
+    def _cancel_child(self, run_id: int, detail: str) -> None:
+        run = self.session.run(run_id)
+        if run is not None and run.ended_at is None:
+            why = detail or "The task that started it was cancelled."
+            self.advance(run_id, lifecycle.CancelRun("its parent run", Reason.PARENT_CANCELLED, why))
+
+
+def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
+    """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`."""
+    now = ledger.now()
+    values: dict[str, Any] = {
+        "name": spec.name,
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "tags": spec.tags,
+        **{name: value for name, value in fields.items() if value is not None},
+    }
+    return Run(
+        id=ledger.draw(),
+        job_id=job.id if job else None,
+        job_version=job.version if job else None,
+        state=State.QUEUED,
+        created_at=now,
+        submitted_by=by,
+        **values,
+    )
+
+
+def _replace(run: Run, **fields: Any) -> Run:
+    from msgspec.structs import replace
+
+    return replace(run, **fields)
+
+
+def _present(spec: JobSpec | None) -> JobSpec:
+    if spec is None:
+        raise RunyardError(Code.INTERNAL, "The definition of a kept run is missing from the store.")
+    return spec

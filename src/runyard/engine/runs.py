@@ -1,0 +1,291 @@
+"""The facade for runs: submit, watch, stop, repair, and everything that is kept of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from runyard.core import lifecycle
+from runyard.core.commands import Cancel, Repair, Rerun, Submit
+from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
+from runyard.core.graph import Plan, merge_parameters, validate
+from runyard.core.model import Event, Job, JobSpec, Run, TaskRun
+from runyard.core.query import Page, RunFilter, check_limit, cursor_of, parse_cursor
+from runyard.core.states import TERMINAL
+from runyard.engine import waiting
+from runyard.engine.bus import Bus
+from runyard.engine.ledger import Ledger, new_run
+from runyard.engine.waiting import Waiting
+from runyard.engine.worker import Worker
+from runyard.engine.writer import Reply, Writer
+from runyard.store.base import Store, Submission
+
+T = TypeVar("T")
+MAX_KEY = 256
+_digest_encoder = msgspec.msgpack.Encoder(order="sorted")
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A run, and whether this submission made it (False: an earlier one with the same idempotency key did)."""
+
+    run: Run
+    created: bool
+
+
+class Runs:
+    """What faces call. Write verbs answer with a `Reply` once the change is on disk."""
+
+    def __init__(self, store: Store, writer: Writer, worker: Worker, bus: Bus) -> None:
+        self._store = store
+        self._writer = writer
+        self._worker = worker
+        self._bus = bus
+
+    # --- writes ---
+
+    def submit(self, command: Submit, by: str) -> Reply[Submitted]:
+        """Starts a run; raises `RunyardError` at once for a definition that can never run."""
+        plan = _plan_of(command)
+        digest = _digest(command)
+        return self._writer.execute(lambda ledger: _submit(ledger, command, plan, digest, by))
+
+    def submit_many(self, commands: list[Submit], by: str) -> Reply[list[Run]]:
+        """Starts several runs, all or none."""
+        prepared = [(command, _plan_of(command), _digest(command)) for command in commands]
+
+        def run(ledger: Ledger) -> list[Run]:
+            return [_submit(ledger, command, plan, digest, by).run for command, plan, digest in prepared]
+
+        return self._writer.execute(run)
+
+    def cancel(self, command: Cancel, by: str) -> Reply[Run]:
+        """Asks for the end of a run or of one task run; conflict if that has ended."""
+
+        def run(ledger: Ledger) -> Run:
+            if command.task_run_id is None:
+                event: lifecycle.Input = lifecycle.CancelRun(by, detail=command.detail)
+            else:
+                event = lifecycle.CancelTask(command.task_run_id, by, command.detail)
+            return ledger.advance(command.run_id, event).run
+
+        return self._writer.execute(run)
+
+    def cancel_job(self, job_id: int, by: str) -> Reply[int]:
+        """Asks for the end of every run of a job; answers how many that were."""
+
+        def run(ledger: Ledger) -> int:
+            live = ledger.session.live_runs(job_id)
+            # Those that wait first: none of them must slip in while the others end.
+            for run_id in reversed(live):
+                if ledger.snapshot(run_id).run.state not in TERMINAL:
+                    ledger.advance(run_id, lifecycle.CancelRun(by))
+            return len(live)
+
+        return self._writer.execute(run)
+
+    def repair(self, command: Repair, by: str) -> Reply[Run]:
+        """Runs parts of a finished run again, as a new round of it."""
+        return self._writer.execute(lambda ledger: _repair(ledger, command, by))
+
+    def rerun(self, command: Rerun, by: str) -> Reply[Submitted]:
+        """Starts a new run like an earlier one: its definition as it was, its parameters with changes over them."""
+        spec, earlier = self.spec(command.run_id), self.get(command.run_id)
+        submit = Submit(
+            spec=spec,
+            parameters={**earlier.parameters, **command.parameters},
+            name=earlier.name,
+            queue=earlier.queue,
+            priority=earlier.priority,
+            tags=earlier.tags,
+            idempotency_key=command.idempotency_key,
+            workspace=earlier.workspace,
+            origin=earlier.origin,
+            trigger="rerun",
+            extras=earlier.extras,
+        )
+        plan, digest = Plan(spec), _digest(submit)
+        return self._writer.execute(lambda ledger: _rerun(ledger, submit, plan, digest, by, earlier))
+
+    def delete(self, run_id: int, by: str) -> Reply[None]:
+        """Removes a finished run with its history; conflict while it is active."""
+
+        def run(ledger: Ledger) -> None:
+            found = ledger.snapshot(run_id).run
+            if found.state not in TERMINAL:
+                raise conflict(f"Run {run_id} is {found.state.value}; cancel it before you delete it.")
+            ledger.session.delete(found)
+            ledger.forget([run_id])
+
+        return self._writer.execute(run)
+
+    # --- reads ---
+
+    def get(self, run_id: int) -> Run:
+        """One run; raises not_found."""
+        with self._store.reading() as reads:
+            return _found(reads.run(run_id), "run", run_id)
+
+    def find(self, where: RunFilter, limit: int = 25, cursor: str | None = None) -> Page[Run]:
+        """A page of runs, newest first."""
+        check_limit(limit)
+        with self._store.reading() as reads:
+            found = reads.runs(where, limit + 1, parse_cursor(cursor))
+        more = len(found) > limit
+        return Page(found[:limit], cursor_of(found[limit - 1].id) if more else None)
+
+    def task_runs(self, run_id: int, *, newest: bool = True) -> list[TaskRun]:
+        """The run's attempts, oldest first; `newest` keeps only the last one of each task and iteration."""
+        with self._store.reading() as reads:
+            found = reads.task_runs(run_id)
+        if not newest:
+            return found
+        last = {(one.task_key, one.iteration): one for one in found}
+        return sorted(last.values(), key=lambda one: one.id)
+
+    def task_run(self, task_run_id: int) -> TaskRun:
+        """One attempt; raises not_found."""
+        with self._store.reading() as reads:
+            return _found(reads.task_run(task_run_id), "task run", task_run_id)
+
+    def spec(self, run_id: int) -> JobSpec:
+        """The definition that the run follows."""
+        with self._store.reading() as reads:
+            return _found(reads.run_spec(run_id), "run", run_id)
+
+    def events(self, run_id: int, after: int = 0, limit: int = 1000) -> list[Event]:
+        """The run's history after a sequence number, oldest first."""
+        with self._store.reading() as reads:
+            return reads.events(run_id, after, limit)
+
+    def output(self, task_run_id: int) -> bytes | None:
+        """The JSON that an attempt gave back, or None."""
+        with self._store.reading() as reads:
+            return reads.output(task_run_id)
+
+    def log(self, task_run_id: int, start: int = 0, end: int | None = None) -> tuple[bytes, int]:
+        """Bytes `[start, end)` of an attempt's log, and its whole size so far."""
+        one = self.task_run(task_run_id)
+        executor = self._worker.executors.get(one.executor)
+        return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+
+    def progress(self, task_run_id: int) -> dict[str, object] | None:
+        """The last progress that a live attempt reported."""
+        return self._worker.progress.get(task_run_id)
+
+    def waiting(self, run_id: int) -> Waiting:
+        """Why the run, and each task run of it that waits, is waiting."""
+        with self._store.reading() as reads:
+            run = _found(reads.run(run_id), "run", run_id)
+            return waiting.explain(reads, run, self._worker)
+
+    def watch(self, run_id: int, wake: Callable[[], None]) -> Callable[[], None]:
+        """Calls `wake` after each commit that touches the run; returns the function that ends it."""
+        return self._bus.watch(run_id, wake)
+
+
+def _found(value: T | None, what: str, key: object) -> T:
+    if value is None:
+        raise not_found(what, key)
+    return value
+
+
+def _plan_of(command: Submit) -> Plan | None:
+    if (command.job_id is None) == (command.spec is None):
+        raise invalid("Say which job to run, or give a definition: exactly one of job and spec.", field="job")
+    key = command.idempotency_key
+    if key is not None and not 0 < len(key) <= MAX_KEY:
+        raise invalid(f"An idempotency key has 1 to {MAX_KEY} characters.", field="idempotency_key")
+    return validate(command.spec) if command.spec is not None else None
+
+
+def _digest(command: Submit) -> bytes:
+    if command.idempotency_key is None:
+        return b""
+    return hashlib.sha256(_digest_encoder.encode(command)).digest()
+
+
+def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, by: str, **more: Any) -> Submitted:
+    key, scope = command.idempotency_key, f"{command.workspace}/{command.origin}"
+    if key is not None:
+        earlier = _earlier(ledger, scope, key, digest)
+        if earlier is not None:
+            return Submitted(earlier, created=False)
+    job: Job | None = None
+    if plan is None:
+        job, plan = ledger.job(command.job_id or 0)
+    run = _new_run(ledger, command, plan, job, by, more)
+    only = plan.select(command.only) if command.only is not None else None
+    run = ledger.create(run, plan, None if job else plan.spec, only)
+    if key is not None:
+        ledger.session.put(Submission(scope, key, digest, run.id, run.created_at))
+    return Submitted(run, created=True)
+
+
+def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: str, more: dict[str, Any]) -> Run:
+    spec = plan.spec
+    return new_run(
+        ledger,
+        spec,
+        job=job,
+        by=by,
+        name=command.name,
+        queue=command.queue,
+        priority=command.priority,
+        parameters=merge_parameters(spec, command.parameters),
+        trigger=command.trigger,
+        tags={**spec.tags, **command.tags},
+        workspace=job.workspace if job else command.workspace,
+        origin=command.origin,
+        extras=command.extras,
+        **more,
+    )
+
+
+def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
+    found = ledger.session.submission(scope, key)
+    if found is None:
+        return None
+    if found.digest != digest:
+        raise RunyardError(
+            Code.ALREADY_EXISTS,
+            f"The idempotency key {key!r} was used for another submission (run {found.run_id}); use a new key.",
+            run_id=found.run_id,
+        )
+    run = ledger.session.run(found.run_id)
+    if run is None:
+        raise conflict(f"The idempotency key {key!r} gave run {found.run_id}, which was deleted; use a new key.")
+    return run
+
+
+def _rerun(ledger: Ledger, submit: Submit, plan: Plan, digest: bytes, by: str, earlier: Run) -> Submitted:
+    if earlier.job_id is None:
+        return _submit(ledger, submit, plan, digest, by, rerun_of=earlier.id)
+    # The run counts against its job's limit, and pins the version that the earlier run pinned.
+    job, _ = ledger.job(earlier.job_id)
+    if submit.idempotency_key is not None:
+        scope = f"{submit.workspace}/{submit.origin}"
+        known = _earlier(ledger, scope, submit.idempotency_key, digest)
+        if known is not None:
+            return Submitted(known, created=False)
+    run = _new_run(ledger, submit, plan, job, by, {"rerun_of": earlier.id})
+    run = ledger.create(msgspec.structs.replace(run, job_version=earlier.job_version), plan, None)
+    if submit.idempotency_key is not None:
+        scope = f"{submit.workspace}/{submit.origin}"
+        ledger.session.put(Submission(scope, submit.idempotency_key, digest, run.id, run.created_at))
+    return Submitted(run, created=True)
+
+
+def _repair(ledger: Ledger, command: Repair, by: str) -> Run:
+    snapshot = ledger.snapshot(command.run_id)
+    run, spec = snapshot.run, snapshot.plan.spec
+    if command.after_round is not None and command.after_round != run.round:
+        raise conflict(f"Run {run.id} has been repaired since: it is in round {run.round}.", round=run.round)
+    unknown = sorted(set(command.parameters) - set(spec.parameters))
+    if unknown:
+        raise invalid(f"The job has no parameter {unknown[0]!r}.", field=f"parameters.{unknown[0]}")
+    admitted = run.job_id is None or not ledger.at_limit(run.job_id, spec)
+    event = lifecycle.RepairRun(by, command.tasks, command.dependents, command.parameters, admitted)
+    return ledger.advance(run.id, event).run

@@ -1,0 +1,236 @@
+"""The worker: claims queued task runs for the executors it has, and records what they report.
+
+It claims inside the writer's transactions and starts work only after the commit. Every report is compared
+with the claim's token (in `decide`), so what a lost claim says changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from runyard.core import lifecycle
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
+from runyard.core.changes import StopWork
+from runyard.core.graph import Snapshot
+from runyard.core.model import Queue, TaskRun
+from runyard.core.references import Unresolved
+from runyard.core.states import State
+from runyard.engine.ledger import Effects, Ledger
+from runyard.executors.base import Executor
+from runyard.store.base import Queued
+
+log = logging.getLogger("runyard.worker")
+
+TIMEOUT_GRACE = 0.5
+"""Seconds between TERM and KILL after a timeout: a timeout of N seconds ends within N + 1."""
+
+
+class Claims:
+    """Work that one transaction claimed, by executor."""
+
+    __slots__ = ("by_executor",)
+
+    def __init__(self) -> None:
+        self.by_executor: dict[str, list[Assignment]] = {}
+
+    def all(self) -> Iterable[Assignment]:
+        """Every assignment."""
+        return (one for some in self.by_executor.values() for one in some)
+
+
+class Worker:
+    """The link between the ledger and this process's executors."""
+
+    def __init__(self, name: str, executors: Sequence[Executor], *, grace: float) -> None:
+        self.name = name
+        self.executors = {executor.name: executor for executor in executors}
+        self.grace = grace
+        self.queues: dict[str, Queue] = {}
+        """Settings of the queues that have any, kept current by the registry."""
+        self.held: dict[int, tuple[Held, str]] = {}
+        """Claims that an executor holds, by task run id, with the executor's name."""
+        self.progress: dict[int, dict[str, object]] = {}
+        self.draining = False
+        self._load = dict.fromkeys(self.executors, 0)
+        self._hungry = dict.fromkeys(self.executors, True)
+        """Executors for which queued work may exist that was not claimed yet."""
+
+    # --- claiming ---
+
+    def claim(self, ledger: Ledger, effects: Effects) -> Claims | None:
+        """Claims as much queued work as the executors and the queues have room for."""
+        if self.draining:
+            return None
+        if effects.ready or effects.touched:
+            for name in self._hungry:
+                self._hungry[name] = True
+        claims = Claims()
+        for name, executor in self.executors.items():
+            free = executor.capacity - self._load[name]
+            if free > 0 and self._hungry[name]:
+                taken = self._claim_for(ledger, executor, free)
+                if taken:
+                    claims.by_executor[name] = taken
+        return claims if claims.by_executor else None
+
+    def _claim_for(self, ledger: Ledger, executor: Executor, free: int) -> list[Assignment]:
+        closed, room = self._room(ledger)
+        candidates = ledger.session.queued(executor.name, free + 1, closed)
+        self._hungry[executor.name] = len(candidates) > free
+        if len(candidates) > 1:
+            candidates.sort(key=self._order)
+        taken: list[Assignment] = []
+        for one in candidates:
+            if len(taken) == free:
+                break
+            if room.get(one.queue, 1) <= 0:
+                continue
+            assignment = self._claim_one(ledger, one)
+            if assignment is not None:
+                taken.append(assignment)
+                self._hold(assignment, executor.name)
+                if one.queue in room:
+                    room[one.queue] -= 1
+        return taken
+
+    def _order(self, one: Queued) -> tuple[int, int, int]:
+        queue = self.queues.get(one.queue)
+        return (-queue.priority if queue else 0, -one.priority, one.task_run_id)
+
+    def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
+        """Queues from which nothing may be taken now, and the free slots of those that count them."""
+        counted = [queue for queue in self.queues.values() if queue.slots is not None or queue.paused]
+        if not counted:
+            return set(), {}
+        active, _ = ledger.session.queue_use()
+        room = {
+            queue.name: 0 if queue.paused else (queue.slots or 0) - active.get(queue.name, 0)
+            for queue in counted
+            if queue.paused or queue.slots is not None
+        }
+        return {name for name, free in room.items() if free <= 0}, room
+
+    def _claim_one(self, ledger: Ledger, one: Queued) -> Assignment | None:
+        snapshot = ledger.snapshot(one.run_id)
+        slot = snapshot.find(one.task_run_id)
+        if slot is None or slot.state is not State.QUEUED:
+            return None
+        try:
+            action = lifecycle.resolved_action(snapshot, slot)
+        except Unresolved as error:
+            ledger.advance(one.run_id, lifecycle.Refuse(slot.id, str(error)))
+            return None
+        token = ledger.draw()
+        ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
+        return _assignment(snapshot, slot, token, action)
+
+    def _hold(self, assignment: Assignment, executor: str) -> None:
+        held = Held(assignment.run_id, assignment.task_run_id, assignment.token, State.STARTING.value)
+        self.held[assignment.task_run_id] = (held, executor)
+        self._load[executor] += 1
+
+    def give_back(self, claims: Claims | None) -> None:
+        """The transaction of these claims did not happen."""
+        for assignment in claims.all() if claims else ():
+            self.let_go(assignment.task_run_id, assignment.token)
+
+    def let_go(self, task_run_id: int, token: int) -> bool:
+        """Frees the place of a claim; False if this worker does not hold it (any more)."""
+        entry = self.held.get(task_run_id)
+        if entry is None or entry[0].token != token:
+            return False
+        del self.held[task_run_id]
+        self._load[entry[1]] -= 1
+        self._hungry[entry[1]] = True
+        self.progress.pop(task_run_id, None)
+        return True
+
+    # --- after the commit ---
+
+    def start(self, claims: Claims) -> None:
+        """Hands committed claims to their executors."""
+        for name, assignments in claims.by_executor.items():
+            self.executors[name].start(assignments)
+
+    def stop(self, stop: StopWork) -> None:
+        """Asks an executor for the end of an attempt."""
+        executor = self.executors.get(stop.executor)
+        if executor is not None:
+            grace = TIMEOUT_GRACE if stop.why == "timeout" else self.grace
+            executor.stop(stop.task_run_id, stop.token, grace=grace, why=stop.why)
+
+    def release_all(self, grace: float) -> None:
+        """Asks every executor to give its attempts back unharmed."""
+        for held, name in list(self.held.values()):
+            self.executors[name].stop(held.task_run_id, held.token, grace=grace, why="release")
+
+    # --- reports ---
+
+    def recorder(self, reports: Sequence[Report]) -> Callable[[Ledger], None]:
+        """A command that records reports; it may be run again if its transaction fails."""
+        known: list[tuple[int, Report]] = []
+        finished = {(one.task_run_id, one.token) for one in reports if isinstance(one, Finished)}
+        for report in reports:
+            entry = self.held.get(report.task_run_id)
+            if entry is None or entry[0].token != report.token:
+                continue
+            if isinstance(report, Progress):
+                self.progress[report.task_run_id] = report.data
+            elif isinstance(report, Finished) or (report.task_run_id, report.token) not in finished:
+                known.append((entry[0].run_id, report))
+
+        def record(ledger: Ledger) -> None:
+            for run_id, report in known:
+                self._record_one(ledger, run_id, report)
+
+        return record
+
+    def _record_one(self, ledger: Ledger, run_id: int, report: Report) -> None:
+        if isinstance(report, Started):
+            ledger.advance(run_id, lifecycle.Start(report.task_run_id, report.token, report.at))
+        elif isinstance(report, Finished):
+            self.let_go(report.task_run_id, report.token)
+            ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, report.outcome))
+
+    def touched_by(self, reports: Sequence[Report]) -> set[int]:
+        """The runs whose progress these reports tell."""
+        entries = (self.held.get(one.task_run_id) for one in reports if isinstance(one, Progress))
+        return {entry[0].run_id for entry in entries if entry is not None}
+
+    # --- a restart ---
+
+    def recover(self, claims: Iterable[tuple[Held, str]], now: int) -> list[Finished]:
+        """Lets executors take up what they held before; what provably ended without a word is reported lost."""
+        by_executor: dict[str, list[Held]] = {}
+        for held, name in claims:
+            by_executor.setdefault(name, []).append(held)
+            if name in self.executors:
+                self.held[held.task_run_id] = (held, name)
+                self._load[name] += 1
+        lost: list[Finished] = []
+        outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
+        for name, executor in self.executors.items():
+            gone = executor.recover(by_executor.get(name, []))
+            lost += [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
+        return lost
+
+
+def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:
+    run = snapshot.run
+    return Assignment(
+        run_id=run.id,
+        task_run_id=slot.id,
+        token=token,
+        task_key=slot.task_key,
+        action=action,  # type: ignore[arg-type]  # claimed task runs are never control flow
+        iteration=slot.iteration,
+        round=slot.round,
+        attempt=slot.attempt,
+        job_id=run.job_id,
+        job_name=run.name,
+        workspace=run.workspace,
+        parameters=run.parameters,
+        input=slot.input if slot.iteration >= 0 else None,
+        limits=snapshot.task_of(slot).limits,
+    )

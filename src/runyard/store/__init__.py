@@ -1,0 +1,1 @@
+"""Stores keep what must survive. A store knows rows and transactions, never decisions."""

@@ -1,0 +1,140 @@
+"""The seam between the engine and a database: what must be kept, found and changed together.
+
+A `Store` has one writing `Session`, used by one thread at a time inside a transaction, and a pool of reading
+sessions that see committed data only. SQL stays inside the store; values of the core go in and out.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from runyard.core.attempts import Held
+from runyard.core.changes import Changes
+from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.query import JobFilter, RunFilter
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """An idempotency key that was used, what it asked for (a digest), and the run that it gave."""
+
+    scope: str
+    key: str
+    digest: bytes
+    run_id: int
+    created_at: int
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A webhook message that is owed; `due_at` is None once it was delivered or given up."""
+
+    id: int
+    run_id: int
+    url: str
+    event: str
+    body: str
+    attempts: int
+    due_at: int | None
+    error: str = ""
+
+
+class DueWork(msgspec.Struct, frozen=True):
+    """What the timers have to do now: (task run id, run id) pairs and run ids."""
+
+    retries: list[tuple[int, int]]
+    expired_tasks: list[tuple[int, int]]
+    expired_runs: list[int]
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A task run that waits for a worker."""
+
+    task_run_id: int
+    run_id: int
+    queue: str
+    priority: int
+
+
+class HeldClaim(msgspec.Struct, frozen=True):
+    """A claim that an executor may still hold."""
+
+    held: Held
+    executor: str
+
+
+Record = Job | JobVersion | Queue | Bookmark | Principal | Submission | Delivery
+
+
+class Reads(Protocol):
+    """What can be asked of one session. Nothing here changes anything."""
+
+    def run(self, run_id: int) -> Run | None: ...
+    def run_spec(self, run_id: int) -> JobSpec | None: ...
+    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
+        """Newest first; `after` is the id of the last run of the page before."""
+
+    def task_runs(self, run_id: int) -> list[TaskRun]: ...
+    def task_run(self, task_run_id: int) -> TaskRun | None: ...
+    def output(self, task_run_id: int) -> bytes | None: ...
+    def events(self, run_id: int, after: int, limit: int) -> list[Event]: ...
+    def job(self, job_id: int) -> Job | None: ...
+    def job_by_key(self, workspace: str, origin: str, key: str) -> Job | None: ...
+    def jobs(self, where: JobFilter, limit: int, after: int | None) -> list[Job]: ...
+    def job_versions(self, job_id: int, version: int | None) -> list[JobVersion]: ...
+    def live_runs(self, job_id: int) -> list[int]: ...
+    def admitted_count(self, job_id: int) -> int: ...
+    def awaiting_admission(self, job_id: int, limit: int) -> list[int]: ...
+    def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
+        """The next queued task runs of each queue that is not in `closed`, at most `limit` a queue."""
+
+    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Active and queued task runs by queue name."""
+
+    def ahead(self, task_run: TaskRun) -> int:
+        """How many queued task runs of the same queue and executor go first (counted up to 1001)."""
+
+    def held(self) -> list[HeldClaim]: ...
+    def due(self, now: int) -> DueWork: ...
+    def next_due(self) -> int | None: ...
+    def submission(self, scope: str, key: str) -> Submission | None: ...
+    def bookmark(self, job_key: str, up_to_run: int | None) -> Bookmark | None: ...
+    def queues(self) -> list[Queue]: ...
+    def principals(self) -> list[Principal]: ...
+    def deliveries(self, now: int) -> list[Delivery]: ...
+    def live_by_state(self) -> dict[str, int]: ...
+    def ended_before(self, moment: int, limit: int) -> list[int]: ...
+
+
+class Session(Reads, Protocol):
+    """The writing session: `begin`, then commands each between `mark` and `keep` or `undo`, then `commit`."""
+
+    def begin(self) -> None: ...
+    def mark(self) -> None: ...
+    def keep(self) -> None: ...
+    def undo(self) -> None: ...
+    def commit(self) -> None:
+        """Returns once the changes are on disk; raises `RunyardError` (storage_full, unavailable) if they are not."""
+
+    def rollback(self) -> None: ...
+    def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
+        """Stores one decision; `spec` is the definition of a new one-time run."""
+
+    def put(self, record: Record) -> None: ...
+    def delete(self, record: Queue | Principal | Run) -> None:
+        """Removes a record; a run goes with its task runs, events, tags and keys."""
+
+
+class Store(Protocol):
+    """A database, opened and migrated."""
+
+    name: str
+    writer: Session
+    last_id: int
+    """The largest id in use when the store was opened."""
+
+    def reading(self) -> AbstractContextManager[Reads]:
+        """A reading session from the pool; its statements are stopped after the store's deadline."""
+
+    def close(self) -> None: ...

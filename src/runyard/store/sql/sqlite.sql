@@ -1,0 +1,205 @@
+-- name: insert_run
+-- A new run; the spec is there only for a one-time submission.
+INSERT INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
+
+-- name: update_run
+-- Everything of a run that can change after its submission.
+UPDATE run SET state=?, reason=?, detail=?, parameters=?, admitted_at=?, started_at=?, ended_at=?, deadline_at=?,
+  round=?, seq=? WHERE id=?;
+
+-- name: insert_tag
+INSERT OR IGNORE INTO run_tag VALUES (?,?,?);
+
+-- name: insert_task_run
+-- A new attempt; its output comes when it ends.
+INSERT INTO task_run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL);
+
+-- name: update_task_run
+-- Everything of a task run that can change after it was made, except its output.
+UPDATE task_run SET state=?, reason=?, detail=?, queued_at=?, due_at=?, claimed_at=?, started_at=?, ended_at=?,
+  deadline_at=?, worker=?, token=?, exit_code=?, child_run_id=?, input=?, "values"=?, metrics=?, error=? WHERE id=?;
+
+-- name: set_output
+UPDATE task_run SET output=? WHERE id=?;
+
+-- name: insert_event
+INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?);
+
+-- name: run
+SELECT id, job_id, job_version, name, workspace, origin, state, reason, detail, queue, priority, parameters, trigger,
+  tags, submitted_by, created_at, admitted_at, started_at, ended_at, deadline_at, round, seq, depth,
+  parent_task_run_id, rerun_of, extras FROM run WHERE id=?;
+
+-- name: run_spec
+-- The definition that a run pins, wherever it is kept.
+SELECT coalesce(r.spec, v.spec) FROM run r
+  LEFT JOIN job_version v ON v.job_id = r.job_id AND v.version = r.job_version WHERE r.id=?;
+
+-- name: task_runs
+-- All attempts of a run, oldest first.
+SELECT id, run_id, task_key, iteration, round, attempt, failures, losses, state, reason, detail, executor, queue,
+  priority, created_at, queued_at, due_at, claimed_at, started_at, ended_at, deadline_at, worker, token, exit_code,
+  child_run_id, input, "values", metrics, error FROM task_run WHERE run_id=? ORDER BY id;
+
+-- name: task_run
+SELECT id, run_id, task_key, iteration, round, attempt, failures, losses, state, reason, detail, executor, queue,
+  priority, created_at, queued_at, due_at, claimed_at, started_at, ended_at, deadline_at, worker, token, exit_code,
+  child_run_id, input, "values", metrics, error FROM task_run WHERE id=?;
+
+-- name: output
+SELECT output FROM task_run WHERE id=?;
+
+-- name: events
+SELECT run_id, seq, at, kind, task_run_id, state, reason, detail, by, data FROM event
+  WHERE run_id=? AND seq>? ORDER BY seq LIMIT ?;
+
+-- name: live_admitted
+-- How many runs of a job count against its limit.
+SELECT count(*) FROM run WHERE job_id=? AND (admitted_at IS NULL)=0 AND ended_at IS NULL;
+
+-- name: live_waiting
+-- Runs that wait for their job's limit, in the order in which they will be let in.
+SELECT id FROM run WHERE job_id=? AND (admitted_at IS NULL)=1 AND ended_at IS NULL ORDER BY priority DESC, id LIMIT ?;
+
+-- name: live_runs
+-- Runs of a job that are not over.
+SELECT id FROM run WHERE job_id=? AND ended_at IS NULL ORDER BY id;
+
+-- name: queues_waiting
+-- The queues that hold queued task runs of an executor, found by one seek each.
+WITH RECURSIVE found(queue) AS (
+  SELECT min(queue) FROM task_run WHERE state='queued' AND executor=?1
+  UNION ALL
+  SELECT (SELECT min(queue) FROM task_run WHERE state='queued' AND executor=?1 AND queue > found.queue)
+    FROM found WHERE found.queue IS NOT NULL
+) SELECT queue FROM found WHERE queue IS NOT NULL;
+
+-- name: queued
+-- The next queued task runs of one queue.
+SELECT id, run_id, priority FROM task_run WHERE state='queued' AND executor=? AND queue=?
+  ORDER BY priority DESC, id LIMIT ?;
+
+-- name: queue_active
+-- Active task runs by queue, whatever their executor; control flow takes no slot.
+SELECT queue, count(*) FROM task_run WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine'
+  GROUP BY queue;
+
+-- name: queue_depth
+SELECT queue, count(*) FROM task_run WHERE state='queued' GROUP BY queue;
+
+-- name: ahead_in_queue
+-- How many queued task runs of the same queue go first.
+SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=?1 AND queue=?2
+  AND (priority > ?3 OR (priority = ?3 AND id < ?4)) LIMIT 1001);
+
+-- name: held
+-- The claims that executors may still hold.
+SELECT run_id, id, token, state, executor FROM task_run
+  WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
+
+-- name: due_retries
+SELECT id, run_id FROM task_run WHERE due_at <= ? ORDER BY due_at LIMIT 500;
+
+-- name: expired_tasks
+SELECT id, run_id FROM task_run WHERE deadline_at <= ? ORDER BY deadline_at LIMIT 500;
+
+-- name: expired_runs
+SELECT id FROM run WHERE deadline_at <= ? ORDER BY deadline_at LIMIT 500;
+
+-- name: next_due
+-- The earliest moment at which a timer has something to do.
+SELECT min(at) FROM (SELECT min(due_at) AS at FROM task_run WHERE due_at IS NOT NULL
+  UNION ALL SELECT min(deadline_at) FROM task_run WHERE deadline_at IS NOT NULL
+  UNION ALL SELECT min(deadline_at) FROM run WHERE deadline_at IS NOT NULL
+  UNION ALL SELECT min(due_at) FROM delivery WHERE due_at IS NOT NULL);
+
+-- name: submission
+SELECT digest, run_id FROM submission_key WHERE scope=? AND key=?;
+
+-- name: insert_submission
+INSERT INTO submission_key VALUES (?,?,?,?,?);
+
+-- name: delete_run
+DELETE FROM run WHERE id=?;
+
+-- name: delete_run_tags
+DELETE FROM run_tag WHERE run_id=?;
+
+-- name: delete_task_runs
+DELETE FROM task_run WHERE run_id=?;
+
+-- name: delete_events
+DELETE FROM event WHERE run_id=?;
+
+-- name: ended_before
+-- The oldest runs that ended before a moment, for the pruner.
+SELECT id FROM run WHERE ended_at < ? ORDER BY ended_at LIMIT ?;
+
+-- name: put_job
+INSERT INTO job VALUES (?,?,?,?,?,?,?,?,?,?,?)
+  ON CONFLICT (id) DO UPDATE SET version=excluded.version, name=excluded.name, owner=excluded.owner,
+    key=excluded.key, updated_at=excluded.updated_at, deleted_at=excluded.deleted_at, extras=excluded.extras;
+
+-- name: insert_job_version
+INSERT INTO job_version VALUES (?,?,?,?,?);
+
+-- name: job
+SELECT j.id, j.version, v.spec, j.workspace, j.origin, j.key, j.owner, j.created_at, j.updated_at, j.deleted_at, j.extras
+  FROM job j JOIN job_version v ON v.job_id = j.id AND v.version = j.version WHERE j.id=?;
+
+-- name: job_by_key
+SELECT j.id, j.version, v.spec, j.workspace, j.origin, j.key, j.owner, j.created_at, j.updated_at, j.deleted_at, j.extras
+  FROM job j JOIN job_version v ON v.job_id = j.id AND v.version = j.version
+  WHERE j.workspace=? AND j.origin=? AND j.key=? AND j.deleted_at IS NULL;
+
+-- name: job_versions
+SELECT job_id, version, spec, created_at, created_by FROM job_version WHERE job_id=? ORDER BY version DESC;
+
+-- name: job_version
+SELECT job_id, version, spec, created_at, created_by FROM job_version WHERE job_id=? AND version=?;
+
+-- name: queues
+SELECT name, slots, priority, paused FROM queue ORDER BY name;
+
+-- name: put_queue
+INSERT OR REPLACE INTO queue VALUES (?,?,?,?);
+
+-- name: delete_queue
+DELETE FROM queue WHERE name=?;
+
+-- name: newest_bookmark
+SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark WHERE job_key=? ORDER BY version DESC LIMIT 1;
+
+-- name: bookmark_of_run
+-- The newest state that a run (or one before it) committed: what a rewind to that run restores.
+SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark
+  WHERE job_key=? AND run_id<=? ORDER BY version DESC LIMIT 1;
+
+-- name: put_bookmark
+INSERT INTO bookmark VALUES (?,?,?,?,?,?);
+
+-- name: principals
+SELECT id, name, scopes, created_at, version, expires_at, disabled FROM principal ORDER BY id;
+
+-- name: put_principal
+INSERT INTO principal VALUES (?,?,?,?,?,?,?)
+  ON CONFLICT (id) DO UPDATE SET name=excluded.name, scopes=excluded.scopes, version=excluded.version,
+    expires_at=excluded.expires_at, disabled=excluded.disabled;
+
+-- name: delete_principal
+DELETE FROM principal WHERE id=?;
+
+-- name: put_delivery
+INSERT OR REPLACE INTO delivery VALUES (?,?,?,?,?,?,?,?);
+
+-- name: due_deliveries
+SELECT id, run_id, url, event, body, attempts, due_at, error FROM delivery WHERE due_at <= ? ORDER BY due_at LIMIT 50;
+
+-- name: live_by_state
+-- How many runs are not over, by state; finished ones are too many to count each time.
+SELECT state, count(*) FROM run WHERE state IN ('queued', 'running', 'cancelling') GROUP BY state;
+
+-- name: last_id
+-- The largest id that was ever handed out and kept.
+SELECT max(id) FROM (SELECT max(id) AS id FROM run UNION ALL SELECT max(id) FROM task_run
+  UNION ALL SELECT max(id) FROM job UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting','running','cancelling'));
