@@ -10,6 +10,7 @@ import pytest
 
 from runyard.client import jobfile
 from runyard.client.jobfile import JobFileError
+from runyard.core.actions import Python, Sql
 from runyard.core.errors import Code
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -82,14 +83,39 @@ BAD = {
     "an empty statement": ("sql: select 1", 'sql: ""', (8, 10), ["needs a statement"]),
     "sql that says nothing": ("sql: select 1", "sql:", (8, 9), ["must be a mapping", "found nothing"]),
     "an unknown field of sql": ("sql: select 1", "sql: {statment: a}", (8, 11), ["did you mean 'statement'"]),
-    "python that says nothing to run": ("source: \"print(1)\", ", "", (13, 13), ["exactly one of source, file and module"]),
-    "a program where its file is meant": ("{source: \"print(1)\", arguments: [\"{{ parameters.day }}\"]}", "report.py", (13, 13), ["python: {file: report.py}"]),
-    "a file without a folder": ("source: \"print(1)\"", "file: a.py", (13, 20), ["'a.py'", "no folder"]),
-    "a source and a file": ("source: \"print(1)\"", "source: a, file: b", (13, 13), ["exclude each other"]),
-    "a comparison that compares nothing": ("sql: select 1", "condition: 5 is big", (8, 16), ["comparison", "'5 is big'"]),
+    "python that says nothing to run": (
+        'source: "print(1)", ',
+        "",
+        (13, 13),
+        ["exactly one of source, file and module"],
+    ),
+    "a program where its file is meant": (
+        '{source: "print(1)", arguments: ["{{ parameters.day }}"]}',
+        "report.py",
+        (13, 13),
+        ["python: {file: report.py}"],
+    ),
+    "a file without a folder": ('source: "print(1)"', "file: a.py", (13, 20), ["'a.py'", "no folder"]),
+    "a source and a file": ('source: "print(1)"', "source: a, file: b", (13, 13), ["exclude each other"]),
+    "a comparison that compares nothing": (
+        "sql: select 1",
+        "condition: 5 is big",
+        (8, 16),
+        ["comparison", "'5 is big'"],
+    ),
     "a for_each without work": ("sql: select 1", "for_each: {inputs: [1]}", (8, 15), ["for_each needs 'do'"]),
-    "a for_each within a for_each": ("sql: select 1", "for_each: {inputs: [1], do: {for_each: {}}}", (8, 34), ["do has no field"]),
-    "a for_each that does two things": ("sql: select 1", "for_each: {inputs: [1], do: {sql: a, shell: b}}", (8, 33), ["exactly one"]),
+    "a for_each within a for_each": (
+        "sql: select 1",
+        "for_each: {inputs: [1], do: {for_each: {}}}",
+        (8, 34),
+        ["do has no field"],
+    ),
+    "a for_each that does two things": (
+        "sql: select 1",
+        "for_each: {inputs: [1], do: {sql: a, shell: b}}",
+        (8, 33),
+        ["exactly one"],
+    ),
     "input outside of a for_each": ("select 1", '"select {{ input }}"', (8, 10), ["only a for_each"]),
     "a job's id that is no number": ("sql: select 1", "run_job: nightly", (8, 14), ["whole number", "'nightly'"]),
     "a tag": ("sql: select 1", "sql: !secret x", (8, 10), ["!secret", "quotes"]),
@@ -105,9 +131,14 @@ BAD = {
     "nesting without end": ("day: null", f"day: {'[' * 3000}", (1, 1), ["nested deeper"]),
     "a list as a name": ("day: null", "[a]: null", (2, 14), ["must be a name", "found a list"]),
     "a notification without a url": ("tasks:\n", "notifications: [{on: failure}]\ntasks:\n", (3, 17), ["'url'"]),
-    "a notification at no known point": ("tasks:\n", "notifications: [{url: a, on: sucess}]\ntasks:\n", (3, 30), ["'success'"]),
+    "a notification at no known point": (
+        "tasks:\n",
+        "notifications: [{url: a, on: sucess}]\ntasks:\n",
+        (3, 30),
+        ["'success'"],
+    ),
     "an unknown on_limit": ("tasks:\n", "on_limit: wait\ntasks:\n", (3, 11), ["queue, refuse, skip"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -183,12 +214,13 @@ def test_a_program_is_read_from_beside_the_job_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.py").write_text("print('é')\n", encoding="utf-8")
     spec = jobfile.load(job_with(tmp_path, "python: {file: sub/a.py}"))
-    assert spec.tasks[0].action.source == "print('é')\n"  # type: ignore[union-attr]
+    assert spec.tasks[0].action == Python(source="print('é')\n")
 
 
 def test_a_statement_is_read_from_beside_the_job_file(tmp_path: Path) -> None:
     (tmp_path / "a.sql").write_text("select 1")
-    assert jobfile.load(job_with(tmp_path, "sql: {file: a.sql}")).tasks[0].action.statement == "select 1"  # type: ignore[union-attr]
+    spec = jobfile.load(job_with(tmp_path, "sql: {file: a.sql}"))
+    assert spec.tasks[0].action == Sql(statement="select 1")
 
 
 def test_a_missing_program_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -17,11 +17,42 @@ from runyard.client.jobfile import JobFileError
 
 EVERYTHING = (Path(__file__).parent / "golden" / "everything.yaml").read_text()
 
-SNIPPETS = st.sampled_from(
-    ["job: x\n", "tasks:\n", "  a:\n", "    sql: select 1\n", "    needs: ", "- ", ": ", "[", "]", "{", "}", ",", "&a ", "*a",
-     "!!", "!x ", "|\n", ">\n", "'", '"', "#", "---\n", "...\n", "%YAML 1.2\n", "? ", "\t", "\n", "  ", "0x1", "1e400", "~",
-     "\\ud800", "\ufeff", "\u2028", "<<: ", "=", "2013-01-01", "{{ parameters.a }}", "{{ input"]
-)  # fmt: skip
+LINES = [
+    "job: x\n",
+    "tasks:\n",
+    "  a:\n",
+    "    sql: select 1\n",
+    "    needs: ",
+    "---\n",
+    "...\n",
+    "%YAML 1.2\n",
+    "\n",
+    "  ",
+]
+SIGNS = [
+    "- ",
+    ": ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "&a ",
+    "*a",
+    "!!",
+    "!x ",
+    "|\n",
+    ">\n",
+    "'",
+    '"',
+    "#",
+    "? ",
+    "\t",
+    "<<: ",
+    "=",
+]
+WORDS = ["0x1", "1e400", "~", "\\ud800", "\ufeff", "\u2028", "2013-01-01", "{{ parameters.a }}", "{{ input"]
+SNIPPETS = st.sampled_from([*LINES, *SIGNS, *WORDS])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20) | st.dates()
 VALUES = st.recursive(
     SCALARS,

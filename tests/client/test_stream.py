@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,5 +28,5 @@ MESSAGES = [
 @given(st.lists(st.integers(0, len(BODY)), max_size=20).map(sorted))
 def test_a_stream_reads_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
     edges = [0, *cuts, len(BODY)]
-    pieces = [BODY[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [BODY[a:b] for a, b in pairwise(edges)]
     assert list(parse_stream(iter(pieces))) == MESSAGES

@@ -144,8 +144,6 @@ def _server(connect: Callable[[], Client]) -> Iterator[Check]:
 
 def _worker(worker: dict[str, object]) -> Check:
     name = f"worker {worker.get('executor') or worker.get('name')}"
-    healthy = worker.get("healthy")
     found = f"{worker.get('active')} of {worker.get('capacity')} places taken"
-    if healthy in (True, None):
-        return Check(name, "ok", found)
-    return Check(name, "failed", f"{found}; {healthy or 'it cannot start work'}", exits.FAILED)
+    trouble = worker.get("trouble")
+    return Check(name, "failed", f"{found}; {trouble}", exits.FAILED) if trouble else Check(name, "ok", found)

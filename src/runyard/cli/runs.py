@@ -66,8 +66,9 @@ def run(
 
     The exit code tells how it ended. Ctrl-C detaches; the run goes on.
     """
+    options = how.options()
     with common.client() as client:
-        begun = client.submit(_job(job), **how.options())
+        begun = client.submit(_job(job), **options)
         return finish(client, watch(client, begun.id), common)
 
 
@@ -80,8 +81,9 @@ def submit(
     common: Common = COMMON,
 ) -> None:
     """Submit a job and print the run's id."""
+    options = how.options()
     with common.client() as client:
-        begun = client.submit(_job(job), idempotency_key=key, **how.options())
+        begun = client.submit(_job(job), idempotency_key=key, **options)
         emit_one(begun, common.output, lambda: print(begun.id))
 
 

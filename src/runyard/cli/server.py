@@ -27,7 +27,7 @@ def up(
     allow_private_urls: Annotated[
         bool | None, Parameter(negative="", help="let loads read from private addresses (always so with --dev)")
     ] = None,
-) -> None:
+) -> int:
     """Start a server. Prints `ready http://HOST:PORT` when it answers; SIGTERM stops it cleanly.
 
     All other settings are read from RUNYARD_* in the environment.
@@ -36,7 +36,7 @@ def up(
     from runyard.config import load
 
     given = {"host": host, "port": port, "data": data, "store": store, "dev": dev, "token": token}
-    serve(load(given | {"allow_private_urls": allow_private_urls}))
+    return int(serve(load(given | {"allow_private_urls": allow_private_urls})))
 
 
 def doctor(*, common: Common = COMMON) -> int:

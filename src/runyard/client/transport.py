@@ -41,7 +41,10 @@ class Transport:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         # trust_env off: a proxy meant for the internet must not see local traffic or the token.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=_checked(self.url), headers=headers, timeout=timeout, trust_env=False)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise Error(Code.INVALID, f"{url!r} is no address of a server: {error}. Write http://HOST:PORT.") from None
 
     def close(self) -> None:
         """Closes the connections."""
@@ -76,7 +79,7 @@ class Transport:
     ) -> httpx.Response | None:
         try:
             response = self._http.request(method, f"/api/v1{path}", headers=headers, **request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise unreachable(self.url, str(error) or type(error).__name__) from None
         except httpx.TransportError as error:
             if last:
@@ -162,6 +165,13 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line.removesuffix(b"\r")
+
+
+def _checked(url: str) -> httpx.URL:
+    parsed = httpx.URL(url)
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise httpx.InvalidURL("it needs http:// or https:// and a host")
+    return parsed
 
 
 def _encode(value: Any) -> bytes:

@@ -1,1 +1,1 @@
-print("a report")
+REPORT = "a report"
