@@ -80,16 +80,17 @@ class _Plain:
         for line in update.lines:
             self._say(f"  {words.label(line.task):<{width}} | {clean_log(line.text)}")
         for task in run.tasks:
-            self._task(task, width)
+            self._task(run, task, width)
         self._waiting(run)
 
-    def _task(self, task: TaskRun, width: int) -> None:
+    def _task(self, run: Run, task: TaskRun, width: int) -> None:
         if task.state in {State.BLOCKED, State.QUEUED, State.STARTING} or self._seen.get(task.id) == task.state.value:
             return
         self._seen[task.id] = task.state.value
-        took = elapsed(task.started_at, task.ended_at) if task.finished else ""
-        parts = [words.attempt(task), took, words.remark(task)]
-        said = ", ".join(part for part in parts if part)
+        parts = [words.attempt(task), elapsed(task.started_at, task.ended_at), words.remark(task)]
+        said = ", ".join(part for part in parts if part) if task.finished else words.attempt(task)
+        if words.is_kept(run, task):
+            said = "kept from before the repair"
         self._say(f"  {words.label(task):<{width}} {task.state.value}{f' ({said})' if said else ''}")
 
     def _waiting(self, run: Run) -> None:
@@ -133,19 +134,16 @@ class _Drawing:
 
         run, levels = self._run, depths(self._run.tasks)
         table = Table.grid(padding=(0, 2), pad_edge=False)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        head = Text(f"{clean(run.name)} ", style="bold").append(str(run.id), style="dim")
+        for justify in ("left", "left", "right", "left"):
+            table.add_column(no_wrap=True, overflow="ellipsis", justify=justify)
+        head = Text.assemble((f"{clean(run.name)} ", "bold"), (str(run.id), "dim"))
         table.add_row(head, run.state.value, elapsed(run.started_at, run.ended_at), Text(clean(run.waiting)))
         for task in run.tasks:
             glyph, style = _GLYPHS.get(task.state, (".", "dim"))
-            indent = "  " * levels.get(task.task_key, 0)
-            name = Text(f"{indent}{glyph} ", style=style).append(words.label(task), style="not dim")
-            took = elapsed(task.started_at, task.ended_at)
-            told = ", ".join(part for part in (words.attempt(task), words.remark(task)) if part)
-            table.add_row(name, Text(task.state.value, style=style), took, Text(told))
+            name = Text.assemble("  " * levels.get(task.task_key, 0), (f"{glyph} ", style), words.label(task))
+            parts = [words.attempt(task), words.remark(task), "kept" if words.is_kept(run, task) else ""]
+            told = Text(", ".join(part for part in parts if part))
+            table.add_row(name, Text(task.state.value, style=style), elapsed(task.started_at, task.ended_at), told)
         return table
 
 

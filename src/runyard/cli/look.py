@@ -114,7 +114,7 @@ def _print_facts(run: Run) -> None:
         "queue": run.queue,
         "parameters": run.parameters or "",
         "tags": run.tags or "",
-        "repaired": f"{run.round} times" if run.round else "",
+        "repaired": {0: "", 1: "once"}.get(run.round, f"{run.round} times"),
         "rerun of": run.rerun_of or "",
         "waiting": run.waiting or "",
         "detail": run.detail,

@@ -78,3 +78,8 @@ def attempt(task: TaskRun) -> str:
     parts = [f"attempt {task.attempt + 1}"] if task.attempt else []
     parts += [f"repair {task.round}"] if task.round else []
     return ", ".join(parts)
+
+
+def is_kept(run: Run, task: TaskRun) -> bool:
+    """Whether a repaired run keeps this task as it ended before."""
+    return task.finished and task.round < run.round
