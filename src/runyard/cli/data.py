@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from runyard.cli.options import COMMON, Common, Params, parameters
+from runyard.cli.options import COMMON, STDIN, Common, Params, parameters
 from runyard.cli.render import Column, emit, emit_one, encode
 from runyard.cli.runs import print_result
 from runyard.client.views import plain
@@ -34,7 +34,7 @@ def query(
     common: Common = COMMON,
 ) -> None:
     """Read the warehouse with SQL; `--param k=v` binds $k. jsonl writes one object a row."""
-    text = sys.stdin.read() if sql == "-" else sql
+    text = sys.stdin.read() if sql == STDIN else sql
     with common.client() as client:
         result = client.query(text, parameters(param) or None, limit=limit)
     if common.output == "jsonl":

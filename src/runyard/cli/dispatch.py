@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 
 from runyard.cli import exits
 from runyard.cli.commands import GROUPS
+from runyard.cli.options import STDIN
 from runyard.core.errors import RunyardError
 
 
@@ -24,7 +25,8 @@ def build() -> App:
 def dispatch(words: list[str]) -> int:
     """Runs one command line and returns its exit code."""
     try:
-        result = build()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        given = [STDIN if word == "-" else word for word in words]
+        result = build()(given, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else exits.SUCCEEDED
     except CycloptsError as error:

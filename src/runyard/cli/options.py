@@ -33,6 +33,9 @@ class Common:
 
 COMMON = Common()
 
+STDIN = "/dev/stdin"
+"""How `-` reaches a command: the parser would take the bare sign for an option."""
+
 Params = Annotated[
     tuple[str, ...],
     Parameter(name=["--param", "-p"], negative="", show_default=False, help="KEY=VALUE; may be given often"),

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from runyard.cli import exits
 from runyard.cli.following import watch
-from runyard.cli.options import COMMON, Common, Params, Tags, pairs, parameters
+from runyard.cli.options import COMMON, STDIN, Common, Params, Tags, pairs, parameters
 from runyard.cli.render import Column, clean, emit_one, print_table
 from runyard.client import jobfile
 from runyard.client.client import Client
@@ -177,6 +177,6 @@ def find_task(run: Run, key: str) -> Any:
 
 
 def _job(word: str) -> JobSpec | int:
-    if word == "-":
+    if word == STDIN:
         return jobfile.parse(sys.stdin.read(), source="<stdin>", folder=Path.cwd())
     return int(word) if word.isdecimal() and not Path(word).exists() else jobfile.load(word)
