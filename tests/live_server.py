@@ -24,7 +24,8 @@ def environment(**more: str) -> dict[str, str]:
 @contextmanager
 def live_server(folder: Path, *arguments: str) -> Iterator[str]:
     """Starts `runyard up` on a free port, gives its URL, and stops it with SIGTERM at the end."""
-    command = [sys.executable, "-m", "runyard", "up", "--port", "0", "--data", str(folder / "data"), *arguments]
+    port = [] if "--port" in arguments else ["--port", "0"]
+    command = [sys.executable, "-m", "runyard", "up", *port, "--data", str(folder / "data"), *arguments]
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment(), start_new_session=True)
     try:
