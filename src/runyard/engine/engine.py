@@ -137,6 +137,9 @@ class Engine:
             self.worker.stop(stop)
         if batch.claims is not None:
             self.worker.start(batch.claims)
+        for run_id in batch.effects.deleted:
+            for executor in self.worker.executors.values():
+                executor.forget(run_id)
         self.bus.tell(batch.effects.touched)
 
     def _give_back(self, claims: Any) -> None:

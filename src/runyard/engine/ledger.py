@@ -28,9 +28,11 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("ready", "stops", "touched")
+    __slots__ = ("deleted", "ready", "stops", "touched")
 
     def __init__(self) -> None:
+        self.deleted: list[int] = []
+        """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
         self.stops: list[StopWork] = []
         self.ready = False
@@ -39,6 +41,7 @@ class Effects:
         """Adds what another command of the same batch wants."""
         self.touched |= other.touched
         self.stops += other.stops
+        self.deleted += other.deleted
         self.ready |= other.ready
 
 
@@ -158,6 +161,12 @@ class Ledger:
             parent = self.session.task_run(run.parent_task_run_id)
             if parent is not None:
                 self.advance(parent.run_id, lifecycle.ChildEnded(parent.id, run))
+
+    def delete(self, run_id: int) -> None:
+        """Removes a run that is over, with all that is kept of it."""
+        self.session.delete(self.snapshot(run_id).run)
+        self.forget([run_id])
+        self.effects.deleted.append(run_id)
 
     # --- a job's limit ---
 

@@ -134,8 +134,7 @@ class Store(Protocol):
     """The largest id in use when the store was opened."""
 
     @property
-    def writer(self) -> Session:
-        """The one session that writes."""
+    def writer(self) -> Session: ...
 
     def reading(self) -> AbstractContextManager[Reads]:
         """A reading session from the pool; its statements are stopped after the store's deadline."""
