@@ -141,7 +141,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.store.sqlite import SqliteStore
 
-    store = SqliteStore(folder / "runyard.db", readers=settings.reader_threads)
+    store = SqliteStore(settings.database, readers=settings.reader_threads)
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),

@@ -13,7 +13,10 @@ def test_an_argument_wins_over_the_environment_and_that_over_the_default() -> No
     assert (given.port, given.host, given.dev, given.allowed_paths) == (2, "127.0.0.1", True, ["/a", "/b"])
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "x"), ("PORT", "65536"), ("DEV", "perhaps"), ("BODY_CAP", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "x"), ("PORT", "65536"), ("DEV", "perhaps"), ("BODY_CAP", "-1"), ("STORE", "mysql://x")],
+)
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(RunyardError) as caught:
         load({}, {f"RUNYARD_{name}": value})
