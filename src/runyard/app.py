@@ -145,7 +145,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.store.sqlite import SqliteStore
 
     private = settings.allow_private_urls or settings.dev
-    store = SqliteStore(folder / "runyard.db", readers=settings.reader_threads)
+    store = SqliteStore(settings.database, readers=settings.reader_threads)
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),

@@ -25,7 +25,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8321
     data: Annotated[str, Meta(description="Folder of everything that is kept; made with mode 0700.")] = "~/.runyard"
-    store: Annotated[str, Meta(description="Store URL; empty means SQLite inside the data folder.")] = ""
+    store: Annotated[
+        str,
+        Meta(
+            description="Store URL, sqlite:///FILE; empty means a file in the data folder.", pattern="^(sqlite:///.+)?$"
+        ),
+    ] = ""
     dev: Annotated[bool, Meta(description="Accept any credential, on loopback only: for local work and tests.")] = False
     token: Annotated[
         str, Meta(description="A token with all rights that this server accepts beside those it issues.")
@@ -64,6 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def folder(self) -> Path:
         """The data folder as an absolute path."""
         return Path(self.data).expanduser().absolute()
+
+    @property
+    def database(self) -> Path:
+        """The file of the embedded store."""
+        return Path(self.store.removeprefix("sqlite:///")).absolute() if self.store else self.folder / "runyard.db"
 
 
 def load(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
