@@ -20,12 +20,14 @@ def read_delays(url: str) -> dict[str, dict[int, list[float]]]:
     delays: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     with urllib.request.urlopen(url) as answer:
         size = answer.length or 0
+        count = 0
         flights = csv.DictReader(io.TextIOWrapper(answer, encoding="utf-8", newline=""))
         for count, flight in enumerate(flights, start=1):
             if flight["dep_delay"] not in ("", "NA"):
                 delays[flight["origin"]][int(flight["hour"])].append(float(flight["dep_delay"]))
             if count % STEP == 0:
                 context.progress(1 - (answer.length or 0) / size if size else None, rows=count)
+        context.progress(1.0, rows=count)
     return delays
 
 
