@@ -372,17 +372,17 @@ def judge(snapshot: Snapshot, task: Task) -> str:
             failed += 1
     if succeeded + failed + cancelled == 0:
         return Verdict.EXCLUDE
-    return _apply_run_if(task.run_if, total, succeeded, failed, cancelled)
+    return _apply_run_if(task.run_if, total, failed, cancelled)
 
 
-def _apply_run_if(rule: RunIf, total: int, succeeded: int, failed: int, cancelled: int) -> str:
+def _apply_run_if(rule: RunIf, total: int, failed: int, cancelled: int) -> str:
     bad = failed + cancelled
     upstream = Verdict.UPSTREAM_FAILED if failed else Verdict.UPSTREAM_CANCELLED
     match rule:
         case RunIf.ALL_SUCCESS:
             return upstream if bad else Verdict.RUN
         case RunIf.AT_LEAST_ONE_SUCCESS:
-            return Verdict.RUN if succeeded else upstream
+            return Verdict.RUN if bad < total else upstream
         case RunIf.NONE_FAILED:
             return upstream if bad else Verdict.RUN
         case RunIf.ALL_DONE:
