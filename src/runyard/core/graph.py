@@ -255,7 +255,7 @@ def _priority(value: int, field: str) -> None:
 
 
 class Fan:
-    """The iterations of one for-each task in the present round."""
+    """The iterations of one for-each task: the newest attempt of each, and counts of the present round."""
 
     __slots__ = ("active", "failed", "newest", "pending")
 
@@ -307,28 +307,29 @@ class Snapshot:
         slot = self.slots[key]
         if slot.state in TERMINAL or slot.state is State.BLOCKED:
             return
-        fan.active = sum(one.state not in TERMINAL for one in fan.newest.values())
-        fan.failed = sum(one.state in TERMINAL and one.state is not State.SUCCEEDED for one in fan.newest.values())
-        fan.pending = [i for i in reversed(range(len(slot.input or ()))) if self.needs_iteration(slot, fan, i)]
+        present = [one for one in fan.newest.values() if one.round == slot.round]
+        fan.active = sum(one.state not in TERMINAL for one in present)
+        fan.failed = sum(one.state in TERMINAL and one.state is not State.SUCCEEDED for one in present)
+        if slot.state is not State.CANCELLING:
+            fan.pending = [i for i in reversed(range(len(slot.input or ()))) if self.needs_iteration(slot, fan, i)]
 
     def needs_iteration(self, slot: TaskRun, fan: Fan, index: int) -> bool:
         """Whether an element has no attempt in this round and no earlier success to keep.
 
         A success of an earlier round is kept when its input is the same and nothing before the for-each
-        task was run again in this round.
+        task was run again since.
         """
         one = fan.newest.get(index)
         if one is None:
             return True
         if one.round == slot.round:
             return False
-        kept = one.state is State.SUCCEEDED and one.input == slot.input[index] and not self.upstream_changed(slot)
-        return not kept
+        kept = one.state is State.SUCCEEDED and one.input == slot.input[index]
+        return not kept or self._upstream_round(slot.task_key) > one.round
 
-    def upstream_changed(self, slot: TaskRun) -> bool:
-        """Whether a direct need of the task has run in the task's own round (and that is a repair round)."""
-        needs = self.plan.tasks[slot.task_key].needs
-        return slot.round > 0 and any(self.slots[need.task].round == slot.round for need in needs)
+    def _upstream_round(self, key: str) -> int:
+        """The latest repair round in which a direct need of the task was run."""
+        return max((self.slots[need.task].round for need in self.plan.tasks[key].needs), default=0)
 
     def find(self, task_run_id: int) -> TaskRun | None:
         """The newest attempt with this id, or None when it is an older attempt or not of this run."""
