@@ -399,7 +399,7 @@ def _expire_run(d: Decision, _: ExpireRun) -> None:
 
 
 def _end_run_early(d: Decision, move: Move, reason: Reason, detail: str) -> None:
-    d.move_run(move, reason=reason, detail=detail)
+    d.move_run(move, reason=reason, detail=detail, deadline_at=None)
     why = Reason.RUN_CANCELLED if move is Move.CANCEL else Reason.RUN_TIMEOUT
     for slot in list(d.snapshot.newest()):
         if slot.state not in TERMINAL and slot.iteration < 0:
@@ -412,11 +412,14 @@ def _cancel_task(d: Decision, event: CancelTask) -> None:
         raise not_found("current task run", event.task_run_id)
     if slot.state in TERMINAL:
         raise conflict(f"Task run {slot.id} has already ended ({slot.state.value}); there is nothing to cancel.")
-    if slot.state is State.CANCELLING:
+    if slot.state is State.CANCELLING and slot.reason != Reason.TIMEOUT:
         return
     detail = event.detail or f"Cancelled by {event.by}."
     d.note("cancel", task_run_id=slot.id, by=event.by, reason=Reason.USER_CANCEL, detail=detail)
-    control.cancel(d, slot, Reason.USER_CANCEL, detail)
+    if slot.state is State.CANCELLING:  # its time was over already, but now no retry may follow
+        d.amend(slot, reason=Reason.USER_CANCEL, detail=detail)
+    else:
+        control.cancel(d, slot, Reason.USER_CANCEL, detail)
 
 
 def _expire_task(d: Decision, event: ExpireTask) -> None:
