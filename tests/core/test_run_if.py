@@ -16,11 +16,10 @@ ENDS = ["succeeded", "failed", "cancelled", "excluded", "disabled", "timed_out"]
 
 
 def stated(rule: RunIf, ends: tuple[str, ...]) -> str:
-    """The rule as the documentation says it: an excluded need counts as a success, all excluded exclude."""
-    skipped = sum(end in ("excluded", "disabled") for end in ends)
+    """The rule as the documentation says it: an excluded or disabled need counts as a success, all excluded exclude."""
     failed = sum(end in ("failed", "timed_out") for end in ends)
     bad = failed + sum(end == "cancelled" for end in ends)
-    if skipped == len(ends):
+    if all(end == "excluded" for end in ends):
         return "skipped/excluded"
     upstream = "upstream_failed/upstream_failed" if failed else "upstream_failed/upstream_cancelled"
     good = len(ends) - bad

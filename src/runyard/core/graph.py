@@ -367,6 +367,8 @@ def judge(snapshot: Snapshot, task: Task) -> str:
         slot = snapshot.slots[need.task]
         if slot.state is State.SUCCEEDED:
             succeeded += need.outcome is None or slot.values.get("outcome") == need.outcome
+        elif slot.reason == Reason.DISABLED:
+            succeeded += 1
         elif slot.state is State.CANCELLED or slot.reason == Reason.UPSTREAM_CANCELLED:
             cancelled += 1
         elif slot.state is not State.SKIPPED:
