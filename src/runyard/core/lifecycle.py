@@ -456,7 +456,7 @@ def _repair(d: Decision, event: RepairRun) -> None:
     )
     for key in keys:
         d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_))
-    for key in keys:
+    for key in {*keys, *(follower for key in keys for follower in d.snapshot.plan.dependents[key])}:
         d.snapshot.recount(key)
     if event.admitted:
         _release_ready(d, keys)
@@ -465,8 +465,9 @@ def _repair(d: Decision, event: RepairRun) -> None:
 def _to_repair(d: Decision, event: RepairRun) -> list[str]:
     slots, plan = d.snapshot.slots, d.snapshot.plan
     if event.tasks is None:
-        bad = (slot for slot in slots.values() if slot.state is not State.SUCCEEDED)
-        chosen = {slot.task_key for slot in bad if slot.reason != Reason.DISABLED}
+        # What was excluded runs again only where something before it does: alone it would be excluded again,
+        # and what succeeded after it would be run a second time for nothing.
+        chosen = {key for key, slot in slots.items() if slot.state not in (State.SUCCEEDED, State.SKIPPED)}
     else:
         chosen = set(event.tasks)
         if len(chosen) < len(event.tasks):
