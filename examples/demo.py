@@ -55,16 +55,18 @@ def main() -> int:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
     say(f"Done in {time.monotonic() - begun:.0f} seconds; the server is stopped and its folder is gone.")
-    print(NEXT)
+    print("Where to look next:")
+    for words, meaning in NEXT.items():
+        print(f"  {words:<{max(map(len, NEXT))}}  {meaning}")
     return 0
 
 
-NEXT = f"""\
-Where to look next:
-  {os.path.relpath(JOB)}       the job that just ran
-  runyard up                       a server that stays, with its data in ~/.runyard
-  runyard run JOB.yaml             your own job
-  runyard --help                   everything else"""
+NEXT = {
+    os.path.relpath(JOB): "the job that just ran",
+    "runyard up": "a server that stays, with its data in ~/.runyard",
+    "runyard run JOB.yaml": "your own job",
+    "runyard --help": "everything else",
+}
 
 
 def play(flights_url: str) -> None:

@@ -27,7 +27,9 @@ def live_server(folder: Path, *arguments: str) -> Iterator[str]:
     port = [] if "--port" in arguments else ["--port", "0"]
     command = [sys.executable, "-m", "runyard", "up", *port, "--data", str(folder / "data"), *arguments]
     with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment(), start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, env=environment(), start_new_session=True
+        )
     try:
         yield _ready(process, folder / "server.log")
     finally:

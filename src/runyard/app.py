@@ -136,11 +136,15 @@ def listen(settings: Settings) -> socket.socket:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
+    from functools import partial
+
+    from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.store.sqlite import SqliteStore
 
+    private = settings.allow_private_urls or settings.dev
     store = SqliteStore(settings.database, readers=settings.reader_threads)
     processes = LocalExecutor(
         folder / "attempts",
@@ -152,11 +156,19 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         folder / "warehouse",
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
-        allow_private_urls=settings.allow_private_urls or settings.dev,
+        allow_private_urls=private,
         allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
     )
-    return Engine(store, [processes, warehouse], grace=settings.grace, loop=loop, tables=warehouse)
+    return Engine(
+        store,
+        [processes, warehouse],
+        grace=settings.grace,
+        loop=loop,
+        tables=warehouse,
+        keep_days=settings.keep_days or None,
+        post=partial(webhooks.post, allow_private=private),
+    )
 
 
 def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:

@@ -52,11 +52,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_cap: Annotated[int, Meta(description="The largest log of one attempt, unless its task says less.", ge=1024)] = (
         64 * MIB
     )
+    keep_days: Annotated[
+        float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
+    ] = 0.0
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
     allow_private_urls: Annotated[
-        bool, Meta(description="Let loads read from private and loopback addresses (always so with dev).")
+        bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
     ] = False
     allowed_paths: Annotated[
         list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")

@@ -85,7 +85,7 @@ def test_control_c_detaches_and_the_run_goes_on(here: Run, job: Job, server: str
         command("run", job("slow")), stderr=subprocess.PIPE, text=True, env=environment(RUNYARD_URL=server)
     ) as process:
         assert process.stderr
-        lines = []
+        lines: list[str] = []
         while "begun" not in (line := process.stderr.readline()):
             assert line, lines
             lines.append(line)

@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_not_found(client: runyard.Client) -> None:
 
 
 def test_values_that_json_cannot_hold_are_refused_before_they_are_sent(client: runyard.Client) -> None:
-    for value in (object(), 2**70, "\ud800"):
+    for value in (object(), "\ud800"):
         with pytest.raises(runyard.Error, match="cannot be written as JSON"):
             client.submit(QUICK, parameters={"a": value})
 

@@ -65,7 +65,7 @@ def test_the_demo_fails_repairs_and_ends_well_under_a_minute(tmp_path: Path) -> 
         "'LHR'",
         "load   succeeded (kept from before the repair)",
         "report succeeded (repair 1",
-        "late_percent",  # the result
+        "delay_all_day",  # the result
         "report (repair 1)",  # the time line
         "27,004",  # flights in January 2013
         "Where to look next:",

@@ -143,7 +143,11 @@ class Item:
 
     def is_null(self) -> bool:
         """Whether nothing is written here, or `null`."""
-        return isinstance(self.node, yaml.ScalarNode) and self.node.style is None and self.node.value in _WORDS
+        return self.is_plain() and self.node.value in _WORDS
+
+    def is_plain(self) -> bool:
+        """Whether it is a scalar without quotes."""
+        return isinstance(self.node, yaml.ScalarNode) and self.node.style is None
 
     def is_mapping(self) -> bool:
         """Whether it is a mapping."""
@@ -214,7 +218,7 @@ class Item:
         if self.is_null():
             return None
         text = self.text()
-        if self.node.style is not None:
+        if not self.is_plain():
             return text
         if text in _WORDS_BOOL:
             return _WORDS_BOOL[text]

@@ -7,6 +7,7 @@ import shutil
 import sys
 import types
 import zoneinfo
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,11 @@ def _provide_zones() -> None:
 
 
 class Database:
-    """One open database. `spool` is the only folder whose files it may read; its name cannot be guessed."""
+    """One open database. Besides `readable` it can only read files in `spool`, whose name cannot be guessed."""
 
-    def __init__(self, path: Path, *, memory_limit: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, memory_limit: str | None = None, threads: int | None = None, readable: Sequence[str] = ()
+    ) -> None:
         _provide_zones()
         home = path.with_suffix(".spool")
         shutil.rmtree(home, ignore_errors=True)
@@ -51,10 +54,11 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _EFFECTS.split(";"):
             self._root.execute(statement)
-        self._lock_down()
+        self._lock_down([str(self.spool), *readable])
 
-    def _lock_down(self) -> None:
-        self._root.execute(f"SET allowed_directories = ['{_quoted(self.spool)}/']")
+    def _lock_down(self, folders: Sequence[str]) -> None:
+        listed = ", ".join(_quoted(folder.rstrip("/") + "/") for folder in folders)
+        self._root.execute(f"SET allowed_directories = [{listed}]")
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
         self._root.execute("SET allow_community_extensions = false")
         self._root.execute("SET enable_external_access = false")
@@ -66,8 +70,8 @@ class Database:
         return self._root.cursor()
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _config(path: Path, memory_limit: str | None, threads: int | None) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from runyard.core.states import Reason
 from runyard.warehouse import constants, sql
 from runyard.warehouse.checker import Refused, check
 from runyard.warehouse.database import Database
-from runyard.warehouse.load import Loader, LoadFailed
+from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.load import Loader
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Stop

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import duckdb
 
@@ -60,6 +61,19 @@ class Task:
                 self.ender()
             if self._cursor is not None:
                 self._cursor.interrupt()
+
+    @contextlib.contextmanager
+    def ended_by(self, ender: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile a stop also calls this; at once when the stop came before."""
+        with self._lock:
+            self.ender = ender
+            if self.why is not None:
+                ender()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.ender = None
 
     def fraction(self) -> float | None:
         """How much of the present query is done, 0 to 1, if DuckDB can tell."""
