@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from runyard import app
+from runyard.api.errors import STATUS
 from runyard.config import Settings
 from runyard.core.actions import EXECUTOR
 from runyard.core.errors import Code
@@ -17,7 +18,6 @@ from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, S
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
-from runyard.api.errors import STATUS
 from runyard.http.streams import Streams
 from runyard.http.tokens import Tokens
 from runyard.store.sqlite import SqliteStore

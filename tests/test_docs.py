@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from runyard.cli.commands import GROUPS
 from runyard.client.jobfile import parse
 from runyard.core.graph import validate
 
@@ -57,9 +58,7 @@ def test_every_command_in_the_docs_exists(page: Path) -> None:
 
 
 def _commands() -> set[str]:
-    from runyard.cli.commands import build
-
-    return {name for name in build() if not name.startswith("-")}
+    return {command.name for commands in GROUPS.values() for command in commands}
 
 
 def test_every_command_stands_in_the_docs() -> None:

@@ -169,7 +169,9 @@ def test_a_repair_decides_again_what_was_excluded_because_of_a_failure_before_it
 
 
 def test_a_repaired_condition_is_decided_with_the_new_parameters() -> None:
-    run = Driver(condition("c", left="{{ parameters.n }}"), task("x", "c:true"), task("y", "c:false"), parameters={"n": 2})
+    run = Driver(
+        condition("c", left="{{ parameters.n }}"), task("x", "c:true"), task("y", "c:false"), parameters={"n": 2}
+    )
     run.succeed("y")
     run.repair(["c"], n=1)
     assert run.states() == {"c": "succeeded", "x": "queued", "y": "skipped"}

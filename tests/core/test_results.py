@@ -143,7 +143,8 @@ def test_a_run_that_was_skipped_has_no_tasks_and_is_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("only", "runs"), [(["b"], "b"), (["+b"], "ab"), (["b+"], "bc"), (["+b+"], "abc"), (["a", "d"], "ad"), (["b", "+c"], "abc")]
+    ("only", "runs"),
+    [(["b"], "b"), (["+b"], "ab"), (["b+"], "bc"), (["+b+"], "abc"), (["a", "d"], "ad"), (["b", "+c"], "abc")],
 )
 def test_a_selection_runs_the_named_tasks_and_disables_the_others(only: list[str], runs: str) -> None:
     run = Driver(task("a"), task("b", "a"), task("c", "b"), task("d"), only=only)

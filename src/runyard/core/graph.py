@@ -163,7 +163,9 @@ def _check_action(action: Any, at: str) -> None:
     if isinstance(action, ForEach):
         if not 1 <= action.concurrency <= 1000:
             found = action.concurrency
-            raise invalid(f"A for_each task needs a concurrency of 1 to 1000; it is {found}.", field=f"{at}.concurrency")
+            raise invalid(
+                f"A for_each task needs a concurrency of 1 to 1000; it is {found}.", field=f"{at}.concurrency"
+            )
         _check_action(action.action, f"{at}.action")
 
 

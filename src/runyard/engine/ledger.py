@@ -7,7 +7,7 @@ holds; whoever undoes a transaction tells the ledger to forget the runs that it 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from runyard.core import lifecycle
@@ -28,9 +28,11 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "ready", "stops", "touched")
+    __slots__ = ("after", "deleted", "ready", "stops", "touched")
 
     def __init__(self) -> None:
+        self.after: list[Callable[[], None]] = []
+        """What is kept in memory beside the store, to be brought up to date."""
         self.deleted: list[int] = []
         """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
@@ -41,6 +43,7 @@ class Effects:
         """Adds what another command of the same batch wants."""
         self.touched |= other.touched
         self.stops += other.stops
+        self.after += other.after
         self.deleted += other.deleted
         self.ready |= other.ready
 
@@ -237,6 +240,11 @@ class Ledger:
         if run is not None and run.ended_at is None:
             why = detail or "The task that started it was cancelled."
             self.advance(run_id, lifecycle.CancelRun("its parent run", Reason.PARENT_CANCELLED, why))
+
+
+def look(ledger: Ledger) -> None:
+    """An empty command: its transaction lets the worker claim."""
+    ledger.effects.ready = True
 
 
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:

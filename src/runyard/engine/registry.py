@@ -12,7 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan, validate
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine.ledger import Ledger
+from runyard.engine.ledger import Ledger, look
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
 from runyard.store.base import Store
@@ -165,7 +165,7 @@ class Registry:
         """Every queue that has settings or work."""
         with self._store.reading() as reads:
             kept = {queue.name: queue for queue in reads.queues()}
-            active, waiting = reads.queue_use()
+            active, waiting = reads.queue_active(), reads.queue_depth()
         names = sorted({"default", *kept, *active, *waiting})
         return [QueueStatus(kept.get(n, Queue(name=n)), active.get(n, 0), waiting.get(n, 0)) for n in names]
 
@@ -176,8 +176,7 @@ class Registry:
 
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
-            self._worker.queues[queue.name] = queue
-            ledger.effects.ready = True
+            ledger.effects.after.append(lambda: self._queue_changed(queue.name, queue))
             return queue
 
         return self._writer.execute(run)
@@ -186,12 +185,19 @@ class Registry:
         """Removes a queue's settings; work in it then has no limit."""
 
         def run(ledger: Ledger) -> None:
-            if self._worker.queues.pop(name, None) is None:
+            if name not in self._worker.queues:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
-            ledger.effects.ready = True
+            ledger.effects.after.append(lambda: self._queue_changed(name, None))
 
         return self._writer.execute(run)
+
+    def _queue_changed(self, name: str, queue: Queue | None) -> None:
+        """After the commit: the worker goes by the new settings, and looks whether they let something in."""
+        self._worker.queues.pop(name, None)
+        if queue is not None:
+            self._worker.queues[name] = queue
+        self._writer.post(look)
 
     # --- bookmarks ---
 
@@ -216,8 +222,8 @@ class Registry:
             if ledger.session.bookmark(key, None) is None:
                 raise not_found("bookmark", key)
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
-            if run_id is not None and earlier is None:
-                raise not_found("bookmark of the run", run_id)
+            if run_id is not None and (earlier is None or ledger.session.run(run_id) is None):
+                raise not_found("run with a bookmark", run_id)
             return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
 
         return self._writer.execute(run)
@@ -258,7 +264,7 @@ class Registry:
 
         def run(ledger: Ledger) -> None:
             ledger.session.delete(self._need_principal(principal_id))
-            self._principals.pop(principal_id, None)
+            ledger.effects.after.append(lambda: self._principals.__delitem__(principal_id))
 
         return self._writer.execute(run)
 
@@ -270,7 +276,7 @@ class Registry:
 
     def _keep_principal(self, ledger: Ledger, one: Principal) -> Principal:
         ledger.session.put(one)
-        self._principals[one.id] = one
+        ledger.effects.after.append(lambda: self._principals.update({one.id: one}))
         return one
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
-from runyard.core.errors import invalid
+from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
 from runyard.executors.base import Sink
 from runyard.warehouse import holder
@@ -126,6 +126,8 @@ class WarehouseExecutor:
     def _named(self, workspace: str) -> Warehouse:
         if not _WORKSPACE.fullmatch(workspace):
             raise invalid(_bad_name(workspace), field="workspace")
+        if workspace not in self._warehouses and not (self._root / f"{workspace}.duckdb").exists():
+            raise not_found("workspace", workspace)  # a question must not make a database, nor start its process
         return self._warehouse(workspace)
 
     def _warehouse(self, workspace: str) -> Warehouse:

@@ -218,8 +218,11 @@ class SqliteSession:
                 found += [Queued(row[0], row[1], name, row[2]) for row in candidates]
         return found
 
-    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
-        return dict(self._all(_SQL["queue_active"])), dict(self._all(_SQL["queue_depth"]))
+    def queue_active(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_active"]))
+
+    def queue_depth(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_depth"]))
 
     def ahead(self, task_run: TaskRun) -> int:
         values = (task_run.executor, task_run.queue, task_run.priority, task_run.id)

@@ -198,7 +198,11 @@ class Warehouse:
         command = [sys.executable, "-m", "runyard.warehouse.process", msgspec.json.encode(settings).decode()]
         try:
             process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, env=_environment()
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
             )
         except OSError as error:
             self._trouble = f"The warehouse process of workspace {self._workspace} cannot be started: {error}."

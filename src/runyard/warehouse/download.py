@@ -79,7 +79,9 @@ class Download:
         if tries < (_RESUMES if self.got else 2):
             return
         so_far = f" after {self.got} of {self.total} bytes" if self.total else f" after {self.got} bytes"
-        raise Failure(f"The download of {self.request.url} broke off{so_far}: {error or type(error).__name__}", retry=True)
+        raise Failure(
+            f"The download of {self.request.url} broke off{so_far}: {error or type(error).__name__}", retry=True
+        )
 
     def _fetch(self, target: Any) -> None:
         """One connection's worth: redirects, then the body into the file."""
@@ -141,7 +143,9 @@ class Download:
     def _check(self) -> None:
         """Raises when a limit is reached; says how far it is, now and then."""
         if max(self.got, self.total or 0) > self.request.max_bytes:
-            raise Failure(f"{self.request.url} is larger than the limit of {self.request.max_bytes} bytes.", retry=False)
+            raise Failure(
+                f"{self.request.url} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
+            )
         now = time.monotonic()
         if now > self._until:
             raise Failure(f"The download took longer than {self.request.max_seconds:g} seconds.", retry=True)

@@ -50,9 +50,7 @@ class Loader:
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         if not is_url(action.source):
             return local(action.source, action.format, self._settings)
-        return download(
-            action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data)
-        )
+        return download(action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data))
 
     def _load(self, task: Task, target: Target, source: Source) -> Outcome:
         began = time.perf_counter()
@@ -72,13 +70,9 @@ class Loader:
             "download_seconds": round(source.seconds, 6),
         }
         output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}
-        return Outcome(
-            result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now()
-        )
+        return Outcome(result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now())
 
 
 def _hide(message: str, spool: Path, path: Path) -> str:
     """Error messages name the file; where our own files lie is nobody's business."""
     return message.replace(str(path), "the file").replace(str(spool), "")
-
-
