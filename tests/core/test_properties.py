@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -212,11 +213,8 @@ def check_end(run: Driver) -> None:
 steps = st.lists(st.integers(0, 399), max_size=MAX_STEPS)
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(jobs(), steps, st.booleans(), st.lists(steps, max_size=2))
-def test_every_run_ends_as_the_leaf_rule_says_whatever_happens(
-    tasks: list[Task], choices: list[int], admitted: bool, repairs: list[list[int]]
-) -> None:
+def tell(tasks: list[Task], choices: list[int], admitted: bool, repairs: list[list[int]]) -> None:
+    """One run from its submission through its repairs."""
     run = Driver(*tasks, admitted=admitted, timeout=60.0)
     drive(run, choices)
     check_end(run)
@@ -226,3 +224,24 @@ def test_every_run_ends_as_the_leaf_rule_says_whatever_happens(
         run.repair(sorted(set(chosen)) or keys[:1], dependents=len(again) % 2 == 0, admitted=len(again) % 3 > 0)
         drive(run, again)
         check_end(run)
+
+
+stories = (jobs(), steps, st.booleans(), st.lists(steps, max_size=2))
+unhurried = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=unhurried)
+@given(*stories)
+def test_every_run_ends_as_the_leaf_rule_says_whatever_happens(
+    tasks: list[Task], choices: list[int], admitted: bool, repairs: list[list[int]]
+) -> None:
+    tell(tasks, choices, admitted, repairs)
+
+
+@pytest.mark.long
+@settings(max_examples=5000, deadline=None, suppress_health_check=unhurried)
+@given(*stories)
+def test_every_run_ends_as_the_leaf_rule_says_in_thousands_of_stories(
+    tasks: list[Task], choices: list[int], admitted: bool, repairs: list[list[int]]
+) -> None:
+    tell(tasks, choices, admitted, repairs)
