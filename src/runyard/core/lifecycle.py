@@ -457,7 +457,7 @@ def _repair(d: Decision, event: RepairRun) -> None:
     for key in keys:
         d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_))
     followers = {follower for key in keys for follower in d.snapshot.plan.dependents[key]}
-    for key in {*keys, *followers}:
+    for key in followers.union(keys):
         d.snapshot.recount(key)
     if event.admitted:
         _release_ready(d, keys)

@@ -158,7 +158,7 @@ class Ledger:
 
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
-        if run.job_id is not None and spec.max_concurrent_runs is not None:
+        if run.job_id is not None and self._may_be_waited_for(run.job_id, spec):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
             parent = self.session.task_run(run.parent_task_run_id)
@@ -191,6 +191,15 @@ class Ledger:
         """Whether the job has as many runs as it may have at once."""
         limit = spec.max_concurrent_runs
         return limit is not None and self.session.admitted_count(job_id) >= limit
+
+    def _may_be_waited_for(self, job_id: int, spec: JobSpec) -> bool:
+        """Whether the end of a run may let another in: its version has a limit, or the job's newest one."""
+        if spec.max_concurrent_runs is not None:
+            return True
+        try:
+            return self.job(job_id)[1].spec.max_concurrent_runs is not None
+        except RunyardError:  # deleted: what waited was let in then
+            return False
 
     def admit_waiting(self, job_id: int) -> None:
         """Lets in as many waiting runs as the job's limit allows, by priority, then age."""

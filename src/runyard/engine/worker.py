@@ -29,10 +29,16 @@ TIMEOUT_GRACE = 0.5
 class Claims:
     """Work that one transaction claimed, by executor."""
 
-    __slots__ = ("by_executor",)
+    __slots__ = ("by_executor", "refused")
 
     def __init__(self) -> None:
         self.by_executor: dict[str, list[Assignment]] = {}
+        self.refused = False
+        """Whether a task could not be started: that left its place free, and may have readied others."""
+
+    def add(self, executor: str, assignment: Assignment) -> None:
+        """One more."""
+        self.by_executor.setdefault(executor, []).append(assignment)
 
     def all(self) -> Iterable[Assignment]:
         """Every assignment."""
@@ -63,36 +69,48 @@ class Worker:
         if self.draining:
             return None
         if effects.ready or effects.touched:
-            for name in self._hungry:
-                self._hungry[name] = True
+            self._look_again()
         claims = Claims()
+        try:
+            self._claim_round(ledger, claims)
+            while claims.refused:
+                claims.refused = False
+                self._look_again()
+                self._claim_round(ledger, claims)
+        except BaseException:
+            self.give_back(claims)
+            raise
+        return claims if claims.by_executor else None
+
+    def _look_again(self) -> None:
+        for name in self._hungry:
+            self._hungry[name] = True
+
+    def _claim_round(self, ledger: Ledger, claims: Claims) -> None:
         for name, executor in self.executors.items():
             free = executor.capacity - self._load[name]
             if free > 0 and self._hungry[name]:
-                taken = self._claim_for(ledger, executor, free)
-                if taken:
-                    claims.by_executor[name] = taken
-        return claims if claims.by_executor else None
+                self._claim_for(ledger, executor, free, claims)
 
-    def _claim_for(self, ledger: Ledger, executor: Executor, free: int) -> list[Assignment]:
+    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, claims: Claims) -> None:
         closed, room = self._room(ledger)
         candidates = ledger.session.queued(executor.name, free + 1, closed)
         self._hungry[executor.name] = len(candidates) > free
         if len(candidates) > 1:
             candidates.sort(key=self._order)
-        taken: list[Assignment] = []
         for one in candidates:
-            if len(taken) == free:
+            if not free:
                 break
             if room.get(one.queue, 1) <= 0:
                 continue
-            assignment = self._claim_one(ledger, one)
-            if assignment is not None:
-                taken.append(assignment)
-                self._hold(assignment, executor.name)
-                if one.queue in room:
-                    room[one.queue] -= 1
-        return taken
+            assignment = self._claim_one(ledger, one, claims)
+            if assignment is None:
+                continue
+            free -= 1
+            claims.add(executor.name, assignment)
+            self._hold(assignment, executor.name)
+            if one.queue in room:
+                room[one.queue] -= 1
 
     def _order(self, one: Queued) -> tuple[int, int, int]:
         queue = self.queues.get(one.queue)
@@ -111,7 +129,7 @@ class Worker:
         }
         return {name for name, free in room.items() if free <= 0}, room
 
-    def _claim_one(self, ledger: Ledger, one: Queued) -> Assignment | None:
+    def _claim_one(self, ledger: Ledger, one: Queued, claims: Claims) -> Assignment | None:
         snapshot = ledger.snapshot(one.run_id)
         slot = snapshot.find(one.task_run_id)
         if slot is None or slot.state is not State.QUEUED:
@@ -120,6 +138,7 @@ class Worker:
             action = lifecycle.resolved_action(snapshot, slot)
         except Unresolved as error:
             ledger.advance(one.run_id, lifecycle.Refuse(slot.id, str(error)))
+            claims.refused = True
             return None
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
