@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from runyard.cli import main
 from tests.live_server import environment, live_server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,11 +36,17 @@ def runyard(*words: str, url: str = "", stdin: str | None = None, **more: str) -
 
 
 @pytest.fixture
-def here(server: str) -> Run:
-    """The command against the server."""
+def here(server: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command against the server, in this process: starting an interpreter each time would cost minutes."""
 
-    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return runyard(*words, url=server, **more)
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setenv("RUNYARD_URL", server)
+        monkeypatch.delenv("RUNYARD_TOKEN", raising=False)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(words)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     return run
 

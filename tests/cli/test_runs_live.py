@@ -45,6 +45,13 @@ def test_a_good_run_exits_with_0_and_prints_its_result(here: Run, job: Job) -> N
     assert "succeeded after" in done.stderr
 
 
+def test_the_command_as_a_process_keeps_its_word(server: str, job: Job) -> None:
+    done = runyard("run", job("bad"), "-o", "json", url=server)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["state"] == "failed"
+    assert "task 'say' failed: " in done.stderr
+
+
 def test_a_failed_run_exits_with_1_and_its_last_line_says_why(here: Run, job: Job) -> None:
     done = here("run", job("bad"))
     assert (done.returncode, done.stdout) == (1, "")
