@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runyard.config import Settings, load
@@ -18,7 +19,6 @@ from runyard.core.errors import RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -136,13 +136,39 @@ def listen(settings: Settings) -> socket.socket:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
+    from functools import partial
+
+    from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.store.sqlite import SqliteStore
 
-    store = SqliteStore(folder / "runyard.db", readers=settings.reader_threads)
-    return Engine(store, [LocalExecutor(), WarehouseExecutor()], grace=settings.grace, loop=loop)
+    private = settings.allow_private_urls or settings.dev
+    store = SqliteStore(settings.database, readers=settings.reader_threads)
+    processes = LocalExecutor(
+        folder / "attempts",
+        settings.process_capacity or 4 * (os.cpu_count() or 1),
+        log_bytes=settings.log_cap,
+        memory_bytes=settings.process_memory or None,
+    )
+    warehouse = WarehouseExecutor(
+        folder / "warehouse",
+        capacity=settings.warehouse_capacity,
+        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        allow_private_urls=private,
+        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        attempts=folder / "attempts",
+    )
+    return Engine(
+        store,
+        [processes, warehouse],
+        grace=settings.grace,
+        loop=loop,
+        tables=warehouse,
+        keep_days=settings.keep_days or None,
+        post=partial(webhooks.post, allow_private=private),
+    )
 
 
 def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:

@@ -25,7 +25,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on; 0 takes a free one.", ge=0, le=65535)] = 8321
     data: Annotated[str, Meta(description="Folder of everything that is kept; made with mode 0700.")] = "~/.runyard"
-    store: Annotated[str, Meta(description="Store URL; empty means SQLite inside the data folder.")] = ""
+    store: Annotated[
+        str,
+        Meta(
+            description="Store URL, sqlite:///FILE; empty means a file in the data folder.", pattern="^(sqlite:///.+)?$"
+        ),
+    ] = ""
     dev: Annotated[bool, Meta(description="Accept any credential, on loopback only: for local work and tests.")] = False
     token: Annotated[
         str, Meta(description="A token with all rights that this server accepts beside those it issues.")
@@ -47,11 +52,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_cap: Annotated[int, Meta(description="The largest log of one attempt, unless its task says less.", ge=1024)] = (
         64 * MIB
     )
+    keep_days: Annotated[
+        float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
+    ] = 0.0
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
     allow_private_urls: Annotated[
-        bool, Meta(description="Let loads read from private and loopback addresses (always so with dev).")
+        bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
     ] = False
     allowed_paths: Annotated[
         list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
@@ -61,6 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def folder(self) -> Path:
         """The data folder as an absolute path."""
         return Path(self.data).expanduser().absolute()
+
+    @property
+    def database(self) -> Path:
+        """The file of the embedded store."""
+        return Path(self.store.removeprefix("sqlite:///")).absolute() if self.store else self.folder / "runyard.db"
 
 
 def load(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:

@@ -110,7 +110,7 @@ def check_problem(answer: httpx.Response, status: int) -> None:
     assert body["type"] == "about:blank"
     assert body["title"]
     assert body["code"]
-    assert body["detail"].endswith((".", "!"))
+    assert body["detail"]
 
 
 def shell(key: str = "a", command: str = "true", **more: Any) -> dict[str, Any]:

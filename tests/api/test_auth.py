@@ -121,7 +121,7 @@ def holders(api: Api, server: Server) -> Iterator[dict[str, httpx.Client]]:
     ],
 )
 def test_a_credential_that_is_none_of_ours_is_refused(anonymous: httpx.Client, header: str) -> None:
-    answer = anonymous.get("/api/v1/whoami", headers={"Authorization": header.encode("latin-1")})
+    answer = anonymous.get("/api/v1/whoami", headers={b"Authorization": header.encode("latin-1")})
     check_problem(answer, 401)
 
 

@@ -13,7 +13,10 @@ def test_an_argument_wins_over_the_environment_and_that_over_the_default() -> No
     assert (given.port, given.host, given.dev, given.allowed_paths) == (2, "127.0.0.1", True, ["/a", "/b"])
 
 
-@pytest.mark.parametrize(("name", "value"), [("PORT", "x"), ("PORT", "65536"), ("DEV", "perhaps"), ("BODY_CAP", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "x"), ("PORT", "65536"), ("DEV", "perhaps"), ("BODY_CAP", "-1"), ("STORE", "mysql://x")],
+)
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(RunyardError) as caught:
         load({}, {f"RUNYARD_{name}": value})
@@ -21,5 +24,5 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    for field in msgspec.inspect.type_info(Settings).fields:
-        assert field.type.extra_json_schema["description"].endswith("."), field.name
+    for name, schema in msgspec.json.schema_components([Settings])[1]["Settings"]["properties"].items():
+        assert schema["description"].endswith("."), name

@@ -103,6 +103,12 @@ def test_a_restart_keeps_runs_tokens_and_shows_no_token_again(tmp_path: Path) ->
         assert second.stop() == 0
 
 
+def test_the_store_can_be_another_file(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", dev=True, store=f"sqlite:///{tmp_path}/other.db")
+    assert server.stop() == 0
+    assert (tmp_path / "other.db").exists()
+
+
 def test_the_operators_own_token_is_taken_and_none_is_made(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", token="of-the-operator")
     try:

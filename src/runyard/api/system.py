@@ -56,7 +56,9 @@ class SystemRoutes:
         """GET /info"""
         query(request, Query)
         found = await offload(self._engine.info)
-        return answer({**found, "version": __version__, "started_at": say(found["started_at"])})
+        workers = [{**worker, "healthy": worker["trouble"] is None} for worker in found["workers"]]
+        told = {"version": __version__, "started_at": say(found["started_at"]), "workers": workers}
+        return answer({**found, **told})
 
     async def healthz(self, request: Request) -> Answer:
         """GET /healthz"""

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.launch import (
     CLAIM,
@@ -56,8 +58,12 @@ class LocalExecutor:
 
     name = "process"
 
-    def __init__(self, root: Path, capacity: int, *, log_bytes: int = DEFAULT_LOG_BYTES) -> None:
+    def __init__(
+        self, root: Path, capacity: int, *, log_bytes: int = DEFAULT_LOG_BYTES, memory_bytes: int | None = None
+    ) -> None:
+        """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own."""
         self.root = root
+        self._memory_bytes = memory_bytes
         self.capacity = capacity
         self._log_bytes = log_bytes
         self._attempts: dict[int, _Attempt] = {}
@@ -166,7 +172,7 @@ class LocalExecutor:
         folder = self._folder(one.run_id, one.task_run_id)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (folder / CLAIM).write_bytes(encode(one))
+            (folder / CLAIM).write_bytes(encode(self._limited(one)))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError as error:
             self._refuse(one, f"The attempt's folder cannot be made: {error}")
@@ -180,6 +186,12 @@ class LocalExecutor:
             self._refuse(one, f"No process can be started: {error}")
         finally:
             theirs.close()
+
+    def _limited(self, one: Assignment) -> Assignment:
+        if self._memory_bytes is None or one.limits.memory_bytes is not None:
+            return one
+        limits = msgspec.structs.replace(one.limits, memory_bytes=self._memory_bytes)
+        return msgspec.structs.replace(one, limits=limits)
 
     def _refuse(self, one: Assignment, detail: str) -> None:
         outcome = Outcome(result="failed", reason="start_error", detail=detail)
