@@ -15,7 +15,7 @@ from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimi
 A = TypeVar("A", bound=msgspec.Struct)
 
 MAX_FILE = 4 * 1024 * 1024
-_COMPARISON = re.compile(r"(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+)", re.DOTALL)
+_COMPARISON = re.compile(r"(?P<left>.+?)\s*(?P<op>==|!=|>=|<=|>|<)\s*(?P<right>.+)", re.DOTALL)
 _OPERATORS = ("==", "!=", ">", ">=", "<", "<=")
 
 
@@ -128,7 +128,8 @@ def _condition(item: Item) -> Condition:
     match = _COMPARISON.fullmatch(item.text().strip())
     if match is None:
         raise item.wanted(f"a comparison such as '{{{{ parameters.day }}}} == monday' with one of {_OPERATORS}")
-    return Condition(left=match[1], op=match[2], right=match[3])  # type: ignore[arg-type]  # one of _OPERATORS
+    sides: dict[str, Any] = match.groupdict()
+    return Condition(**sides)
 
 
 def _run_job(item: Item) -> RunJob:

@@ -20,7 +20,7 @@ from runyard.core.errors import Code, RunyardError
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
-MAX_NODES = 500_000
+MAX_NODES = 200_000
 MAX_LISTED = 20
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!", None})
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
