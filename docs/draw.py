@@ -10,6 +10,7 @@ import msgspec
 
 from runyard import app
 from runyard.api.errors import STATUS
+from runyard.cli.commands import GROUPS, overview
 from runyard.config import Settings
 from runyard.core.actions import EXECUTOR
 from runyard.core.errors import Code
@@ -42,6 +43,15 @@ SETTINGS = """# Settings
 
 `runyard up` takes each as an option or from the environment, `RUNYARD_` and the name in capitals. An option wins
 over the environment. Sizes are in bytes, times in seconds.
+"""
+
+
+CLI = """# The command line
+
+*This page is drawn from `src/runyard/cli/commands.py` by `python docs/draw.py`; a test compares the two.*
+
+Every command explains itself with `--help`. `-o json` and `-o jsonl` write nothing else to standard output;
+progress goes to standard error. Colours follow NO_COLOR and the terminal. Ctrl-C detaches from a run, which goes on.
 """
 
 
@@ -78,6 +88,13 @@ def settings() -> str:
         shown = f"`{default}`" if default not in ("", []) else "none"
         lines.append(f"| `{field.name}` | {shown} | {field.type.extra_json_schema['description']} |")
     return f"{SETTINGS}\n" + "\n".join(lines) + "\n"
+
+
+def cli() -> str:
+    """Every command with what it does."""
+    lines = ["| command | what it does |", "|---|---|"]
+    lines += [f"| `runyard {one.name}` | {one.summary} |" for commands in GROUPS.values() for one in commands]
+    return f"{CLI}\n" + "\n".join(lines) + f"\n\n```console\n$ runyard --help\n{overview()}\n```\n"
 
 
 def operations() -> list[tuple[str, str, str, str]]:
@@ -117,7 +134,7 @@ def fields() -> str:
     return "\n".join(lines) + f"\n\n`run_if` is one of {rules}.\n"
 
 
-WHOLE: dict[str, Callable[[], str]] = {"states.md": states, "settings.md": settings}
+WHOLE: dict[str, Callable[[], str]] = {"cli.md": cli, "states.md": states, "settings.md": settings}
 PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
