@@ -167,7 +167,7 @@ def is_number(result: Result, index: int) -> bool:
 
 def find_task(run: Run, key: str) -> Any:
     """The newest attempt of a task, or a usage error that names the run's tasks."""
-    from runyard.client.nodes import nearest_word
+    from runyard.client.words import nearest_word
 
     try:
         return run.task(key)

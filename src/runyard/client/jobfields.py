@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runyard.client.nodes import Field, Item, nearest_word
+from runyard.client.nodes import Field, Item
+from runyard.client.words import nearest_word
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 
