@@ -11,6 +11,7 @@ from runyard.core.commands import Cancel, Repair, Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Dependency, Event, Job, JobSpec, Queue, Run, Task, TaskRun
 from runyard.engine.engine import Engine
+from runyard.store.sql import load
 from runyard.store.sqlite import SqliteStore
 
 from .fakes import HandExecutor
@@ -55,6 +56,13 @@ def spec(*tasks: Task, name: str = "job", **fields: Any) -> JobSpec:
     return JobSpec(name=name, tasks=list(tasks) or [task("a")], **fields)
 
 
+def reopen(store: SqliteStore) -> None:
+    """What opening a database file does beyond connecting; a store in memory cannot be closed and opened."""
+    store.writer.rollback()
+    row = store.writer.connection.execute(load("sqlite.sql")["last_id"]).fetchone()
+    store.last_id = row[0] or 0 if row else 0
+
+
 class Bench:
     """The engine and what a test does with it."""
 
@@ -73,6 +81,7 @@ class Bench:
 
     def restart(self, *hands: HandExecutor, **options: Any) -> Bench:
         """A new engine on the same store, as after a crash."""
+        reopen(self.store)
         return Bench(self.store, *hands, at=self.clock.at, **options)
 
     # --- jobs and runs ---
