@@ -304,12 +304,18 @@ def _children(plan: Plan) -> list[tuple[str, int]]:
     return found
 
 
-def _check_children(ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1) -> None:
+def _check_children(
+    ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1, seen: set[tuple[int, int]] | None = None
+) -> None:
     """Refuses run_job tasks whose jobs do not exist, nest too deep, or come back to this one."""
+    seen = set() if seen is None else seen
     for key, child in _children(plan):
+        if (child, depth) in seen:
+            continue
+        seen.add((child, depth))
         if child == job_id:
             raise invalid(f"Task {key!r} would run its own job again, without end.", field="tasks")
         if depth > MAX_DEPTH:
             raise invalid(f"run_job tasks may nest {MAX_DEPTH} deep; task {key!r} goes deeper.", field="tasks")
         _, below = ledger.job(child)
-        _check_children(ledger, below, job_id, depth + 1)
+        _check_children(ledger, below, job_id, depth + 1, seen)
