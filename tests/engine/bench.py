@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from runyard.core.actions import Action, ForEach, RunJob, Shell, Sql
 from runyard.core.attempts import Assignment, Outcome
@@ -11,6 +13,7 @@ from runyard.core.commands import Cancel, Repair, Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Dependency, Event, Job, JobSpec, Queue, Run, Task, TaskRun
 from runyard.engine.engine import Engine
+from runyard.store.base import Store
 from runyard.store.sql import load
 from runyard.store.sqlite import SqliteStore
 
@@ -70,7 +73,7 @@ class Bench:
         self.clock = VirtualClock(at)
         self.store = store or SqliteStore(":memory:")
         self.hands = {hand.name: hand for hand in hands or (HandExecutor("process"), HandExecutor("warehouse"))}
-        self.engine = Engine(self.store, list(self.hands.values()), clock=self.clock, **options)
+        self.engine = Engine(cast("Store", self.store), list(self.hands.values()), clock=self.clock, **options)
         self.runs, self.registry = self.engine.runs, self.engine.registry
         self.engine.start()
 
@@ -92,10 +95,7 @@ class Bench:
 
     def submit(self, what: Job | JobSpec | None = None, **fields: Any) -> Run:
         """A run of a job, or of a definition."""
-        if isinstance(what, Job):
-            command = Submit(job_id=what.id, **fields)
-        else:
-            command = Submit(spec=what or spec(), **fields)
+        command = Submit(job_id=what.id, **fields) if isinstance(what, Job) else Submit(spec=what or spec(), **fields)
         return self.runs.submit(command, "ann").result().run
 
     def run(self, run: Run | int) -> Run:
@@ -132,9 +132,7 @@ class Bench:
     def held(self, run: Run, key: str = "a", iteration: int = -1) -> Assignment:
         """What an executor holds of a task."""
         held = (one for hand in self.hands.values() for one in hand.held.values())
-        return next(
-            one for one in held if (one.run_id, one.task_key, one.iteration) == (run.id, key, iteration)
-        )
+        return next(one for one in held if (one.run_id, one.task_key, one.iteration) == (run.id, key, iteration))
 
     def executor_of(self, one: Assignment) -> HandExecutor:
         """The executor that holds it."""
@@ -167,14 +165,12 @@ class Bench:
 
 def refused(call: Any, code: Code, *said: str) -> RunyardError:
     """The refusal that a reply holds, or that the call raises."""
-    try:
+    with pytest.raises(RunyardError) as caught:
         call().result()
-    except RunyardError as error:
-        assert error.code is code, error
-        for words in said:
-            assert words in error.message, error.message
-        return error
-    raise AssertionError("it was not refused")
+    assert caught.value.code is code, caught.value
+    for words in said:
+        assert words in caught.value.message, caught.value.message
+    return caught.value
 
 
 def told(events: Sequence[Event]) -> list[tuple[str, str | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from runyard.core.actions import Condition, ForEach, RunJob
 from runyard.core.control import MAX_DEPTH
 from runyard.core.model import Job, OnLimit, Retries, Run
@@ -16,7 +18,7 @@ def child_of(bench: Bench, run: Run, key: str = "r", iteration: int = -1) -> Run
     return bench.run(bench.one(run, key, iteration).child_run_id or 0)
 
 
-def parent_and_child(bench: Bench, **fields: object) -> tuple[Run, Run]:
+def parent_and_child(bench: Bench, **fields: Any) -> tuple[Run, Run]:
     run = bench.submit(spec(run_job("r", bench.job(name="inner")), task("after", "r"), **fields))
     return run, child_of(bench, run)
 
@@ -45,9 +47,7 @@ def test_the_task_fails_with_its_child() -> None:
     run, child = parent_and_child(bench)
     bench.finish(child, result="failed", detail="exit code 1")
     assert bench.states(run) == {"r": "failed", "after": "upstream_failed"}
-    assert bench.one(run, "r").detail == (
-        f"Run {child.id} of 'inner' ended failed: Task 'a' failed: exit code 1"
-    )
+    assert bench.one(run, "r").detail == (f"Run {child.id} of 'inner' ended failed: Task 'a' failed: exit code 1")
     assert bench.run(run).state is State.FAILED
 
 

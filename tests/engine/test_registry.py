@@ -140,7 +140,9 @@ def test_a_version_that_does_not_exist_is_refused(number: int) -> None:
 def test_a_job_that_would_run_itself_is_refused() -> None:
     bench = Bench()
     job = bench.job()
-    refused(lambda: bench.registry.update_job(job.id, spec(run_job("r", job)), by="ann"), Code.INVALID, "'r'", "own job")
+    refused(
+        lambda: bench.registry.update_job(job.id, spec(run_job("r", job)), by="ann"), Code.INVALID, "'r'", "own job"
+    )
 
 
 def test_jobs_that_would_run_each_other_in_a_circle_are_refused() -> None:
@@ -157,7 +159,9 @@ def test_jobs_that_nest_too_deep_are_refused() -> None:
     job = bench.job(name="deepest")
     for level in range(MAX_DEPTH):
         job = bench.job(run_job("r", job), name=f"level{level}")
-    refused(lambda: bench.registry.create_job(spec(run_job("r", job)), by="ann"), Code.INVALID, f"nest {MAX_DEPTH} deep")
+    refused(
+        lambda: bench.registry.create_job(spec(run_job("r", job)), by="ann"), Code.INVALID, f"nest {MAX_DEPTH} deep"
+    )
 
 
 def test_a_job_that_runs_one_that_does_not_exist_is_refused() -> None:
@@ -256,4 +260,4 @@ def test_a_revoked_principal_has_a_new_version_and_a_deleted_one_is_gone() -> No
     assert bench.registry.principal(one.id) is None
     assert bench.restart().registry.principals() == []
     for verb in (bench.registry.revoke, bench.registry.delete_principal):
-        refused(lambda verb=verb: verb(one.id, "ann"), Code.NOT_FOUND)  # type: ignore[misc]  # one of two verbs
+        refused(lambda verb=verb: verb(one.id, "ann"), Code.NOT_FOUND)

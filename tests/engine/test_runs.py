@@ -27,7 +27,9 @@ def test_a_submitted_run_is_stored_and_its_ready_tasks_are_handed_out() -> None:
 
 def test_an_assignment_is_complete() -> None:
     bench = Bench()
-    definition = spec(task("a", action=Python(source="{{ parameters.day }}")), parameters={"day": "monday"}, name="daily")
+    definition = spec(
+        task("a", action=Python(source="{{ parameters.day }}")), parameters={"day": "monday"}, name="daily"
+    )
     job = bench.registry.create_job(definition, by="ann", workspace="team").result()
     run = bench.submit(job, parameters={"day": "tuesday"})
     one = bench.held(run)

@@ -133,6 +133,4 @@ def test_an_iteration_that_waits_says_why() -> None:
     bench = Bench(SqliteStore(":memory:"), HandExecutor("process", capacity=1))
     run = bench.submit(spec(for_each("f", [1, 2], concurrency=2)))
     waiting = bench.runs.waiting(run.id)
-    assert waiting.tasks == {
-        bench.one(run, "f", 1).id: "All 1 places for process tasks are taken; it is the next."
-    }
+    assert waiting.tasks == {bench.one(run, "f", 1).id: "All 1 places for process tasks are taken; it is the next."}

@@ -176,7 +176,7 @@ class Registry:
 
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
-            self._worker.queues[queue.name] = queue
+            ledger.hold(self._worker.queues, queue.name, queue)
             ledger.effects.ready = True
             return queue
 
@@ -186,9 +186,10 @@ class Registry:
         """Removes a queue's settings; work in it then has no limit."""
 
         def run(ledger: Ledger) -> None:
-            if self._worker.queues.pop(name, None) is None:
+            if name not in self._worker.queues:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
+            ledger.hold(self._worker.queues, name, None)
             ledger.effects.ready = True
 
         return self._writer.execute(run)
@@ -258,7 +259,7 @@ class Registry:
 
         def run(ledger: Ledger) -> None:
             ledger.session.delete(self._need_principal(principal_id))
-            self._principals.pop(principal_id, None)
+            ledger.hold(self._principals, principal_id, None)
 
         return self._writer.execute(run)
 
@@ -270,7 +271,7 @@ class Registry:
 
     def _keep_principal(self, ledger: Ledger, one: Principal) -> Principal:
         ledger.session.put(one)
-        self._principals[one.id] = one
+        ledger.hold(self._principals, one.id, one)
         return one
 
 
