@@ -130,9 +130,11 @@ class Store(Protocol):
     """A database, opened and migrated."""
 
     name: str
-    writer: Session
     last_id: int
     """The largest id in use when the store was opened."""
+
+    @property
+    def writer(self) -> Session: ...
 
     def reading(self) -> AbstractContextManager[Reads]:
         """A reading session from the pool; its statements are stopped after the store's deadline."""
