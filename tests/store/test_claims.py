@@ -75,7 +75,7 @@ def test_active_task_runs_take_slots_and_are_held_but_control_flow_is_not(store:
     mine = _keep(store, some)
     active = [one for one in mine if one.state in ACTIVE and one.executor != "engine"]
     with store.reading() as reads:
-        use, depth = reads.queue_use()
+        use, depth = reads.queue_active(), reads.queue_depth()
         held = reads.held()
     assert use == {queue: n for queue in ("default", "big", "") if (n := sum(x.queue == queue for x in active))}
     waiting = [one for one in mine if one.state is State.QUEUED]

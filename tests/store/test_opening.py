@@ -69,7 +69,7 @@ def test_a_statement_that_reads_too_long_is_stopped_and_the_next_one_works(kept:
     write(store, added(run, *(a_task_run(run) for _ in range(5000))))
     with store.reading() as reads:
         with pytest.raises(RunyardError, match="stopped") as refused:
-            reads.queue_use()
+            reads.queue_depth()
         assert reads.run(run.id) == run
     assert refused.value.code is Code.UNAVAILABLE
     store.close()
@@ -79,5 +79,5 @@ def test_the_writer_is_never_stopped_by_the_readers_deadline(kept: Harness) -> N
     store = kept.open(readers=1, read_deadline=0.0)
     run = a_run()
     write(store, added(run, *(a_task_run(run) for _ in range(5000))))
-    assert store.writer.queue_use() == ({}, {"default": 5000})
+    assert store.writer.queue_depth() == {"default": 5000}
     store.close()

@@ -165,7 +165,7 @@ class Registry:
         """Every queue that has settings or work."""
         with self._store.reading() as reads:
             kept = {queue.name: queue for queue in reads.queues()}
-            active, waiting = reads.queue_use()
+            active, waiting = reads.queue_active(), reads.queue_depth()
         names = sorted({"default", *kept, *active, *waiting})
         return [QueueStatus(kept.get(n, Queue(name=n)), active.get(n, 0), waiting.get(n, 0)) for n in names]
 

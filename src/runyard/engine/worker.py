@@ -103,7 +103,7 @@ class Worker:
         counted = [queue for queue in self.queues.values() if queue.slots is not None or queue.paused]
         if not counted:
             return set(), {}
-        active, _ = ledger.session.queue_use()
+        active = ledger.session.queue_active()
         room = {
             queue.name: 0 if queue.paused else (queue.slots or 0) - active.get(queue.name, 0)
             for queue in counted

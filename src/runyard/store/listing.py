@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.ids import EPOCH_MS, first_at
+from runyard.core.ids import EPOCH_MS, LIMIT, first_at
 from runyard.core.query import RunFilter
 
 Values = tuple[Any, ...]
@@ -26,6 +26,9 @@ _FEW_ENDED = 10_000
 _SLACK_MS = 100
 _AHEAD = f"(id >> 12) + {EPOCH_MS} - min(created_at, coalesce(ended_at, created_at)) > {_SLACK_MS}"
 """Runs whose id is ahead of their times, because the clock was set back: the index `run_ahead` holds them."""
+_LONG_MS = 86_400_000
+_LONG = f"ended_at - ((id >> 12) + {EPOCH_MS}) > {_LONG_MS}"
+"""Runs that ended more than a day after they were made: the index `run_long` holds them."""
 _INDEXES = {
     "job_id": "run_job",
     "parent_task_run_id": "run_parent",
@@ -69,10 +72,12 @@ def page(columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask
     filters = [*_filters(where)]
     lead = _leading(filters, where, after, ask)
     checks = [one.check for one in filters if one is not lead]
-    sources = lead.sources if lead is not None else [_Source("run NOT INDEXED", _Condition("true", ()))]
-    found = [_select(columns if len(sources) == 1 else "id", one, checks, where, after, limit) for one in sources]
-    if len(found) == 1:
-        return found[0]
+    if lead is None:
+        return _select(columns, _Source("run NOT INDEXED", _Condition("true", ())), checks, where, after, limit)
+    if lead.sorted and len(lead.sources) == 1:
+        return _select(columns, lead.sources[0], checks, where, after, limit)
+    # Ids first, so that only the page's own runs are read whole.
+    found = [_select("id", source, checks, where, after, limit) for source in lead.sources]
     union = " UNION ALL ".join(f"SELECT id FROM ({text})" for text, _ in found)
     values = sum((values for _, values in found), ())
     return f"SELECT {columns} FROM run WHERE id IN ({union}) ORDER BY id DESC LIMIT ?", (*values, limit)
@@ -172,12 +177,22 @@ def _ended(after: int | None, before: int | None) -> _Filter:
 
 
 def _span(where: RunFilter, after: int | None, id_: str) -> Iterator[_Condition]:
-    """The ids between which the page lies: an id tells when its run was made, and no run ends before that."""
-    if where.created_after is not None:
-        yield _Condition(f"{id_} >= ?", (first_at(where.created_after),))
-    for moment in (where.created_before, where.ended_before):
-        if moment is not None:
-            ahead = f"SELECT max(id) + 1 FROM run INDEXED BY run_ahead WHERE {_AHEAD}"
-            yield _Condition(f"{id_} < max(?, coalesce(({ahead}), 0))", (first_at(moment + _SLACK_MS + 1),))
-    if after is not None:
-        yield _Condition(f"{id_} < ?", (after,))
+    """The ids between which the page lies: an id tells when its run was made, which is before it ended.
+
+    One condition a side: SQLite bounds its search by one, and checks others row by row.
+    """
+    made = first_at(where.created_after) if where.created_after is not None else 0
+    if where.ended_after is not None:
+        long = f"SELECT min(id) FROM run INDEXED BY run_long WHERE {_LONG} AND ended_at >= ?"
+        text = f"{id_} >= max(?, min(?, coalesce(({long}), {LIMIT})))"
+        yield _Condition(text, (made, first_at(where.ended_after - _LONG_MS), where.ended_after))
+    elif made:
+        yield _Condition(f"{id_} >= ?", (made,))
+    moments = [moment for moment in (where.created_before, where.ended_before) if moment is not None]
+    last = after if after is not None else LIMIT
+    if moments:
+        ahead = f"SELECT max(id) + 1 FROM run INDEXED BY run_ahead WHERE {_AHEAD}"
+        text = f"{id_} < min(?, max(?, coalesce(({ahead}), 0)))"
+        yield _Condition(text, (last, first_at(min(moments) + _SLACK_MS + 1)))
+    elif after is not None:
+        yield _Condition(f"{id_} < ?", (last,))

