@@ -118,15 +118,11 @@ class Worker:
 
     def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
         """Queues from which nothing may be taken now, and the free slots of those that count them."""
-        counted = [queue for queue in self.queues.values() if queue.slots is not None or queue.paused]
-        if not counted:
-            return set(), {}
-        active = ledger.session.queue_active()
-        room = {
-            queue.name: 0 if queue.paused else (queue.slots or 0) - active.get(queue.name, 0)
-            for queue in counted
-            if queue.paused or queue.slots is not None
-        }
+        room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
+        counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]
+        if counted:
+            active = ledger.session.queue_active()
+            room |= {queue.name: (queue.slots or 0) - active.get(queue.name, 0) for queue in counted}
         return {name for name, free in room.items() if free <= 0}, room
 
     def _claim_one(self, ledger: Ledger, one: Queued, claims: Claims) -> Assignment | None:
