@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from runyard.core.actions import Action, ForEach, RunJob, Shell, Sql
 from runyard.core.attempts import Assignment, Outcome
@@ -11,6 +13,8 @@ from runyard.core.commands import Cancel, Repair, Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Dependency, Event, Job, JobSpec, Queue, Run, Task, TaskRun
 from runyard.engine.engine import Engine
+from runyard.store.base import Store
+from runyard.store.sql import load
 from runyard.store.sqlite import SqliteStore
 
 from .fakes import HandExecutor
@@ -55,6 +59,13 @@ def spec(*tasks: Task, name: str = "job", **fields: Any) -> JobSpec:
     return JobSpec(name=name, tasks=list(tasks) or [task("a")], **fields)
 
 
+def reopen(store: SqliteStore) -> None:
+    """What opening a database file does beyond connecting; a store in memory cannot be closed and opened."""
+    store.writer.rollback()
+    row = store.writer.connection.execute(load("sqlite.sql")["last_id"]).fetchone()
+    store.last_id = row[0] or 0 if row else 0
+
+
 class Bench:
     """The engine and what a test does with it."""
 
@@ -62,7 +73,7 @@ class Bench:
         self.clock = VirtualClock(at)
         self.store = store or SqliteStore(":memory:")
         self.hands = {hand.name: hand for hand in hands or (HandExecutor("process"), HandExecutor("warehouse"))}
-        self.engine = Engine(self.store, list(self.hands.values()), clock=self.clock, **options)
+        self.engine = Engine(cast("Store", self.store), list(self.hands.values()), clock=self.clock, **options)
         self.runs, self.registry = self.engine.runs, self.engine.registry
         self.engine.start()
 
@@ -73,6 +84,7 @@ class Bench:
 
     def restart(self, *hands: HandExecutor, **options: Any) -> Bench:
         """A new engine on the same store, as after a crash."""
+        reopen(self.store)
         return Bench(self.store, *hands, at=self.clock.at, **options)
 
     # --- jobs and runs ---
@@ -83,10 +95,7 @@ class Bench:
 
     def submit(self, what: Job | JobSpec | None = None, **fields: Any) -> Run:
         """A run of a job, or of a definition."""
-        if isinstance(what, Job):
-            command = Submit(job_id=what.id, **fields)
-        else:
-            command = Submit(spec=what or spec(), **fields)
+        command = Submit(job_id=what.id, **fields) if isinstance(what, Job) else Submit(spec=what or spec(), **fields)
         return self.runs.submit(command, "ann").result().run
 
     def run(self, run: Run | int) -> Run:
@@ -156,14 +165,12 @@ class Bench:
 
 def refused(call: Any, code: Code, *said: str) -> RunyardError:
     """The refusal that a reply holds, or that the call raises."""
-    try:
+    with pytest.raises(RunyardError) as caught:
         call().result()
-    except RunyardError as error:
-        assert error.code is code, error
-        for words in said:
-            assert words in error.message, error.message
-        return error
-    raise AssertionError("it was not refused")
+    assert caught.value.code is code, caught.value
+    for words in said:
+        assert words in caught.value.message, caught.value.message
+    return caught.value
 
 
 def told(events: Sequence[Event]) -> list[tuple[str, str | None]]:

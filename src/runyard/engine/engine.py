@@ -137,8 +137,6 @@ class Engine:
     # --- after a commit ---
 
     def _announce(self, batch: Batch) -> None:
-        for update in batch.effects.after:
-            update()
         for stop in batch.effects.stops:
             self.worker.stop(stop)
         if batch.claims is not None:

@@ -12,7 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan, validate
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine.ledger import Ledger, look
+from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
 from runyard.store.base import Store
@@ -176,7 +176,8 @@ class Registry:
 
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
-            ledger.effects.after.append(lambda: self._queue_changed(queue.name, queue))
+            ledger.hold(self._worker.queues, queue.name, queue)
+            ledger.effects.ready = True
             return queue
 
         return self._writer.execute(run)
@@ -188,16 +189,10 @@ class Registry:
             if name not in self._worker.queues:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
-            ledger.effects.after.append(lambda: self._queue_changed(name, None))
+            ledger.hold(self._worker.queues, name, None)
+            ledger.effects.ready = True
 
         return self._writer.execute(run)
-
-    def _queue_changed(self, name: str, queue: Queue | None) -> None:
-        """After the commit: the worker goes by the new settings, and looks whether they let something in."""
-        self._worker.queues.pop(name, None)
-        if queue is not None:
-            self._worker.queues[name] = queue
-        self._writer.post(look)
 
     # --- bookmarks ---
 
@@ -264,7 +259,7 @@ class Registry:
 
         def run(ledger: Ledger) -> None:
             ledger.session.delete(self._need_principal(principal_id))
-            ledger.effects.after.append(lambda: self._principals.__delitem__(principal_id))
+            ledger.hold(self._principals, principal_id, None)
 
         return self._writer.execute(run)
 
@@ -276,7 +271,7 @@ class Registry:
 
     def _keep_principal(self, ledger: Ledger, one: Principal) -> Principal:
         ledger.session.put(one)
-        ledger.effects.after.append(lambda: self._principals.update({one.id: one}))
+        ledger.hold(self._principals, one.id, one)
         return one
 
 
@@ -310,12 +305,18 @@ def _children(plan: Plan) -> list[tuple[str, int]]:
     return found
 
 
-def _check_children(ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1) -> None:
+def _check_children(
+    ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1, seen: set[tuple[int, int]] | None = None
+) -> None:
     """Refuses run_job tasks whose jobs do not exist, nest too deep, or come back to this one."""
+    seen = set() if seen is None else seen
     for key, child in _children(plan):
+        if (child, depth) in seen:
+            continue
+        seen.add((child, depth))
         if child == job_id:
             raise invalid(f"Task {key!r} would run its own job again, without end.", field="tasks")
         if depth > MAX_DEPTH:
             raise invalid(f"run_job tasks may nest {MAX_DEPTH} deep; task {key!r} goes deeper.", field="tasks")
         _, below = ledger.job(child)
-        _check_children(ledger, below, job_id, depth + 1)
+        _check_children(ledger, below, job_id, depth + 1, seen)

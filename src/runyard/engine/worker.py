@@ -118,15 +118,11 @@ class Worker:
 
     def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
         """Queues from which nothing may be taken now, and the free slots of those that count them."""
-        counted = [queue for queue in self.queues.values() if queue.slots is not None or queue.paused]
-        if not counted:
-            return set(), {}
-        active = ledger.session.queue_active()
-        room = {
-            queue.name: 0 if queue.paused else (queue.slots or 0) - active.get(queue.name, 0)
-            for queue in counted
-            if queue.paused or queue.slots is not None
-        }
+        room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
+        counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]
+        if counted:
+            active = ledger.session.queue_active()
+            room |= {queue.name: (queue.slots or 0) - active.get(queue.name, 0) for queue in counted}
         return {name for name, free in room.items() if free <= 0}, room
 
     def _claim_one(self, ledger: Ledger, one: Queued, claims: Claims) -> Assignment | None:
@@ -224,15 +220,23 @@ class Worker:
         by_executor: dict[str, list[Held]] = {}
         for held, name in claims:
             by_executor.setdefault(name, []).append(held)
-            if name in self.executors:
-                self.held[held.task_run_id] = (held, name)
-                self._load[name] += 1
-        lost: list[Finished] = []
-        outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
+            self._load.setdefault(name, 0)
+            self.held[held.task_run_id] = (held, name)
+            self._load[name] += 1
+        # What an executor held that this server does not have is lost too: nobody else would ever report on it.
+        gone = [one for name, some in by_executor.items() if name not in self.executors for one in some]
         for name, executor in self.executors.items():
-            gone = executor.recover(by_executor.get(name, []))
-            lost += [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
-        return lost
+            gone += executor.recover(by_executor.get(name, []))
+        self._stop_again(set(self.held) - {one.task_run_id for one in gone})
+        outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
+        return [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
+
+    def _stop_again(self, kept: set[int]) -> None:
+        """The former server may have died before it told the executor about a cancel that it had recorded."""
+        for task_run_id in kept:
+            held, name = self.held[task_run_id]
+            if held.state == State.CANCELLING.value:
+                self.executors[name].stop(task_run_id, held.token, grace=self.grace, why="cancel")
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:

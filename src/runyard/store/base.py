@@ -90,10 +90,10 @@ class Reads(Protocol):
         """The next queued task runs of each queue that is not in `closed`, at most `limit` a queue."""
 
     def queue_active(self) -> dict[str, int]:
-        """Active task runs by queue name: at most as many as all workers hold."""
+        """Task runs that take a slot, by queue name: at most as many as all executors hold."""
 
     def queue_depth(self) -> dict[str, int]:
-        """Queued task runs by queue name; counts every one of them."""
+        """Queued task runs by queue name. It counts them all: not for the path of a claim."""
 
     def ahead(self, task_run: TaskRun) -> int:
         """How many queued task runs of the same queue and executor go first (counted up to 1001)."""

@@ -114,22 +114,29 @@ SELECT min(at) FROM (SELECT min(due_at) AS at FROM task_run WHERE due_at IS NOT 
   UNION ALL SELECT min(due_at) FROM delivery WHERE due_at IS NOT NULL);
 
 -- name: submission
-SELECT digest, run_id FROM submission_key WHERE scope=? AND key=?;
+SELECT digest, run_id, created_at FROM submission_key WHERE scope=? AND key=?;
 
 -- name: insert_submission
 INSERT INTO submission_key VALUES (?,?,?,?,?);
 
 -- name: delete_run
+-- With the next ones: everything that belongs to a run. What its job has already processed (bookmarks) stays.
 DELETE FROM run WHERE id=?;
 
 -- name: delete_run_tags
 DELETE FROM run_tag WHERE run_id=?;
 
--- name: delete_task_runs
+-- name: delete_run_task_runs
 DELETE FROM task_run WHERE run_id=?;
 
--- name: delete_events
+-- name: delete_run_events
 DELETE FROM event WHERE run_id=?;
+
+-- name: delete_run_keys
+DELETE FROM submission_key WHERE run_id=?;
+
+-- name: delete_run_deliveries
+DELETE FROM delivery WHERE run_id=?;
 
 -- name: ended_before
 -- The oldest runs that ended before a moment, for the pruner.
