@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What becomes of the ticks that passed while no server ran."""
     catch_up_limit: int = 10
     """The newest so many missed ticks get their runs, older ones do not."""
-    parameters: dict[str, object] = {}
+    parameters: dict[str, Any] = {}
     """Laid over the job's own for scheduled and backfilled runs."""
 
 
@@ -250,7 +250,7 @@ def due(rule: Rule, schedule: Schedule, next_at: int, now: int, at_once: int) ->
     while tick is not None and tick >= next_at and len(late) < keep:
         late.append(tick)
         tick = rule.before(tick)
-    missed = (next_at, tick) if tick is not None and tick >= next_at else None
+    missed = (rule.after(next_at - 1) or tick, tick) if tick is not None and tick >= next_at else None
     fire = late[::-1]
     for tick in ticks(rule, on_time, now + 1):
         if len(fire) > at_once:
