@@ -70,17 +70,22 @@ class Schedules:
         return self._writer.execute(lambda ledger: timetables.pause(ledger, job_id, paused=False))
 
     def backfill(
-        self, job_id: int, start: int, end: int, by: str, *, limit: int = 100, dry_run: bool = False
+        self, job_id: int, start: int, end: int | None, by: str, *, limit: int = 100, dry_run: bool = False
     ) -> Reply[Backfill]:
-        """Gives past ticks from `start` on and before `end` the runs that they lack, the oldest `limit` of them."""
-        if not start < end <= self._clock.now():
+        """Gives past ticks from `start` on and before `end` the runs that they lack, the oldest `limit` of them.
+
+        `end` None is now. Raises invalid for a stretch that is empty or reaches into the future, conflict for a job
+        without a schedule.
+        """
+        until = self._clock.now() if end is None else end
+        if not start < until <= self._clock.now():
             raise invalid("A backfill needs from before to, and to not in the future.", field="from")
         if not 1 <= limit <= MAX_BACKFILL:
             raise invalid(f"limit must be 1 to {MAX_BACKFILL}; it is {limit}.", field="limit")
 
         def run(ledger: Ledger) -> Backfill:
             job, _ = ledger.job(job_id)
-            wanted, following = _lacking(ledger, job, start, end, limit)
+            wanted, following = _lacking(ledger, job, start, until, limit)
             return Backfill(wanted, [] if dry_run else _run_all(ledger, job, wanted, by), following)
 
         return self._writer.execute(run)
