@@ -217,8 +217,8 @@ class Registry:
             if ledger.session.bookmark(key, None) is None:
                 raise not_found("bookmark", key)
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
-            if run_id is not None and (earlier is None or ledger.session.run(run_id) is None):
-                raise not_found("run with a bookmark", run_id)
+            if run_id is not None and earlier is None:
+                raise not_found("bookmark of run", run_id)
             return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
 
         return self._writer.execute(run)
