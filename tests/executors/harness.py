@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ class Bench:
         self.root = root
         self.executor = LocalExecutor(root, 1000, **options)
         self.reports: list[Report] = []
+        self.claims: list[Assignment] = []
         self._changed = threading.Condition()
         self.executor.open(self._take)
 
@@ -36,43 +36,55 @@ class Bench:
 
     def start(self, action: Python | Shell, **fields: Any) -> Assignment:
         number = next(_ids)
-        known = {"run_id": 1, "task_run_id": number, "token": 1000 + number, "task_key": "t", "action": action}
+        known: dict[str, Any] = {
+            "run_id": 1,
+            "task_run_id": number,
+            "token": 1000 + number,
+            "task_key": "t",
+            "action": action,
+        }
         one = Assignment(**(known | fields))
         self.executor.start([one])
+        self.claims.append(one)
         return one
+
+    def take_up(self, one: Assignment) -> None:
+        """As after a restart."""
+        self.claims.append(one)
+        assert self.executor.recover([Held(one.run_id, one.task_run_id, one.token, "running")]) == []
 
     def run(self, action: Python | Shell, **fields: Any) -> Outcome:
         return self.outcome(self.start(action, **fields))
 
-    def outcome(self, one: Assignment | Held) -> Outcome:
+    def outcome(self, one: Assignment) -> Outcome:
         return self.wait(lambda: self.finished(one)).outcome
 
-    def finished(self, one: Assignment | Held) -> Finished | None:
+    def finished(self, one: Assignment) -> Finished | None:
         found = [report for report in self.of(one) if isinstance(report, Finished)]
         assert len(found) <= 1, found
         return found[0] if found else None
 
-    def started(self, one: Assignment | Held) -> Started:
+    def started(self, one: Assignment) -> Started:
         return self.wait(lambda: next((report for report in self.of(one) if isinstance(report, Started)), None))
 
     def progress(self, one: Assignment) -> list[dict[str, Any]]:
         return [report.data for report in self.of(one) if isinstance(report, Progress)]
 
-    def of(self, one: Assignment | Held) -> list[Report]:
+    def of(self, one: Assignment) -> list[Report]:
         held = (one.task_run_id, one.token)
         return [report for report in list(self.reports) if (report.task_run_id, report.token) == held]
 
     def stop(self, one: Assignment, why: Any = "cancel", grace: float = 5.0) -> None:
         self.executor.stop(one.task_run_id, one.token, grace=grace, why=why)
 
-    def log(self, one: Assignment | Held) -> bytes:
+    def log(self, one: Assignment) -> bytes:
         return self.executor.read_log(one.run_id, one.task_run_id, 0, None)[0]
 
-    def says(self, one: Assignment | Held, text: bytes) -> None:
+    def says(self, one: Assignment, text: bytes) -> None:
         """Waits until the log holds this."""
         self.wait(lambda: text in self.log(one))
 
-    def folder(self, one: Assignment | Held) -> Path:
+    def folder(self, one: Assignment) -> Path:
         return self.root / str(one.run_id) / str(one.task_run_id)
 
     def wait(self, what: Callable[[], T | None]) -> T:
@@ -89,6 +101,10 @@ class Bench:
         self.wait(lambda: not alive(pid))
 
     def close(self) -> None:
+        """Ends what a failed test may have left, then the executor."""
+        for one in self.claims:
+            self.stop(one, grace=0.0)
+        self.wait(lambda: all(self.finished(one) for one in self.claims))
         self.executor.close(0.0)
 
 
@@ -100,10 +116,6 @@ def shell(command: str | list[str], **fields: Any) -> Shell:
     return Shell(command=command, **fields)
 
 
-def held(one: Assignment) -> Held:
-    return Held(one.run_id, one.task_run_id, one.token, "running")
-
-
 def alive(pid: int) -> bool:
     """Whether it runs: one that only waits to be noticed by its parent does not."""
     try:
@@ -111,21 +123,6 @@ def alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def child_of(pid: int) -> list[int]:
-    """The direct children of a process."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == pid:
-                found.append(int(entry))
-    return found
 
 
 def parent_of(pid: int) -> int:

@@ -96,9 +96,7 @@ def test_a_shared_working_directory_gets_no_files_of_ours(
     (tmp_path / "helper.py").write_text("WORD = 'helped'\n")
     source = "import helper, os\nfrom runyard import context\nprint(helper.WORD, os.getcwd(), context.parameters())"
     started = [
-        bench.start(
-            program(source, interpreter=interpreter, working_directory=str(tmp_path)), parameters={"n": number}
-        )
+        bench.start(program(source, interpreter=interpreter, working_directory=str(tmp_path)), parameters={"n": number})
         for number in range(4)
     ]
     for number, one in enumerate(started):
@@ -188,7 +186,9 @@ def test_a_task_may_close_its_output_and_go_on(bench: Bench) -> None:
 
 
 def test_limits_hold_below_the_task_too(bench: Bench) -> None:
-    one = bench.start(shell("sh -c 'ulimit -v; ulimit -t; ulimit -c'"), limits=Limits(memory_bytes=1 << 30, cpu_seconds=7))
+    one = bench.start(
+        shell("sh -c 'ulimit -v; ulimit -t; ulimit -c'"), limits=Limits(memory_bytes=1 << 30, cpu_seconds=7)
+    )
     assert bench.outcome(one).result == "succeeded"
     assert bench.log(one).split() == [b"1048576", b"7", b"0"]
 

@@ -211,8 +211,12 @@ class Worker:
         lost: list[Finished] = []
         outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
         for name, executor in self.executors.items():
-            gone = executor.recover(by_executor.get(name, []))
+            claims_of_it = by_executor.get(name, [])
+            gone = executor.recover(claims_of_it)
             lost += [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
+            for one in claims_of_it:
+                if one.state == State.CANCELLING:  # the order may have died with the server that gave it
+                    executor.stop(one.task_run_id, one.token, grace=self.grace, why="cancel")
         return lost
 
 
