@@ -106,7 +106,7 @@ class Runs:
             trigger="rerun",
             extras=earlier.extras,
         )
-        plan, digest = Plan(spec), _digest(submit)
+        plan, digest = Plan(spec), _digest(command)  # what was asked: the earlier run may be repaired meanwhile
         return self._writer.execute(lambda ledger: _rerun(ledger, submit, plan, digest, by, earlier))
 
     def delete(self, run_id: int, by: str) -> Reply[None]:
@@ -201,7 +201,7 @@ def _plan_of(command: Submit) -> Plan | None:
     return validate(command.spec) if command.spec is not None else None
 
 
-def _digest(command: Submit) -> bytes:
+def _digest(command: Submit | Rerun) -> bytes:
     if command.idempotency_key is None:
         return b""
     return hashlib.sha256(_digest_encoder.encode(command)).digest()
