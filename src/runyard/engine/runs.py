@@ -286,6 +286,6 @@ def _repair(ledger: Ledger, command: Repair, by: str) -> Run:
     unknown = sorted(set(command.parameters) - set(spec.parameters))
     if unknown:
         raise invalid(f"The job has no parameter {unknown[0]!r}.", field=f"parameters.{unknown[0]}")
-    admitted = run.job_id is None or not ledger.at_limit(run.job_id, spec)
+    admitted = run.job_id is None or not ledger.at_limit(run.job_id)
     event = lifecycle.RepairRun(by, command.tasks, command.dependents, command.parameters, admitted)
     return ledger.advance(run.id, event).run
