@@ -46,7 +46,7 @@ class Repair(Command, frozen=True, kw_only=True):
 
     run_id: int
     tasks: list[str] | None = None
-    """Task keys; None: every task that did not succeed."""
+    """Task keys; None: every task that neither succeeded nor was skipped."""
     dependents: bool = True
     """Also what depends on them, even where it had succeeded."""
     parameters: dict[str, Any] = {}

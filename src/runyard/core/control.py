@@ -102,7 +102,7 @@ def stop(d: Decision, slot: TaskRun, move: Move, reason: Reason, detail: str) ->
     if slot.child_run_id is not None:
         d.changes.cancel_children.append(slot.child_run_id)
     fan = d.snapshot.fans.get(slot.task_key)
-    if fan is not None and isinstance(d.snapshot.task_of(slot).action, ForEach):
+    if fan is not None and slot.iteration < 0:  # an iteration that runs a job stops alone
         _stop_fan(d, slot, fan, detail)
 
 
@@ -203,8 +203,6 @@ def _start_fan(d: Decision, slot: TaskRun, action: ForEach) -> None:
     fan.active = fan.failed = 0
     needed = [i for i in range(len(inputs)) if d.snapshot.needs_iteration(slot, fan, i)]
     fan.pending = needed[::-1]
-    for stale in [index for index in fan.newest if index >= len(inputs)]:
-        del fan.newest[stale]
     return _feed(d, slot, fan, action.concurrency)
 
 
@@ -281,15 +279,16 @@ def _close_fan(d: Decision, slot: TaskRun, fan: Fan) -> None:
         move = Move.STOP_EXPIRED if slot.reason == Reason.TIMEOUT else Move.STOP
         slot = d.move(slot, move, reason=slot.reason, detail=slot.detail, **facts)
     elif fan.failed:
-        detail = f"{fan.failed} of {total} iterations did not succeed. {_first_trouble(fan)}".rstrip()
+        detail = f"{fan.failed} of {total} iterations did not succeed. {_first_trouble(fan, slot.round)}".rstrip()
         slot = d.move(slot, Move.FAIL, reason=Reason.ITERATIONS, detail=detail, **facts)
     else:
         slot = d.move(slot, Move.SUCCEED, **facts)
     d.ended.append(slot)
 
 
-def _first_trouble(fan: Fan) -> str:
-    bad = [one for one in fan.newest.values() if one.state in TERMINAL and one.state is not State.SUCCEEDED]
+def _first_trouble(fan: Fan, round_: int) -> str:
+    mine = (one for one in fan.newest.values() if one.round == round_)
+    bad = [one for one in mine if one.state in TERMINAL and one.state is not State.SUCCEEDED]
     first = min(bad, key=lambda one: one.iteration, default=None)
     return f"First: [{first.iteration}] {first.detail or first.state.value}" if first else ""
 

@@ -13,7 +13,7 @@ from typing import Any
 from runyard.core import references
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
 from runyard.core.errors import Code, RunyardError, invalid
-from runyard.core.model import JobSpec, Run, RunIf, Task, TaskRun
+from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
 from runyard.core.states import TERMINAL, Reason, State
 
 MAX_TASKS = 10_000
@@ -87,16 +87,17 @@ def validate(spec: JobSpec) -> Plan:
     if len(spec.tasks) > MAX_TASKS:
         raise invalid(f"A job may have {MAX_TASKS} tasks; this one has {len(spec.tasks)}.", field="tasks")
     if spec.max_concurrent_runs is not None and spec.max_concurrent_runs < 0:
-        raise invalid("max_concurrent_runs must be 0 or more.", field="max_concurrent_runs")
+        found = spec.max_concurrent_runs
+        raise invalid(f"max_concurrent_runs must be 0 or more; it is {found}.", field="max_concurrent_runs")
     _positive(spec.timeout, "timeout")
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_keys(spec)
+    actions = {task.key: task.action for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
-        _check_task(spec, task, f"tasks[{index}]")
+        _check_task(actions, task, f"tasks[{index}]")
     plan = Plan(spec)
-    _check_acyclic(plan)
-    _check_references(plan)
+    _check_references(plan, _in_order(plan))
     return plan
 
 
@@ -113,33 +114,37 @@ def _check_keys(spec: JobSpec) -> None:
         seen.add(task.key)
 
 
-def _check_task(spec: JobSpec, task: Task, at: str) -> None:
-    _check_needs(spec, task, at)
+def _check_task(actions: dict[str, Any], task: Task, at: str) -> None:
+    _check_needs(actions, task, at)
     _positive(task.timeout, f"{at}.timeout")
     _queue_name(task.queue, f"{at}.queue")
     _priority(task.priority or 0, f"{at}.priority")
-    retries = task.retries
-    if retries.max < -1:
-        raise invalid("retries.max must be -1 (without limit), 0 or more.", field=f"{at}.retries.max")
-    if retries.delay < 0 or retries.backoff < 1 or retries.max_delay < 0:
-        raise invalid("retries need delay >= 0, backoff >= 1 and max_delay >= 0.", field=f"{at}.retries")
+    _check_retries(task.retries, f"{at}.retries")
     for name in ("memory_bytes", "cpu_seconds", "log_bytes"):
         _positive(getattr(task.limits, name), f"{at}.limits.{name}")
     _check_action(task.action, f"{at}.action")
 
 
-def _check_needs(spec: JobSpec, task: Task, at: str) -> None:
-    tasks = {other.key: other for other in spec.tasks}
+def _check_retries(retries: Retries, at: str) -> None:
+    if retries.max < -1:
+        raise invalid(f"retries.max must be -1 (without limit), 0 or more; it is {retries.max}.", field=f"{at}.max")
+    for name, least in (("delay", 0), ("backoff", 1), ("max_delay", 0)):
+        value = getattr(retries, name)
+        if not least <= value < 1e15:  # also refuses what is no number and what is without end
+            raise invalid(f"retries.{name} must be {least} or more; it is {value}.", field=f"{at}.{name}")
+
+
+def _check_needs(actions: dict[str, Any], task: Task, at: str) -> None:
     seen: set[str] = set()
     for index, need in enumerate(task.needs):
         field = f"{at}.needs[{index}]"
-        if need.task not in tasks:
+        if need.task not in actions:
             raise invalid(f"Task {task.key!r} needs {need.task!r}, which this job does not have.", field=field)
         if need.task == task.key:
             raise invalid(f"Task {task.key!r} needs itself.", field=field)
         if need.task in seen:
             raise invalid(f"Task {task.key!r} needs {need.task!r} twice.", field=field)
-        if need.outcome is not None and not isinstance(tasks[need.task].action, Condition):
+        if need.outcome is not None and not isinstance(actions[need.task], Condition):
             raise invalid(f"{need.task!r} is no condition task, so it has no outcome.", field=field)
         seen.add(need.task)
 
@@ -157,35 +162,57 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):
         if not 1 <= action.concurrency <= 1000:
-            raise invalid("A for_each task needs a concurrency of 1 to 1000.", field=f"{at}.concurrency")
+            said = f"A for_each task needs a concurrency of 1 to 1000; it is {action.concurrency}."
+            raise invalid(said, field=f"{at}.concurrency")
         _check_action(action.action, f"{at}.action")
 
 
-def _check_acyclic(plan: Plan) -> None:
+def _in_order(plan: Plan) -> list[str]:
+    """All keys, each after what it needs; a circle is refused."""
     open_needs = {key: len(task.needs) for key, task in plan.tasks.items()}
     ready = [key for key, count in open_needs.items() if not count]
-    done = 0
+    order: list[str] = []
     while ready:
-        done += 1
-        for follower in plan.dependents[ready.pop()]:
+        order.append(ready.pop())
+        for follower in plan.dependents[order[-1]]:
             open_needs[follower] -= 1
             if not open_needs[follower]:
                 ready.append(follower)
-    if done < len(plan.tasks):
+    if len(order) < len(plan.tasks):
         stuck = sorted(key for key, count in open_needs.items() if count)
         raise invalid(f"These tasks need each other in a circle: {', '.join(stuck[:20])}.", field="tasks")
+    return order
 
 
-def _check_references(plan: Plan) -> None:
+class _Before:
+    """Which tasks come before which: one bit a task, so that ten thousand of them are known in a moment."""
+
+    def __init__(self, plan: Plan, order: list[str]) -> None:
+        self._place = {key: place for place, key in enumerate(order)}
+        self._masks: dict[str, int] = {}
+        for key in order:
+            mask = 0
+            for need in plan.tasks[key].needs:
+                mask |= self._masks[need.task] | 1 << self._place[need.task]
+            self._masks[key] = mask
+
+    def __call__(self, earlier: str, later: str) -> bool:
+        return bool(self._masks[later] >> self._place[earlier] & 1)
+
+
+def _check_references(plan: Plan, order: list[str]) -> None:
+    if not plan.templated:
+        return
+    before = _Before(plan, order)
     for index, task in enumerate(plan.spec.tasks):
         for path in references.find(task.action):
-            problem = _reference_problem(plan, task, path)
+            problem = _reference_problem(plan, before, task, path)
             if problem:
                 shown = "{{ " + ".".join(path) + " }}"
                 raise invalid(f"{shown} in task {task.key!r}: {problem}", field=f"tasks[{index}].action")
 
 
-def _reference_problem(plan: Plan, task: Task, path: list[str]) -> str | None:
+def _reference_problem(plan: Plan, before: _Before, task: Task, path: list[str]) -> str | None:
     head, rest = path[0], path[1:]
     if head == "input":
         return None if isinstance(task.action, ForEach) else "only a for_each task's action has an input."
@@ -194,15 +221,15 @@ def _reference_problem(plan: Plan, task: Task, path: list[str]) -> str | None:
     if head == "parameters":
         return None if rest[0] in plan.spec.parameters else f"the job has no parameter {rest[0]!r}."
     if head == "tasks":
-        return _task_reference_problem(plan, task, rest)
+        return _task_reference_problem(plan, before, task, rest)
     known = {"run": _RUN_KEYS, "job": _JOB_KEYS, "task": _TASK_KEYS}[head]
     return None if rest[0] in known else f"{head} has {', '.join(sorted(known))}, not {rest[0]!r}."
 
 
-def _task_reference_problem(plan: Plan, task: Task, rest: list[str]) -> str | None:
+def _task_reference_problem(plan: Plan, before: _Before, task: Task, rest: list[str]) -> str | None:
     if rest[0] not in plan.tasks:
         return f"the job has no task {rest[0]!r}."
-    if rest[0] not in plan.upstream([task.key]) or rest[0] == task.key:
+    if not before(rest[0], task.key):
         return f"{rest[0]!r} does not come before this task; add it to needs."
     if len(rest) < 2 or rest[1] not in _TASKS_KEYS or (rest[1] == "values" and len(rest) < 3):
         return "a task offers values.NAME, state, id and outcome."
@@ -221,14 +248,14 @@ def _queue_name(name: str | None, field: str) -> None:
 
 def _priority(value: int, field: str) -> None:
     if not -1_000_000 <= value <= 1_000_000:
-        raise invalid("A priority lies between -1000000 and 1000000.", field=field)
+        raise invalid(f"A priority lies between -1000000 and 1000000; it is {value}.", field=field)
 
 
 # --- a live run -------------------------------------------------------------------------------------------
 
 
 class Fan:
-    """The iterations of one for-each task in the present round."""
+    """The iterations of one for-each task: the newest attempt of each, and counts of the present round."""
 
     __slots__ = ("active", "failed", "newest", "pending")
 
@@ -280,28 +307,29 @@ class Snapshot:
         slot = self.slots[key]
         if slot.state in TERMINAL or slot.state is State.BLOCKED:
             return
-        fan.active = sum(one.state not in TERMINAL for one in fan.newest.values())
-        fan.failed = sum(one.state in TERMINAL and one.state is not State.SUCCEEDED for one in fan.newest.values())
-        fan.pending = [i for i in reversed(range(len(slot.input or ()))) if self.needs_iteration(slot, fan, i)]
+        present = [one for one in fan.newest.values() if one.round == slot.round]
+        fan.active = sum(one.state not in TERMINAL for one in present)
+        fan.failed = sum(one.state in TERMINAL and one.state is not State.SUCCEEDED for one in present)
+        if slot.state is not State.CANCELLING:
+            fan.pending = [i for i in reversed(range(len(slot.input or ()))) if self.needs_iteration(slot, fan, i)]
 
     def needs_iteration(self, slot: TaskRun, fan: Fan, index: int) -> bool:
         """Whether an element has no attempt in this round and no earlier success to keep.
 
         A success of an earlier round is kept when its input is the same and nothing before the for-each
-        task was run again in this round.
+        task was run again since.
         """
         one = fan.newest.get(index)
         if one is None:
             return True
         if one.round == slot.round:
             return False
-        kept = one.state is State.SUCCEEDED and one.input == slot.input[index] and not self.upstream_changed(slot)
-        return not kept
+        kept = one.state is State.SUCCEEDED and one.input == slot.input[index]
+        return not kept or self._upstream_round(slot.task_key) > one.round
 
-    def upstream_changed(self, slot: TaskRun) -> bool:
-        """Whether a direct need of the task has run in the task's own round (and that is a repair round)."""
-        needs = self.plan.tasks[slot.task_key].needs
-        return slot.round > 0 and any(self.slots[need.task].round == slot.round for need in needs)
+    def _upstream_round(self, key: str) -> int:
+        """The latest repair round in which a direct need of the task was run."""
+        return max((self.slots[need.task].round for need in self.plan.tasks[key].needs), default=0)
 
     def find(self, task_run_id: int) -> TaskRun | None:
         """The newest attempt with this id, or None when it is an older attempt or not of this run."""
@@ -339,23 +367,25 @@ def judge(snapshot: Snapshot, task: Task) -> str:
         slot = snapshot.slots[need.task]
         if slot.state is State.SUCCEEDED:
             succeeded += need.outcome is None or slot.values.get("outcome") == need.outcome
+        elif slot.reason == Reason.DISABLED:
+            succeeded += 1
         elif slot.state is State.CANCELLED or slot.reason == Reason.UPSTREAM_CANCELLED:
             cancelled += 1
         elif slot.state is not State.SKIPPED:
             failed += 1
     if succeeded + failed + cancelled == 0:
         return Verdict.EXCLUDE
-    return _apply_run_if(task.run_if, total, succeeded, failed, cancelled)
+    return _apply_run_if(task.run_if, total, failed, cancelled)
 
 
-def _apply_run_if(rule: RunIf, total: int, succeeded: int, failed: int, cancelled: int) -> str:
+def _apply_run_if(rule: RunIf, total: int, failed: int, cancelled: int) -> str:
     bad = failed + cancelled
     upstream = Verdict.UPSTREAM_FAILED if failed else Verdict.UPSTREAM_CANCELLED
     match rule:
         case RunIf.ALL_SUCCESS:
             return upstream if bad else Verdict.RUN
         case RunIf.AT_LEAST_ONE_SUCCESS:
-            return Verdict.RUN if succeeded else upstream
+            return Verdict.RUN if bad < total else upstream
         case RunIf.NONE_FAILED:
             return upstream if bad else Verdict.RUN
         case RunIf.ALL_DONE:

@@ -399,7 +399,7 @@ def _expire_run(d: Decision, _: ExpireRun) -> None:
 
 
 def _end_run_early(d: Decision, move: Move, reason: Reason, detail: str) -> None:
-    d.move_run(move, reason=reason, detail=detail)
+    d.move_run(move, reason=reason, detail=detail, deadline_at=None)
     why = Reason.RUN_CANCELLED if move is Move.CANCEL else Reason.RUN_TIMEOUT
     for slot in list(d.snapshot.newest()):
         if slot.state not in TERMINAL and slot.iteration < 0:
@@ -412,11 +412,14 @@ def _cancel_task(d: Decision, event: CancelTask) -> None:
         raise not_found("current task run", event.task_run_id)
     if slot.state in TERMINAL:
         raise conflict(f"Task run {slot.id} has already ended ({slot.state.value}); there is nothing to cancel.")
-    if slot.state is State.CANCELLING:
+    if slot.state is State.CANCELLING and slot.reason != Reason.TIMEOUT:
         return
     detail = event.detail or f"Cancelled by {event.by}."
     d.note("cancel", task_run_id=slot.id, by=event.by, reason=Reason.USER_CANCEL, detail=detail)
-    control.cancel(d, slot, Reason.USER_CANCEL, detail)
+    if slot.state is State.CANCELLING:  # its time was over already, but now no retry may follow
+        d.amend(slot, reason=Reason.USER_CANCEL, detail=detail)
+    else:
+        control.cancel(d, slot, Reason.USER_CANCEL, detail)
 
 
 def _expire_task(d: Decision, event: ExpireTask) -> None:
@@ -453,7 +456,8 @@ def _repair(d: Decision, event: RepairRun) -> None:
     )
     for key in keys:
         d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_))
-    for key in keys:
+    followers = {follower for key in keys for follower in d.snapshot.plan.dependents[key]}
+    for key in followers.union(keys):
         d.snapshot.recount(key)
     if event.admitted:
         _release_ready(d, keys)
@@ -462,8 +466,9 @@ def _repair(d: Decision, event: RepairRun) -> None:
 def _to_repair(d: Decision, event: RepairRun) -> list[str]:
     slots, plan = d.snapshot.slots, d.snapshot.plan
     if event.tasks is None:
-        bad = (slot for slot in slots.values() if slot.state is not State.SUCCEEDED)
-        chosen = {slot.task_key for slot in bad if slot.reason != Reason.DISABLED}
+        # What was excluded runs again only where something before it does: alone it would be excluded again,
+        # and what succeeded after it would be run a second time for nothing.
+        chosen = {key for key, slot in slots.items() if slot.state not in (State.SUCCEEDED, State.SKIPPED)}
     else:
         chosen = set(event.tasks)
         if len(chosen) < len(event.tasks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Generic, TypeVar
 
 import msgspec
@@ -10,6 +11,7 @@ from runyard.core.errors import invalid
 from runyard.core.states import State
 
 MAX_PAGE = 200
+_CURSOR = re.compile("[0-9a-f]{1,14}")
 
 T = TypeVar("T")
 
@@ -70,10 +72,7 @@ def parse_cursor(cursor: str | None) -> int | None:
     """The id that a page starts after; raises `invalid` on anything that we did not make."""
     if cursor is None:
         return None
-    try:
-        value = int(cursor, 16)
-    except ValueError:
-        value = -1
-    if not 0 < value < 1 << 53 or not cursor.isalnum():
+    value = int(cursor, 16) if _CURSOR.fullmatch(cursor) else 0
+    if not 0 < value < 1 << 53:
         raise invalid(f"{cursor!r} is no cursor of ours: take `next` of the page before.", field="cursor")
     return value

@@ -55,7 +55,7 @@ def resolve(value: Any, lookup: Lookup) -> Any:
     if isinstance(value, str):
         return _resolve_text(value, lookup) if "{{" in value else value
     if isinstance(value, dict):
-        return {key: resolve(item, lookup) for key, item in value.items()}
+        return {as_text(resolve(key, lookup)): resolve(item, lookup) for key, item in value.items()}
     if isinstance(value, list):
         return [resolve(item, lookup) for item in value]
     if isinstance(value, msgspec.Struct):
@@ -80,9 +80,9 @@ def _resolve_struct(value: msgspec.Struct, lookup: Lookup) -> Any:
     fields = {name: resolve(getattr(value, name), lookup) for name in value.__struct_fields__}
     for name, annotation in type(value).__annotations__.items():
         # A field that is text by its type stays text: `{{ parameters.n }}` in a statement is "5", not 5.
-        if name in fields and str(annotation).startswith("str") and fields[name] is not None:
+        if str(annotation).startswith("str") and isinstance(getattr(value, name), str):
             fields[name] = as_text(fields[name])
-        elif str(annotation) == "list[str]":
+        elif str(annotation) in ("list[str]", "str | list[str]"):
             fields[name] = [as_text(item) for item in fields[name]]
         elif str(annotation) == "dict[str, str]":
             fields[name] = {key: as_text(item) for key, item in fields[name].items()}

@@ -20,6 +20,6 @@ def due_at(policy: Retries, failed: TaskRun, now: int) -> int:
     try:
         delay = min(policy.delay * policy.backoff**failed.failures, policy.max_delay)
     except OverflowError:
-        delay = policy.max_delay
+        delay = policy.max_delay if policy.delay else 0.0
     base = failed.started_at if policy.measure == "start" and failed.started_at else now
     return max(now, base + round(delay * 1000))

@@ -106,7 +106,7 @@ class Transactions:
             value = command(ledger)
         except Exception as error:  # the command's own refusal, or a defect: undone alone, answered alone
             session.undo()
-            ledger.forget(ledger.effects.touched)
+            ledger.undo(ledger.effects)
             batch.outcomes.append((None, error))
         else:
             session.keep()
@@ -121,7 +121,7 @@ class Transactions:
             claims = self._claim(ledger, batch.effects)
         except Exception as error:  # a defect here must not refuse the commands that came before it
             session.undo()
-            ledger.forget(ledger.effects.touched)
+            ledger.undo(ledger.effects)
             log.exception("claiming failed", exc_info=error)
             return None
         session.keep()
@@ -137,7 +137,8 @@ class Transactions:
         """The batch is not on disk: nothing of it happened."""
         ledger = self.ledger
         ledger.session.rollback()
-        ledger.forget(batch.effects.touched | ledger.effects.touched)
+        ledger.undo(ledger.effects)
+        ledger.undo(batch.effects)
         ledger.effects = Effects()
         if batch.claims is not None:
             self._give_back(batch.claims)
@@ -251,8 +252,14 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
         else:
             self._answer(taken, batch.outcomes)
-            self._transactions.committed(batch)
+            self._committed(batch)
         self._next()
+
+    def _committed(self, batch: Batch) -> None:
+        try:
+            self._transactions.committed(batch)
+        except Exception:  # a defect of an executor or a watcher must not stop the writer
+            log.exception("what was committed could not be told to everybody")
 
     def _answer(self, taken: list[Any], outcomes: list[tuple[Any, BaseException | None]]) -> None:
         for (_, waiter), (value, error) in zip(taken, outcomes, strict=True):

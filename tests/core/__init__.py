@@ -1,0 +1,1 @@
+"""The core's behaviour, told event by event."""
