@@ -120,7 +120,8 @@ SELECT digest, run_id, created_at FROM submission_key WHERE scope=? AND key=?;
 INSERT INTO submission_key VALUES (?,?,?,?,?);
 
 -- name: delete_run
--- With the next ones: everything that belongs to a run. What its job has already processed (bookmarks) stays.
+-- With the next ones: everything that belongs to a run. What its job has already processed (bookmarks) stays, and
+-- so does its idempotency key: a repeated submission must be told, and not run the work again.
 DELETE FROM run WHERE id=?;
 
 -- name: delete_run_tags
@@ -131,9 +132,6 @@ DELETE FROM task_run WHERE run_id=?;
 
 -- name: delete_run_events
 DELETE FROM event WHERE run_id=?;
-
--- name: delete_run_keys
-DELETE FROM submission_key WHERE run_id=?;
 
 -- name: delete_run_deliveries
 DELETE FROM delivery WHERE run_id=?;

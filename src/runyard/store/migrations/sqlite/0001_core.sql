@@ -142,7 +142,6 @@ CREATE TABLE submission_key (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
-CREATE INDEX submission_key_run ON submission_key (run_id);
 
 CREATE TABLE queue (
   name TEXT PRIMARY KEY,
