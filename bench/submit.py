@@ -10,7 +10,10 @@ from typing import Any
 from bench import load, peers, report, server
 from bench.report import ms, percentile, whole
 
-SQL = {"key": "one", "action": {"kind": "sql", "statement": "SELECT $n AS n", "parameters": {"n": "{{ parameters.n }}"}}}
+SQL = {
+    "key": "one",
+    "action": {"kind": "sql", "statement": "SELECT $n AS n", "parameters": {"n": "{{ parameters.n }}"}},
+}
 COLUMNS = ("who", "data on", "clients", "submits/s", "low-high", "p50 ms", "p95 ms", "flush ms", "clients / flush")
 
 

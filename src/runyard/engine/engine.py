@@ -232,4 +232,4 @@ class Engine:
 
 def _look(ledger: Ledger) -> None:
     """An empty command: its transaction lets the worker claim."""
-    ledger.effects.ready = True
+    ledger.effects.look = True

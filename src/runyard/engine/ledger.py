@@ -10,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from runyard.core import lifecycle
 from runyard.core.changes import Changes, ChildRun, StopWork
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.graph import Plan, Snapshot, merge_parameters
 from runyard.core.ids import IdSource
-from runyard.core.model import Job, JobSpec, OnLimit, Run
+from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
 from runyard.core.states import Reason, State
 from runyard.engine import notices
 from runyard.engine.clock import Clock
@@ -28,21 +30,25 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "ready", "stops", "touched")
+    __slots__ = ("deleted", "look", "ready", "stops", "touched")
 
     def __init__(self) -> None:
         self.deleted: list[int] = []
         """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
         self.stops: list[StopWork] = []
-        self.ready = False
+        self.ready: list[TaskRun] = []
+        """Task runs that became queued."""
+        self.look = False
+        """Whether task runs that were queued before may be claimable now: a queue's settings changed."""
 
     def absorb(self, other: Effects) -> None:
         """Adds what another command of the same batch wants."""
         self.touched |= other.touched
         self.stops += other.stops
         self.deleted += other.deleted
-        self.ready |= other.ready
+        self.ready += other.ready
+        self.look |= other.look
 
 
 class Ledger:
@@ -143,7 +149,8 @@ class Ledger:
         self.effects.touched.add(run.id)
         self.session.apply(changes, spec)
         self.effects.stops += changes.stops
-        self.effects.ready |= changes.ready
+        if changes.ready:
+            self.effects.ready += changes.queued()
         if snapshot.plan.spec.notifications:
             notices.owe(self, run, snapshot.plan.spec, changes)
         for child in changes.children:
@@ -172,7 +179,7 @@ class Ledger:
 
     def _within_limit(self, run: Run, spec: JobSpec) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id, spec):
-            return _replace(run, admitted_at=self.now())
+            return replace(run, admitted_at=self.now())
         limit = spec.max_concurrent_runs
         said = f"The job's limit of {limit} concurrent runs is reached."
         if spec.on_limit is OnLimit.REFUSE:
@@ -181,8 +188,8 @@ class Ledger:
             )
         if spec.on_limit is OnLimit.SKIP:
             now = self.now()
-            return _replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
-        return _replace(run, reason=Reason.JOB_LIMIT, detail=said)
+            return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
+        return replace(run, reason=Reason.JOB_LIMIT, detail=said)
 
     def at_limit(self, job_id: int, spec: JobSpec) -> bool:
         """Whether the job has as many runs as it may have at once."""
@@ -258,12 +265,6 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
         submitted_by=by,
         **values,
     )
-
-
-def _replace(run: Run, **fields: Any) -> Run:
-    from msgspec.structs import replace
-
-    return replace(run, **fields)
 
 
 def _present(spec: JobSpec | None) -> JobSpec:

@@ -177,7 +177,7 @@ class Registry:
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
             self._worker.queues[queue.name] = queue
-            ledger.effects.ready = True
+            ledger.effects.look = True
             return queue
 
         return self._writer.execute(run)
@@ -189,7 +189,7 @@ class Registry:
             if self._worker.queues.pop(name, None) is None:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
-            ledger.effects.ready = True
+            ledger.effects.look = True
 
         return self._writer.execute(run)
 

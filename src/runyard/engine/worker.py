@@ -53,8 +53,8 @@ class Worker:
         self.progress: dict[int, dict[str, object]] = {}
         self.draining = False
         self._load = dict.fromkeys(self.executors, 0)
-        self._hungry = dict.fromkeys(self.executors, True)
-        """Executors for which queued work may exist that was not claimed yet."""
+        self._backlog = dict.fromkeys(self.executors, True)
+        """Executors for which the store may hold queued task runs that nobody offered to claim since."""
 
     # --- claiming ---
 
@@ -62,37 +62,47 @@ class Worker:
         """Claims as much queued work as the executors and the queues have room for."""
         if self.draining:
             return None
-        if effects.ready or effects.touched:
-            for name in self._hungry:
-                self._hungry[name] = True
-        claims = Claims()
-        for name, executor in self.executors.items():
-            free = executor.capacity - self._load[name]
-            if free > 0 and self._hungry[name]:
-                taken = self._claim_for(ledger, executor, free)
-                if taken:
-                    claims.by_executor[name] = taken
+        if effects.look or (effects.touched and any(queue.slots is not None for queue in self.queues.values())):
+            self._backlog = dict.fromkeys(self._backlog, True)
+        claims, fresh = Claims(), effects.ready
+        try:
+            self._claim_all(ledger, claims, fresh)
+            while ledger.effects.ready:  # a task run that could not be started released others
+                fresh, ledger.effects.ready = ledger.effects.ready, []
+                self._claim_all(ledger, claims, fresh)
+        except BaseException:
+            self.give_back(claims)
+            raise
         return claims if claims.by_executor else None
 
-    def _claim_for(self, ledger: Ledger, executor: Executor, free: int) -> list[Assignment]:
+    def _claim_all(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
+        for name, executor in self.executors.items():
+            free = executor.capacity - self._load[name]
+            mine = [_queued(one) for one in fresh if one.executor == name]
+            if free <= 0:
+                self._backlog[name] |= bool(mine)
+            elif self._backlog[name] or mine:
+                self._claim_for(ledger, executor, free, mine, claims)
+
+    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
+        """Without a backlog in the store, what became queued in this transaction is all that there is."""
         closed, room = self._room(ledger)
-        candidates = ledger.session.queued(executor.name, free + 1, closed)
-        self._hungry[executor.name] = len(candidates) > free
+        candidates = ledger.session.queued(executor.name, free + 1, closed) if self._backlog[executor.name] else fresh
+        self._backlog[executor.name] = len(candidates) > free
         if len(candidates) > 1:
             candidates.sort(key=self._order)
-        taken: list[Assignment] = []
         for one in candidates:
-            if len(taken) == free:
+            if free == 0:
                 break
             if room.get(one.queue, 1) <= 0:
                 continue
             assignment = self._claim_one(ledger, one)
             if assignment is not None:
-                taken.append(assignment)
+                free -= 1
+                claims.by_executor.setdefault(executor.name, []).append(assignment)
                 self._hold(assignment, executor.name)
                 if one.queue in room:
                     room[one.queue] -= 1
-        return taken
 
     def _order(self, one: Queued) -> tuple[int, int, int]:
         queue = self.queues.get(one.queue)
@@ -128,6 +138,7 @@ class Worker:
 
     def give_back(self, claims: Claims | None) -> None:
         """The transaction of these claims did not happen."""
+        self._backlog = dict.fromkeys(self._backlog, True)
         for assignment in claims.all() if claims else ():
             self.let_go(assignment.task_run_id, assignment.token)
 
@@ -138,7 +149,6 @@ class Worker:
             return False
         del self.held[task_run_id]
         self._load[entry[1]] -= 1
-        self._hungry[entry[1]] = True
         self.progress.pop(task_run_id, None)
         return True
 
@@ -210,6 +220,10 @@ class Worker:
             gone = executor.recover(by_executor.get(name, []))
             lost += [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
         return lost
+
+
+def _queued(one: TaskRun) -> Queued:
+    return Queued(one.id, one.run_id, one.queue, one.priority)
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:
