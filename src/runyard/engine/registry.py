@@ -177,7 +177,7 @@ class Registry:
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
             ledger.hold(self._worker.queues, queue.name, queue)
-            ledger.effects.ready = True
+            ledger.effects.look = True
             return queue
 
         return self._writer.execute(run)
@@ -190,7 +190,7 @@ class Registry:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
             ledger.hold(self._worker.queues, name, None)
-            ledger.effects.ready = True
+            ledger.effects.look = True
 
         return self._writer.execute(run)
 
