@@ -115,14 +115,13 @@ def test_an_id_is_used_once(store: Store) -> None:
         assert reads.run(run.id) == run
 
 
-def test_a_deleted_run_leaves_nothing_behind(store: Store) -> None:
+def test_a_deleted_run_leaves_its_idempotency_key_alone_behind(store: Store) -> None:
     gone, stays = a_run(tags={"team": "sales"}), a_run(tags={"team": "sales"})
     for run in (gone, stays):
         one = a_task_run(run)
         write(
             store,
             added(run, one, events=[an_event(run, 1)]),
-            Submission("default/native", f"key of {run.id}", b"digest", run.id, NOW),
             Delivery(new_id(), run.id, "http://example.org/", "success", "{}", 0, NOW),
         )
     with transaction(store) as session:
@@ -131,12 +130,12 @@ def test_a_deleted_run_leaves_nothing_behind(store: Store) -> None:
         assert reads.run(gone.id) is None
         assert reads.task_runs(gone.id) == []
         assert reads.events(gone.id, 0, 10) == []
-        assert reads.submission("default/native", f"key of {gone.id}") is None
         assert [one.run_id for one in reads.deliveries(NOW)] == [stays.id]
         assert [one.run_id for one in reads.queued("warehouse", 10, set())] == [stays.id]
         assert reads.run(stays.id) == stays
         assert len(reads.task_runs(stays.id)) == len(reads.events(stays.id, 0, 10)) == 1
-        assert reads.submission("default/native", f"key of {stays.id}") is not None
+        for run in (gone, stays):
+            assert reads.submission("default/native", f"key of {run.id}") is not None
 
 
 def test_a_deleted_run_is_found_by_no_filter(store: Store) -> None:
@@ -157,6 +156,16 @@ def test_a_bookmark_outlives_the_run_that_wrote_it(store: Store) -> None:
         session.delete(run)
     with store.reading() as reads:
         assert reads.bookmark("k", None) == kept
+
+
+def test_an_idempotency_key_outlives_its_run_so_that_a_late_repeat_is_told(store: Store) -> None:
+    run = a_run()
+    key = Submission("default/native", "key", b"digest", run.id, NOW)
+    write(store, run, key)
+    with transaction(store) as session:
+        session.delete(run)
+    with store.reading() as reads:
+        assert reads.submission("default/native", "key") == key
 
 
 def test_live_runs_are_counted_by_state(store: Store) -> None:

@@ -183,7 +183,7 @@ class Registry:
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
             ledger.hold(self._worker.queues, queue.name, queue)
-            ledger.effects.ready = True
+            ledger.effects.look = True
             return queue
 
         return self._writer.execute(run)
@@ -196,7 +196,7 @@ class Registry:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
             ledger.hold(self._worker.queues, name, None)
-            ledger.effects.ready = True
+            ledger.effects.look = True
 
         return self._writer.execute(run)
 
@@ -223,8 +223,8 @@ class Registry:
             if ledger.session.bookmark(key, None) is None:
                 raise not_found("bookmark", key)
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
-            if run_id is not None and (earlier is None or ledger.session.run(run_id) is None):
-                raise not_found("run with a bookmark", run_id)
+            if run_id is not None and earlier is None:
+                raise not_found("bookmark of run", run_id)
             return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
 
         return self._writer.execute(run)

@@ -59,8 +59,8 @@ class Worker:
         self.progress: dict[int, dict[str, object]] = {}
         self.draining = False
         self._load = dict.fromkeys(self.executors, 0)
-        self._hungry = dict.fromkeys(self.executors, True)
-        """Executors for which queued work may exist that was not claimed yet."""
+        self._backlog = dict.fromkeys(self.executors, True)
+        """Executors for which the store may hold queued task runs that nobody offered to claim since."""
 
     # --- claiming ---
 
@@ -68,49 +68,50 @@ class Worker:
         """Claims as much queued work as the executors and the queues have room for."""
         if self.draining:
             return None
-        if effects.ready or effects.touched:
-            self._look_again()
-        claims = Claims()
+        if effects.look or (effects.touched and any(queue.slots is not None for queue in self.queues.values())):
+            self._backlog = dict.fromkeys(self._backlog, True)
+        claims, fresh = Claims(), effects.ready
         try:
-            self._claim_round(ledger, claims)
-            while claims.refused:
+            self._claim_all(ledger, claims, fresh)
+            while (
+                claims.refused
+            ):  # a task run that could not be started left its place free, and may have released others
                 claims.refused = False
-                self._look_again()
-                self._claim_round(ledger, claims)
+                fresh, ledger.effects.ready = ledger.effects.ready, []
+                self._claim_all(ledger, claims, fresh)
         except BaseException:
             self.give_back(claims)
             raise
         return claims if claims.by_executor else None
 
-    def _look_again(self) -> None:
-        for name in self._hungry:
-            self._hungry[name] = True
-
-    def _claim_round(self, ledger: Ledger, claims: Claims) -> None:
+    def _claim_all(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
             free = executor.capacity - self._load[name]
-            if free > 0 and self._hungry[name]:
-                self._claim_for(ledger, executor, free, claims)
+            mine = [_queued(one) for one in fresh if one.executor == name]
+            if free <= 0:
+                self._backlog[name] |= bool(mine)
+            elif self._backlog[name] or mine:
+                self._claim_for(ledger, executor, free, mine, claims)
 
-    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, claims: Claims) -> None:
+    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
+        """Without a backlog in the store, what became queued in this transaction is all that there is."""
         closed, room = self._room(ledger)
-        candidates = ledger.session.queued(executor.name, free + 1, closed)
-        self._hungry[executor.name] = len(candidates) > free
+        candidates = ledger.session.queued(executor.name, free + 1, closed) if self._backlog[executor.name] else fresh
+        self._backlog[executor.name] = len(candidates) > free
         if len(candidates) > 1:
             candidates.sort(key=self._order)
         for one in candidates:
-            if not free:
+            if free == 0:
                 break
             if room.get(one.queue, 1) <= 0:
                 continue
             assignment = self._claim_one(ledger, one, claims)
-            if assignment is None:
-                continue
-            free -= 1
-            claims.add(executor.name, assignment)
-            self._hold(assignment, executor.name)
-            if one.queue in room:
-                room[one.queue] -= 1
+            if assignment is not None:
+                free -= 1
+                claims.add(executor.name, assignment)
+                self._hold(assignment, executor.name)
+                if one.queue in room:
+                    room[one.queue] -= 1
 
     def _order(self, one: Queued) -> tuple[int, int, int]:
         queue = self.queues.get(one.queue)
@@ -147,6 +148,7 @@ class Worker:
 
     def give_back(self, claims: Claims | None) -> None:
         """The transaction of these claims did not happen."""
+        self._backlog = dict.fromkeys(self._backlog, True)
         for assignment in claims.all() if claims else ():
             self.let_go(assignment.task_run_id, assignment.token)
 
@@ -157,7 +159,6 @@ class Worker:
             return False
         del self.held[task_run_id]
         self._load[entry[1]] -= 1
-        self._hungry[entry[1]] = True
         self.progress.pop(task_run_id, None)
         return True
 
@@ -237,6 +238,10 @@ class Worker:
             held, name = self.held[task_run_id]
             if held.state == State.CANCELLING.value:
                 self.executors[name].stop(task_run_id, held.token, grace=self.grace, why="cancel")
+
+
+def _queued(one: TaskRun) -> Queued:
+    return Queued(one.id, one.run_id, one.queue, one.priority)
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:

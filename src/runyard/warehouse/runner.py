@@ -93,6 +93,10 @@ class Runner:
         except (Refused, duckdb.Error) as error:
             self._finish(task, _failed(task, error, Reason.SQL_ERROR))
             return False
+        except Exception as error:  # no text may end the thread that all attempts come through
+            refused = Refused(f"The statement cannot be analysed ({error}).")
+            self._finish(task, _failed(task, refused, Reason.SQL_ERROR))
+            return False
         if task.plan.writes:
             task.ticket = self._locks.take(task.plan.tables)
         return True

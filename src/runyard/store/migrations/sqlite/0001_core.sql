@@ -142,7 +142,6 @@ CREATE TABLE submission_key (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
-CREATE INDEX submission_key_run ON submission_key (run_id);
 
 CREATE TABLE queue (
   name TEXT PRIMARY KEY,
@@ -160,6 +159,7 @@ CREATE TABLE bookmark (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (job_key, version)
 ) WITHOUT ROWID;
+CREATE INDEX bookmark_run ON bookmark (job_key, run_id, version);
 
 CREATE TABLE principal (
   id INTEGER PRIMARY KEY,
