@@ -147,7 +147,7 @@ class Session(Reads, Protocol):
         """Keeps a record; already_exists for a second tick of the same job and moment."""
 
     def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
-        """Removes a record; a run goes with its task runs, events, tags, ticks and deliveries; its idempotency key stays.
+        """Removes a record; a run goes with all that is its own, except its idempotency key.
 
         A tick goes only if it got no run.
         """
