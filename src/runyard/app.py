@@ -75,7 +75,7 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
     app = build_app(settings, engine, tokens, streams)
 
     def stopping() -> None:
-        engine.worker.draining = True
+        engine.stop_claims()
         streams.close()
 
     await run(app, listener, ready=lambda: _announce(listener), stopping=stopping)

@@ -26,7 +26,7 @@ class Server:
         self.errors = data.with_name(f"{data.name}.err")
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, *os.environ.get("TEST_SERVER", "-m runyard.app").split()],
+                [sys.executable, "-m", "runyard.app"],
                 env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
                 stdout=subprocess.PIPE,
                 stderr=errors,

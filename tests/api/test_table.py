@@ -27,7 +27,7 @@ def scope(
 
 def test_a_route_without_a_scope_cannot_be_built() -> None:
     with pytest.raises(TypeError):
-        Route("GET", "/x")  # type: ignore[call-arg]
+        Route("GET", "/x")  # type: ignore[call-arg]  # the point
 
 
 @pytest.mark.parametrize("wrong", ["", "everything", "runs", "ADMIN"])

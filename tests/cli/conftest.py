@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from runyard.cli import main
 from tests.live_server import environment, live_server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,13 +37,25 @@ def runyard(*words: str, url: str = "", stdin: str | None = None, **more: str) -
 
 
 @pytest.fixture
-def here(server: str) -> Run:
-    """The command against the server."""
+def at(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command against any server, in this process: starting an interpreter each time would cost minutes."""
 
-    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return runyard(*words, url=server, **more)
+    def run(url: str, *words: str, stdin: str = "", token: str = "") -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setenv("RUNYARD_URL", url)
+        monkeypatch.setenv("RUNYARD_TOKEN", token)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(words)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture
+def here(server: str, at: Run) -> Run:
+    """The command against the server that the tests share."""
+    return partial(at, server)
 
 
 JOBS = {

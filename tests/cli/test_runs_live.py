@@ -45,6 +45,13 @@ def test_a_good_run_exits_with_0_and_prints_its_result(here: Run, job: Job) -> N
     assert "succeeded after" in done.stderr
 
 
+def test_the_command_as_a_process_keeps_its_word(server: str, job: Job) -> None:
+    done = runyard("run", job("bad"), "-o", "json", url=server)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["state"] == "failed"
+    assert "task 'say' failed: " in done.stderr
+
+
 def test_a_failed_run_exits_with_1_and_its_last_line_says_why(here: Run, job: Job) -> None:
     done = here("run", job("bad"))
     assert (done.returncode, done.stdout) == (1, "")
@@ -64,12 +71,12 @@ def test_a_cancelled_run_exits_with_3(here: Run, job: Job, server: str) -> None:
     run_id = submitted(here, job("slow"))
     until(here, run_id, "running")
     with subprocess.Popen(
-        command("show", run_id, "--follow"), stderr=subprocess.PIPE, text=True, env=environment(RUNYARD_URL=server)
+        command("show", run_id, "--follow"), stdout=subprocess.DEVNULL, env=environment(RUNYARD_URL=server)
     ) as following:
         assert here("cancel", run_id, "--detail", "enough").returncode == 0
-        _, said = following.communicate(timeout=30)
+        following.wait(30)
     assert following.returncode == 3
-    assert f"run {run_id} cancelled" in said
+    assert here("show", run_id, "--follow").returncode == 3
 
 
 def test_a_finished_run_is_not_cancelled(here: Run, job: Job) -> None:
@@ -106,12 +113,12 @@ def test_a_run_that_does_not_exist_exits_with_2(here: Run) -> None:
     assert "There is no run 12345" in done.stderr
 
 
-def test_who_is_not_allowed_exits_with_5(tmp_path: Path, job: Job) -> None:
+def test_who_is_not_allowed_exits_with_5(tmp_path: Path, at: Run, job: Job) -> None:
     with live_server(tmp_path, "--token", "a-token-for-this-test") as url:
         for words in (["runs"], ["run", job("good")], ["doctor"]):
-            done = runyard(*words, url=url, RUNYARD_TOKEN="wrong")
+            done = at(url, *words, token="wrong")
             assert done.returncode == 5, done.stderr
-        done = runyard("runs", "--token", "a-token-for-this-test", url=url)
+        done = at(url, "runs", "--token", "a-token-for-this-test")
         assert done.returncode == 0, done.stderr
 
 

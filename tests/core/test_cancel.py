@@ -36,7 +36,8 @@ def test_what_no_worker_holds_is_cancelled_at_once(state: State) -> None:
     run = in_state(state)
     changes = run.cancel_task("a")
     assert not changes.stops
-    assert (run.state("a"), run.slot("a").reason, run.slot("a").detail) == (State.CANCELLED, "user_cancel", "Cancelled by ann.")
+    one = run.slot("a")
+    assert (one.state, one.reason, one.detail) == (State.CANCELLED, "user_cancel", "Cancelled by ann.")
     assert run.state("b") is State.UPSTREAM_FAILED
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runyard.core.errors import RunyardError
@@ -13,6 +13,7 @@ from runyard.core.query import check_limit, cursor_of, parse_cursor
 from .driver import T0
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(EPOCH_MS, EPOCH_MS + (1 << 41) - 2), min_size=2, max_size=20))
 def test_ids_grow_whatever_the_clock_does(moments: list[int]) -> None:
     ids = IdSource()
@@ -39,6 +40,7 @@ def test_a_time_bound_becomes_an_id_bound() -> None:
     assert first_at(0) == 0
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, LIMIT - 1))
 def test_a_cursor_leads_back_to_its_id(identifier: int) -> None:
     assert parse_cursor(cursor_of(identifier)) == identifier

@@ -53,7 +53,8 @@ def test_references_are_replaced_in_lists_and_maps_however_deep() -> None:
 
 
 def test_a_field_that_is_text_stays_text() -> None:
-    action = Python(source="{{ parameters.n }}", arguments=["{{ parameters.n }}"], environment={"N": "{{ parameters.n }}"})
+    text = "{{ parameters.n }}"
+    action = Python(source=text, arguments=[text], environment={"N": text})
     assert resolve(action, lookup) == Python(source="5", arguments=["5"], environment={"N": "5"})
 
 
@@ -76,7 +77,8 @@ def test_a_command_line_stays_one_and_an_argument_list_never_reaches_a_shell(com
 
 
 def test_text_is_written_as_it_is_and_everything_else_as_json() -> None:
-    assert [as_text(one) for one in ("a", 1, None, True, [1], {"k": 2.5})] == ["a", "1", "null", "true", "[1]", '{"k":2.5}']
+    values = ["a", 1, None, True, [1], {"k": 2.5}]
+    assert [as_text(one) for one in values] == ["a", "1", "null", "true", "[1]", '{"k":2.5}']
 
 
 # --- as a run sees them -----------------------------------------------------------------------------------

@@ -169,7 +169,8 @@ def test_a_repair_decides_again_what_was_excluded_because_of_a_failure_before_it
 
 
 def test_a_repaired_condition_is_decided_with_the_new_parameters() -> None:
-    run = Driver(condition("c", left="{{ parameters.n }}"), task("x", "c:true"), task("y", "c:false"), parameters={"n": 2})
+    decided = condition("c", left="{{ parameters.n }}")
+    run = Driver(decided, task("x", "c:true"), task("y", "c:false"), parameters={"n": 2})
     run.succeed("y")
     run.repair(["c"], n=1)
     assert run.states() == {"c": "succeeded", "x": "queued", "y": "skipped"}
@@ -224,7 +225,8 @@ def test_a_repaired_run_has_its_whole_time_again() -> None:
     run.repair()
     assert run.run.deadline_at is None
     run.claim("a")
-    assert (run.run.deadline_at, run.run.started_at) == (run.now + 60_000, first)
+    again = run.run
+    assert (again.deadline_at, again.started_at) == (run.now + 60_000, first)
 
 
 def test_a_for_each_that_failed_is_repaired_with_what_depends_on_it() -> None:

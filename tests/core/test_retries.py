@@ -55,7 +55,8 @@ def test_a_delay_may_count_from_the_start_of_the_failed_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_", "failures", "may"), [(0, 0, False), (1, 0, True), (1, 1, False), (3, 2, True), (3, 3, False), (-1, 10**6, True)]
+    ("max_", "failures", "may"),
+    [(0, 0, False), (1, 0, True), (1, 1, False), (3, 2, True), (3, 3, False), (-1, 10**6, True)],
 )
 def test_as_many_retries_follow_as_the_policy_allows(max_: int, failures: int, may: bool) -> None:
     assert may_retry(Retries(max=max_), failures, timed_out=False) is may

@@ -119,7 +119,8 @@ def test_a_condition_compares_text_or_numbers(left: object, op: str, right: obje
 
 @pytest.mark.parametrize("outcome", ["true", "false"])
 def test_a_condition_chooses_which_dependants_run(outcome: str) -> None:
-    run = Driver(condition("c", right=1 if outcome == "true" else 2), task("t", "c:true"), task("f", "c:false"), task("x", "c"))
+    decided = condition("c", right=1 if outcome == "true" else 2)
+    run = Driver(decided, task("t", "c:true"), task("f", "c:false"), task("x", "c"))
     states = {"t": "queued", "f": "skipped", "x": "queued", "c": "succeeded"}
     if outcome == "false":
         states |= {"t": "skipped", "f": "queued"}

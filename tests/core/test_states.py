@@ -13,7 +13,8 @@ from .driver import Driver, task
 TASK_TABLE = """
 blocked          unblock:queued start:running cancel:cancelled fail:failed skip:skipped upstream:upstream_failed
 queued           claim:starting start:running cancel:cancelled fail:failed
-starting         start:running succeed:succeeded fail:failed cancel:cancelling expire:cancelling release:queued lose:lost
+starting         start:running succeed:succeeded fail:failed cancel:cancelling expire:cancelling release:queued
+starting         lose:lost
 running          succeed:succeeded fail:failed cancel:cancelling expire:cancelling release:queued lose:lost
 cancelling       succeed:succeeded fail:failed stop:cancelled stop_expired:timed_out
 waiting_to_retry due:queued cancel:cancelled

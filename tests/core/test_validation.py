@@ -122,7 +122,8 @@ def test_fewer_than_minus_one_retries_are_refused() -> None:
     ],
 )
 def test_a_retry_delay_that_cannot_be_waited_for_is_refused(name: str, value: float) -> None:
-    assert_refused(one(retries=Retries(max=1, **{name: value})), f"tasks[0].retries.{name}", str(value))
+    policy = msgspec.structs.replace(Retries(max=1), **{name: value})
+    assert_refused(one(retries=policy), f"tasks[0].retries.{name}", str(value))
 
 
 @pytest.mark.parametrize("name", ["memory_bytes", "cpu_seconds", "log_bytes"])

@@ -54,7 +54,7 @@ def print_checks(checks: list[Check]) -> None:
     def mark(check: Check) -> str:
         return check.status
 
-    print_table([Column("CHECK", lambda check: check.name), Column("", mark), Column("FOUND", _found)], checks)
+    print_table([Column("CHECK", lambda check: check.name), Column("STATUS", mark), Column("FOUND", _found)], checks)
     worst = next((status for status in ("failed", "warning") if any(c.status == status for c in checks)), "ok")
     text = {"ok": "All is well.", "warning": "It works; see the warnings.", "failed": "Something needs you."}[worst]
     print(f"\x1b[{marks[worst]}m{text}\x1b[0m" if has_colour(sys.stdout) else text)

@@ -114,11 +114,11 @@ class _Tree:
         from rich.text import Text
 
         width = max((len(words.label(task)) for task in update.run.tasks), default=0)
-        for line in update.lines:
-            text = Text(f"{words.label(line.task):<{width}} | ", style="dim").append(
-                clean_log(line.text), style="not dim"
-            )
-            self._console.print(text, soft_wrap=True)
+        heads = [(f"{words.label(line.task):<{width}} | ", line.text) for line in update.lines]
+        if heads:
+            # All at once: each print draws the tree again below it.
+            lines = [Text.assemble((head, "dim"), clean_log(text)) for head, text in heads]
+            self._console.print(Text("\n").join(lines), soft_wrap=True)
         self._live.update(_Drawing(update.run), refresh=True)
 
 

@@ -85,13 +85,13 @@ def show(
     follow: Follow = False,
     common: Common = COMMON,
 ) -> int | None:
-    """One run: its tasks, its timeline, why it waits or failed."""
+    """One run: its tasks, its timeline, why it waits or failed. With --follow the exit code tells how it ended."""
     with common.client() as client:
         run = client.get(run_id, spec=spec)
         if follow and not run.finished:
             return finish(client, watch(client, run_id, after=run.seq), common)
         emit_one(run, common.output, lambda: _print_run(client, run))
-        return None
+        return exits.of_state(run.state) if follow else None
 
 
 def _print_run(client: Client, run: Run) -> None:

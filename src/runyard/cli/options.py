@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 
 from runyard.cli.exits import USAGE, Exit
 from runyard.cli.render import Output
-from runyard.client.client import Client
-from runyard.client.nodes import nearest_word
+from runyard.client.words import nearest_word
+
+if TYPE_CHECKING:
+    from runyard.client.client import Client
 
 
 @Parameter(name="*")
@@ -28,6 +30,8 @@ class Common:
 
     def client(self) -> Client:
         """A client for that server."""
+        from runyard.client.client import Client  # not at the top: `up` must not wait for an HTTP client
+
         return Client(self.url, self.token)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -150,8 +151,7 @@ def _print_results(client: Client, ended: Run) -> None:
 def print_result(result: Result, rows: int = SHOWN_ROWS) -> None:
     """Writes rows as a table, the first ones when there are many."""
     columns = [
-        Column(clean(column.name), lambda row, i=i: row[i], is_number(result, i))  # type: ignore[misc]  # a lambda's default
-        for i, column in enumerate(result.columns)
+        Column(clean(column.name), itemgetter(i), is_number(result, i)) for i, column in enumerate(result.columns)
     ]
     print_table(columns, result.rows[:rows])
     total = max(result.row_count or 0, len(result.rows))
@@ -167,7 +167,7 @@ def is_number(result: Result, index: int) -> bool:
 
 def find_task(run: Run, key: str) -> Any:
     """The newest attempt of a task, or a usage error that names the run's tasks."""
-    from runyard.client.nodes import nearest_word
+    from runyard.client.words import nearest_word
 
     try:
         return run.task(key)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from runyard.cli import exits
 from runyard.cli.options import COMMON, Common
 from runyard.cli.render import emit_one
-from runyard.client.nodes import nearest_word
+from runyard.client.words import nearest_word
 
 NATIVE = {"RUNYARD_URL": "{url}", "RUNYARD_TOKEN": "{token}"}
 NO_TOKEN = "YOUR_TOKEN"

@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runyard.client.nodes import Field, Item, nearest_word
+from runyard.client.nodes import Field, Item
+from runyard.client.words import nearest_word
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 
 A = TypeVar("A", bound=msgspec.Struct)
 
 MAX_FILE = 4 * 1024 * 1024
-_COMPARISON = re.compile(r"(.+?)\s*(==|!=|>=|<=|>|<)\s*(.+)", re.DOTALL)
+_COMPARISON = re.compile(r"(?P<left>.+?)\s*(?P<op>==|!=|>=|<=|>|<)\s*(?P<right>.+)", re.DOTALL)
 _OPERATORS = ("==", "!=", ">", ">=", "<", "<=")
 
 
@@ -128,7 +129,8 @@ def _condition(item: Item) -> Condition:
     match = _COMPARISON.fullmatch(item.text().strip())
     if match is None:
         raise item.wanted(f"a comparison such as '{{{{ parameters.day }}}} == monday' with one of {_OPERATORS}")
-    return Condition(left=match[1], op=match[2], right=match[3])  # type: ignore[arg-type]  # one of _OPERATORS
+    sides: dict[str, Any] = match.groupdict()
+    return Condition(**sides)
 
 
 def _run_job(item: Item) -> RunJob:

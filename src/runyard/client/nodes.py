@@ -7,21 +7,20 @@ are refused.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from runyard.client.words import nearest_word
 from runyard.core.errors import Code, RunyardError
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 50
-MAX_NODES = 500_000
-MAX_LISTED = 20
+MAX_NODES = 200_000
 _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!", None})
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -79,14 +78,6 @@ class Document:
 def place_of(node: yaml.Node) -> Place:
     """Where a node begins."""
     return Place(node.start_mark.line + 1, node.start_mark.column + 1)
-
-
-def nearest_word(word: str, known: Iterable[str]) -> str:
-    """A hint that ends a refusal: the nearest known word, and all of them when they are few."""
-    words = [str(one) for one in known]
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return f"{hint} Known: {', '.join(words)}." if len(words) <= MAX_LISTED or not close else hint
 
 
 class Field(NamedTuple):

@@ -162,8 +162,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):
         if not 1 <= action.concurrency <= 1000:
-            found = action.concurrency
-            raise invalid(f"A for_each task needs a concurrency of 1 to 1000; it is {found}.", field=f"{at}.concurrency")
+            said = f"A for_each task needs a concurrency of 1 to 1000; it is {action.concurrency}."
+            raise invalid(said, field=f"{at}.concurrency")
         _check_action(action.action, f"{at}.action")
 
 

@@ -456,7 +456,8 @@ def _repair(d: Decision, event: RepairRun) -> None:
     )
     for key in keys:
         d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_))
-    for key in {*keys, *(follower for key in keys for follower in d.snapshot.plan.dependents[key])}:
+    followers = {follower for key in keys for follower in d.snapshot.plan.dependents[key]}
+    for key in followers.union(keys):
         d.snapshot.recount(key)
     if event.admitted:
         _release_ready(d, keys)

@@ -7,8 +7,8 @@ holds; whoever undoes a transaction tells the ledger to forget the runs that it 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -23,6 +23,8 @@ from runyard.engine import notices
 from runyard.engine.clock import Clock
 from runyard.store.base import Session
 
+K = TypeVar("K")
+V = TypeVar("V")
 MAX_SNAPSHOTS = 20_000
 MAX_PLANS = 2_000
 
@@ -30,7 +32,7 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "look", "ready", "stops", "touched")
+    __slots__ = ("deleted", "look", "ready", "stops", "touched", "undos")
 
     def __init__(self) -> None:
         self.deleted: list[int] = []
@@ -41,12 +43,15 @@ class Effects:
         """Task runs that became queued."""
         self.look = False
         """Whether task runs that were queued before may be claimable now: a queue's settings changed."""
+        self.undos: list[Callable[[], object]] = []
+        """What puts memory back as it was, should the transaction not happen."""
 
     def absorb(self, other: Effects) -> None:
         """Adds what another command of the same batch wants."""
         self.touched |= other.touched
         self.stops += other.stops
         self.deleted += other.deleted
+        self.undos += other.undos
         self.ready += other.ready
         self.look |= other.look
 
@@ -97,8 +102,27 @@ class Ledger:
             self._snapshots.pop(run_id, None)
 
     def forget_job(self, job_id: int) -> None:
-        """Drops a job whose newest version changed."""
+        """Drops a job whose newest version changes in this transaction."""
         self._jobs.pop(job_id, None)
+        self.effects.undos.append(lambda: self._forget_versions(job_id))
+
+    def _forget_versions(self, job_id: int) -> None:
+        """A version that was not kept must not be found under its number, which another one will get."""
+        self._jobs.pop(job_id, None)
+        for key in [key for key in self._plans if key[0] == job_id]:
+            del self._plans[key]
+
+    def hold(self, held: dict[K, V], key: K, value: V | None) -> None:
+        """Changes what is held in memory of the store (None removes it), as long as the transaction happens."""
+        before = held.get(key)
+        self.effects.undos.append(lambda: _set(held, key, before))
+        _set(held, key, value)
+
+    def undo(self, effects: Effects) -> None:
+        """What had these effects did not happen."""
+        self.forget(effects.touched)
+        for undo in reversed(effects.undos):
+            undo()
 
     def _plan_of(self, run: Run) -> Plan:
         if run.job_id is None or run.job_version is None:
@@ -139,7 +163,13 @@ class Ledger:
     def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
         """Moves a run by one event and stores what changed; raises what `decide` raises."""
         snapshot = self.snapshot(run_id)
-        changes = lifecycle.decide(snapshot, event, self.now(), self.ids)
+        try:
+            changes = lifecycle.decide(snapshot, event, self.now(), self.ids)
+        except RunyardError:  # a refusal, made before anything was changed
+            raise
+        except BaseException:  # a defect: the snapshot may be half changed
+            self.forget([run_id])
+            raise
         if changes:
             self._keep(snapshot, changes, None)
         return changes
@@ -162,7 +192,7 @@ class Ledger:
 
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
-        if run.job_id is not None and spec.max_concurrent_runs is not None:
+        if run.job_id is not None and self._may_be_waited_for(run.job_id, spec):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
             parent = self.session.task_run(run.parent_task_run_id)
@@ -195,6 +225,15 @@ class Ledger:
         """Whether the job has as many runs as it may have at once."""
         limit = spec.max_concurrent_runs
         return limit is not None and self.session.admitted_count(job_id) >= limit
+
+    def _may_be_waited_for(self, job_id: int, spec: JobSpec) -> bool:
+        """Whether the end of a run may let another in: its version has a limit, or the job's newest one."""
+        if spec.max_concurrent_runs is not None:
+            return True
+        try:
+            return self.job(job_id)[1].spec.max_concurrent_runs is not None
+        except RunyardError:  # deleted: what waited was let in then
+            return False
 
     def admit_waiting(self, job_id: int) -> None:
         """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
@@ -246,6 +285,11 @@ class Ledger:
             self.advance(run_id, lifecycle.CancelRun("its parent run", Reason.PARENT_CANCELLED, why))
 
 
+def look(ledger: Ledger) -> None:
+    """An empty command: its transaction lets the worker claim."""
+    ledger.effects.look = True
+
+
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
     """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`."""
     now = ledger.now()
@@ -265,6 +309,13 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
         submitted_by=by,
         **values,
     )
+
+
+def _set(held: dict[K, V], key: K, value: V | None) -> None:
+    if value is None:
+        held.pop(key, None)
+    else:
+        held[key] = value
 
 
 def _present(spec: JobSpec | None) -> JobSpec:

@@ -165,7 +165,7 @@ class Registry:
         """Every queue that has settings or work."""
         with self._store.reading() as reads:
             kept = {queue.name: queue for queue in reads.queues()}
-            active, waiting = reads.queue_use()
+            active, waiting = reads.queue_active(), reads.queue_depth()
         names = sorted({"default", *kept, *active, *waiting})
         return [QueueStatus(kept.get(n, Queue(name=n)), active.get(n, 0), waiting.get(n, 0)) for n in names]
 
@@ -176,7 +176,7 @@ class Registry:
 
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
-            self._worker.queues[queue.name] = queue
+            ledger.hold(self._worker.queues, queue.name, queue)
             ledger.effects.look = True
             return queue
 
@@ -186,9 +186,10 @@ class Registry:
         """Removes a queue's settings; work in it then has no limit."""
 
         def run(ledger: Ledger) -> None:
-            if self._worker.queues.pop(name, None) is None:
+            if name not in self._worker.queues:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
+            ledger.hold(self._worker.queues, name, None)
             ledger.effects.look = True
 
         return self._writer.execute(run)
@@ -217,7 +218,7 @@ class Registry:
                 raise not_found("bookmark", key)
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
             if run_id is not None and earlier is None:
-                raise not_found("bookmark of the run", run_id)
+                raise not_found("bookmark of run", run_id)
             return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
 
         return self._writer.execute(run)
@@ -258,7 +259,7 @@ class Registry:
 
         def run(ledger: Ledger) -> None:
             ledger.session.delete(self._need_principal(principal_id))
-            self._principals.pop(principal_id, None)
+            ledger.hold(self._principals, principal_id, None)
 
         return self._writer.execute(run)
 
@@ -270,7 +271,7 @@ class Registry:
 
     def _keep_principal(self, ledger: Ledger, one: Principal) -> Principal:
         ledger.session.put(one)
-        self._principals[one.id] = one
+        ledger.hold(self._principals, one.id, one)
         return one
 
 
@@ -304,12 +305,18 @@ def _children(plan: Plan) -> list[tuple[str, int]]:
     return found
 
 
-def _check_children(ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1) -> None:
+def _check_children(
+    ledger: Ledger, plan: Plan, job_id: int | None, depth: int = 1, seen: set[tuple[int, int]] | None = None
+) -> None:
     """Refuses run_job tasks whose jobs do not exist, nest too deep, or come back to this one."""
+    seen = set() if seen is None else seen
     for key, child in _children(plan):
+        if (child, depth) in seen:
+            continue
+        seen.add((child, depth))
         if child == job_id:
             raise invalid(f"Task {key!r} would run its own job again, without end.", field="tasks")
         if depth > MAX_DEPTH:
             raise invalid(f"run_job tasks may nest {MAX_DEPTH} deep; task {key!r} goes deeper.", field="tasks")
         _, below = ledger.job(child)
-        _check_children(ledger, below, job_id, depth + 1)
+        _check_children(ledger, below, job_id, depth + 1, seen)

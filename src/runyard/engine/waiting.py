@@ -36,8 +36,8 @@ def _waits(one: TaskRun) -> bool:
 
 
 def _job_limit(reads: Reads, run: Run) -> str:
-    spec = reads.run_spec(run.id)
-    limit = spec.max_concurrent_runs if spec else None
+    job = reads.job(run.job_id or 0)
+    limit = job.spec.max_concurrent_runs if job else None
     ahead = reads.awaiting_admission(run.job_id or 0, 1000)
     place = ahead.index(run.id) if run.id in ahead else 0
     others = f"; {place} other runs go first" if place else ""
@@ -67,7 +67,9 @@ def _queued(reads: Reads, one: TaskRun, worker: Worker) -> str:
     queue = worker.queues.get(one.queue)
     if queue is not None and queue.paused:
         return f"The queue {one.queue!r} is paused."
-    active, _ = reads.queue_use()
+    if queue is not None and queue.slots == 0:
+        return f"The queue {one.queue!r} has no slots."
+    active = reads.queue_active()
     if queue is not None and queue.slots is not None and active.get(one.queue, 0) >= queue.slots:
         return f"All {queue.slots} slots of the queue {one.queue!r} are taken{_ahead(reads, one)}."
     if worker.draining:

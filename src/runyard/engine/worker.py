@@ -29,10 +29,16 @@ TIMEOUT_GRACE = 0.5
 class Claims:
     """Work that one transaction claimed, by executor."""
 
-    __slots__ = ("by_executor",)
+    __slots__ = ("by_executor", "refused")
 
     def __init__(self) -> None:
         self.by_executor: dict[str, list[Assignment]] = {}
+        self.refused = False
+        """Whether a task could not be started: that left its place free, and may have readied others."""
+
+    def add(self, executor: str, assignment: Assignment) -> None:
+        """One more."""
+        self.by_executor.setdefault(executor, []).append(assignment)
 
     def all(self) -> Iterable[Assignment]:
         """Every assignment."""
@@ -63,19 +69,23 @@ class Worker:
         if self.draining:
             return None
         if effects.look or (effects.touched and any(queue.slots is not None for queue in self.queues.values())):
-            self._backlog = dict.fromkeys(self._backlog, True)
-        claims, fresh = Claims(), effects.ready
+            self._look_again()
+        claims = Claims()
         try:
-            self._claim_all(ledger, claims, fresh)
-            while ledger.effects.ready:  # a task run that could not be started released others
-                fresh, ledger.effects.ready = ledger.effects.ready, []
-                self._claim_all(ledger, claims, fresh)
+            self._claim_round(ledger, claims, effects.ready)
+            while claims.refused:
+                claims.refused = False
+                self._look_again()
+                self._claim_round(ledger, claims, ())
         except BaseException:
             self.give_back(claims)
             raise
         return claims if claims.by_executor else None
 
-    def _claim_all(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
+    def _look_again(self) -> None:
+        self._backlog = dict.fromkeys(self._backlog, True)
+
+    def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
             free = executor.capacity - self._load[name]
             mine = [_queued(one) for one in fresh if one.executor == name]
@@ -92,17 +102,18 @@ class Worker:
         if len(candidates) > 1:
             candidates.sort(key=self._order)
         for one in candidates:
-            if free == 0:
+            if not free:
                 break
             if room.get(one.queue, 1) <= 0:
                 continue
-            assignment = self._claim_one(ledger, one)
-            if assignment is not None:
-                free -= 1
-                claims.by_executor.setdefault(executor.name, []).append(assignment)
-                self._hold(assignment, executor.name)
-                if one.queue in room:
-                    room[one.queue] -= 1
+            assignment = self._claim_one(ledger, one, claims)
+            if assignment is None:
+                continue
+            free -= 1
+            claims.add(executor.name, assignment)
+            self._hold(assignment, executor.name)
+            if one.queue in room:
+                room[one.queue] -= 1
 
     def _order(self, one: Queued) -> tuple[int, int, int]:
         queue = self.queues.get(one.queue)
@@ -113,11 +124,11 @@ class Worker:
         room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
         counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]
         if counted:
-            active, _ = ledger.session.queue_use()
+            active = ledger.session.queue_active()
             room |= {queue.name: (queue.slots or 0) - active.get(queue.name, 0) for queue in counted}
         return {name for name, free in room.items() if free <= 0}, room
 
-    def _claim_one(self, ledger: Ledger, one: Queued) -> Assignment | None:
+    def _claim_one(self, ledger: Ledger, one: Queued, claims: Claims) -> Assignment | None:
         snapshot = ledger.snapshot(one.run_id)
         slot = snapshot.find(one.task_run_id)
         if slot is None or slot.state is not State.QUEUED:
@@ -126,6 +137,7 @@ class Worker:
             action = lifecycle.resolved_action(snapshot, slot)
         except Unresolved as error:
             ledger.advance(one.run_id, lifecycle.Refuse(slot.id, str(error)))
+            claims.refused = True
             return None
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
@@ -138,7 +150,7 @@ class Worker:
 
     def give_back(self, claims: Claims | None) -> None:
         """The transaction of these claims did not happen."""
-        self._backlog = dict.fromkeys(self._backlog, True)
+        self._look_again()
         for assignment in claims.all() if claims else ():
             self.let_go(assignment.task_run_id, assignment.token)
 
@@ -211,15 +223,23 @@ class Worker:
         by_executor: dict[str, list[Held]] = {}
         for held, name in claims:
             by_executor.setdefault(name, []).append(held)
-            if name in self.executors:
-                self.held[held.task_run_id] = (held, name)
-                self._load[name] += 1
-        lost: list[Finished] = []
-        outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
+            self._load.setdefault(name, 0)
+            self.held[held.task_run_id] = (held, name)
+            self._load[name] += 1
+        # What an executor held that this server does not have is lost too: nobody else would ever report on it.
+        gone = [one for name, some in by_executor.items() if name not in self.executors for one in some]
         for name, executor in self.executors.items():
-            gone = executor.recover(by_executor.get(name, []))
-            lost += [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
-        return lost
+            gone += executor.recover(by_executor.get(name, []))
+        self._stop_again(set(self.held) - {one.task_run_id for one in gone})
+        outcome = Outcome(result="lost", reason="lost_worker", detail="The server stopped and its work with it.")
+        return [Finished(one.task_run_id, one.token, now, outcome) for one in gone]
+
+    def _stop_again(self, kept: set[int]) -> None:
+        """The former server may have died before it told the executor about a cancel that it had recorded."""
+        for task_run_id in kept:
+            held, name = self.held[task_run_id]
+            if held.state == State.CANCELLING.value:
+                self.executors[name].stop(task_run_id, held.token, grace=self.grace, why="cancel")
 
 
 def _queued(one: TaskRun) -> Queued:

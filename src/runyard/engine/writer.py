@@ -109,7 +109,7 @@ class Transactions:
             value = command(ledger)
         except Exception as error:  # the command's own refusal, or a defect: undone alone, answered alone
             session.undo()
-            ledger.forget(ledger.effects.touched)
+            ledger.undo(ledger.effects)
             batch.outcomes.append((None, error))
         else:
             session.keep()
@@ -124,7 +124,7 @@ class Transactions:
             claims = self._claim(ledger, batch.effects)
         except Exception as error:  # a defect here must not refuse the commands that came before it
             session.undo()
-            ledger.forget(ledger.effects.touched)
+            ledger.undo(ledger.effects)
             log.exception("claiming failed", exc_info=error)
             return None
         session.keep()
@@ -140,7 +140,8 @@ class Transactions:
         """The batch is not on disk: nothing of it happened."""
         ledger = self.ledger
         ledger.session.rollback()
-        ledger.forget(batch.effects.touched | ledger.effects.touched)
+        ledger.undo(ledger.effects)
+        ledger.undo(batch.effects)
         ledger.effects = Effects()
         if batch.claims is not None:
             self._give_back(batch.claims)
@@ -283,15 +284,19 @@ class LoopWriter:
         self._committer.start(lambda error: self._after(error, batch, taken))
 
     def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:
+        if error is not None:
+            self._transactions.failed(batch, error)
+            self._answer(taken, [(None, refused(error))] * len(taken))
+        else:
+            self._answer(taken, batch.outcomes)
+            self._committed(batch)
+        self._next()
+
+    def _committed(self, batch: Batch) -> None:
         try:
-            if error is not None:
-                self._transactions.failed(batch, error)
-                self._answer(taken, [(None, refused(error))] * len(taken))
-            else:
-                self._answer(taken, batch.outcomes)
-                self._transactions.committed(batch)
-        finally:  # whatever a listener does wrong, the next batch must go on
-            self._next()
+            self._transactions.committed(batch)
+        except Exception:  # a defect of an executor or a watcher must not stop the writer
+            log.exception("what was committed could not be told to everybody")
 
     def _answer(self, taken: list[Any], outcomes: list[tuple[Any, BaseException | None]]) -> None:
         for (_, waiter), (value, error) in zip(taken, outcomes, strict=True):

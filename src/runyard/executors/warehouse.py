@@ -10,13 +10,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
-from runyard.core.errors import invalid
+from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
 from runyard.executors.base import Sink
-from runyard.warehouse import holder
-from runyard.warehouse.client import Warehouse
-from runyard.warehouse.settings import Settings
+from runyard.warehouse.client import Settings, Warehouse, end_old
 
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -61,7 +61,7 @@ class WarehouseExecutor:
         self._sink = sink
         self._root.mkdir(parents=True, exist_ok=True)
         for lock in self._root.glob("*.lock"):
-            holder.end_old(lock.with_suffix(".duckdb"))
+            end_old(lock.with_suffix(".duckdb"))
         self._warehouse("default")
 
     def start(self, assignments: Sequence[Assignment]) -> None:
@@ -126,13 +126,15 @@ class WarehouseExecutor:
     def _named(self, workspace: str) -> Warehouse:
         if not _WORKSPACE.fullmatch(workspace):
             raise invalid(_bad_name(workspace), field="workspace")
+        if workspace not in self._warehouses and not (self._root / f"{workspace}.duckdb").exists():
+            raise not_found("workspace", workspace)  # a question must not make a database, nor start its process
         return self._warehouse(workspace)
 
     def _warehouse(self, workspace: str) -> Warehouse:
         with self._lock:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
-                settings = _replaced(self._settings, database)
+                settings = msgspec.structs.replace(self._settings, database=database)
                 self._warehouses[workspace] = Warehouse(settings, self._take, workspace)
             return self._warehouses[workspace]
 
@@ -141,12 +143,6 @@ class WarehouseExecutor:
             if type(report) is Finished:
                 self._held.pop((report.task_run_id, report.token), None)
         self._sink(reports)
-
-
-def _replaced(settings: Settings, database: str) -> Settings:
-    import msgspec
-
-    return msgspec.structs.replace(settings, database=database)
 
 
 def _bad_name(workspace: str) -> str:

@@ -89,8 +89,11 @@ class Reads(Protocol):
     def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
         """The next queued task runs of each queue that is not in `closed`, at most `limit` a queue."""
 
-    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Active and queued task runs by queue name."""
+    def queue_active(self) -> dict[str, int]:
+        """Task runs that take a slot, by queue name: at most as many as all executors hold."""
+
+    def queue_depth(self) -> dict[str, int]:
+        """Queued task runs by queue name. It counts them all: not for the path of a claim."""
 
     def ahead(self, task_run: TaskRun) -> int:
         """How many queued task runs of the same queue and executor go first (counted up to 1001)."""

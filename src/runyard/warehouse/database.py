@@ -40,7 +40,7 @@ def _provide_zones() -> None:
 
 
 class Database:
-    """One open database. `spool` is the only folder whose files it may read; its name cannot be guessed."""
+    """One open database. It can only reach files in `spool`, a folder whose name cannot be guessed."""
 
     def __init__(self, path: Path, *, memory_limit: str | None = None, threads: int | None = None) -> None:
         _provide_zones()
@@ -54,7 +54,8 @@ class Database:
         self._lock_down()
 
     def _lock_down(self) -> None:
-        self._root.execute(f"SET allowed_directories = ['{_quoted(self.spool)}/']")
+        """After this no statement, ours included, reads or writes a file outside the spool folder."""
+        self._root.execute(f"SET allowed_directories = [{_quoted(f'{self.spool}/')}]")
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
         self._root.execute("SET allow_community_extensions = false")
         self._root.execute("SET enable_external_access = false")
@@ -66,8 +67,8 @@ class Database:
         return self._root.cursor()
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _config(path: Path, memory_limit: str | None, threads: int | None) -> dict[str, Any]:

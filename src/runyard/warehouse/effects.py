@@ -26,7 +26,7 @@ def once(cursor: duckdb.DuckDBPyConnection, assignment: Assignment, work: Callab
     """
     cursor.execute("BEGIN TRANSACTION")
     try:
-        if (known := _find(cursor, assignment)) is not None:
+        if (known := find(cursor, assignment)) is not None:
             cursor.execute("ROLLBACK")
             return known
         outcome = work()
@@ -43,7 +43,7 @@ def _commit(cursor: duckdb.DuckDBPyConnection, assignment: Assignment, outcome: 
         cursor.execute("COMMIT")
     except duckdb.Error:
         undo(cursor)
-        known = _find(cursor, assignment)
+        known = find(cursor, assignment)
         if known is None:
             raise
         return known
@@ -52,11 +52,20 @@ def _commit(cursor: duckdb.DuckDBPyConnection, assignment: Assignment, outcome: 
 
 def undo(cursor: duckdb.DuckDBPyConnection) -> None:
     """Rolls back whatever is open."""
+    drop_result(cursor)
     with contextlib.suppress(duckdb.Error):
         cursor.execute("ROLLBACK")
 
 
-def _find(cursor: duckdb.DuckDBPyConnection, assignment: Assignment) -> Outcome | None:
+def drop_result(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Forgets rows that were not fetched: DuckDB 2 refuses other work on the connection before that."""
+    if (abort := getattr(cursor, "abort", None)) is not None:
+        with contextlib.suppress(duckdb.Error):
+            abort()
+
+
+def find(cursor: duckdb.DuckDBPyConnection, assignment: Assignment) -> Outcome | None:
+    """The outcome that this task, iteration and round already had, if any."""
     key = assignment.effect
     row = cursor.execute(_FIND, [key.run_id, key.task_key, key.iteration, key.round]).fetchone()
     return None if row is None else _decode(row[0])

@@ -16,7 +16,8 @@ from runyard.core.states import Reason
 from runyard.warehouse import constants, sql
 from runyard.warehouse.checker import Refused, check
 from runyard.warehouse.database import Database
-from runyard.warehouse.load import Loader, LoadFailed
+from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.load import Loader
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Stop
@@ -91,6 +92,10 @@ class Runner:
             task.plan = check(action.statement)
         except (Refused, duckdb.Error) as error:
             self._finish(task, _failed(task, error, Reason.SQL_ERROR))
+            return False
+        except Exception as error:  # no text may end the thread that all attempts come through
+            refused = Refused(f"The statement cannot be analysed ({error}).")
+            self._finish(task, _failed(task, refused, Reason.SQL_ERROR))
             return False
         if task.plan.writes:
             task.ticket = self._locks.take(task.plan.tables)

@@ -6,6 +6,7 @@ import duckdb
 
 from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
+from runyard.warehouse.effects import drop_result
 
 
 class Seat:
@@ -25,7 +26,11 @@ class Seat:
 
     def leave(self, *, clean: bool) -> None:
         """Ends an attempt's use; after one that was not clean the next gets a fresh connection."""
-        if not clean and self._cursor is not None:
+        if self._cursor is None:
+            return
+        if clean:
+            drop_result(self._cursor)
+        else:
             self._cursor.close()
             self._cursor = None
 

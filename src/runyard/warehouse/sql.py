@@ -95,6 +95,7 @@ def _streamed(
     statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str
 ) -> Result:
     """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
+    effects.drop_result(cursor)
     text = statement.query.strip().rstrip(";")
     relation = cursor.sql(text, params=values) if values else cursor.sql(text)
     return results.to_file(relation, cursor, path, name)

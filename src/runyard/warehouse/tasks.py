@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import duckdb
 
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse.checker import Plan
 from runyard.warehouse.locks import Ticket
-from runyard.warehouse.protocol import Why
+from runyard.warehouse.protocol import Why, result_of
 
 
 class Stopped(Exception):
@@ -61,6 +62,19 @@ class Task:
             if self._cursor is not None:
                 self._cursor.interrupt()
 
+    @contextlib.contextmanager
+    def ended_by(self, ender: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile a stop also calls this; at once when the stop came before."""
+        with self._lock:
+            self.ender = ender
+            if self.why is not None:
+                ender()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.ender = None
+
     def fraction(self) -> float | None:
         """How much of the present query is done, 0 to 1, if DuckDB can tell."""
         with self._lock:
@@ -90,8 +104,7 @@ class Task:
     def stopped(self) -> Outcome:
         """How an attempt ends that was asked to."""
         ended = now()
-        result = "released" if self.why == "release" else "stopped"
-        return Outcome(result=result, started_at=self.started_at or ended, ended_at=ended)
+        return Outcome(result=result_of(self.why or "cancel"), started_at=self.started_at or ended, ended_at=ended)
 
 
 def now() -> int:

@@ -284,7 +284,7 @@ class Launcher:
         if by_itself or self.order is None:
             return endings.of(self.status, self.log.tail, facts)
         result = "released" if self.order.why == "release" else "stopped"
-        return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]
+        return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # one of the literals
 
 
 def _now() -> int:
