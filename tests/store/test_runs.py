@@ -122,7 +122,6 @@ def test_a_deleted_run_leaves_its_idempotency_key_alone_behind(store: Store) -> 
         write(
             store,
             added(run, one, events=[an_event(run, 1)]),
-            Submission("default/native", f"key of {run.id}", b"digest", run.id, NOW),
             Delivery(new_id(), run.id, "http://example.org/", "success", "{}", 0, NOW),
         )
     with transaction(store) as session:
@@ -157,6 +156,16 @@ def test_a_bookmark_outlives_the_run_that_wrote_it(store: Store) -> None:
         session.delete(run)
     with store.reading() as reads:
         assert reads.bookmark("k", None) == kept
+
+
+def test_an_idempotency_key_outlives_its_run_so_that_a_late_repeat_is_told(store: Store) -> None:
+    run = a_run()
+    key = Submission("default/native", "key", b"digest", run.id, NOW)
+    write(store, run, key)
+    with transaction(store) as session:
+        session.delete(run)
+    with store.reading() as reads:
+        assert reads.submission("default/native", "key") == key
 
 
 def test_live_runs_are_counted_by_state(store: Store) -> None:

@@ -154,7 +154,7 @@ class Ledger:
 
     def create(self, run: Run, plan: Plan, spec: JobSpec | None, only: set[str] | None = None) -> Run:
         """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for a one-time run."""
-        run = self._within_limit(run, plan.spec)
+        run = self._within_limit(run)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
@@ -192,7 +192,7 @@ class Ledger:
 
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
-        if run.job_id is not None and self._may_be_waited_for(run.job_id, spec):
+        if run.job_id is not None and (spec.max_concurrent_runs, self._limit(run.job_id)) != (None, None):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
             parent = self.session.task_run(run.parent_task_run_id)
@@ -207,11 +207,12 @@ class Ledger:
 
     # --- a job's limit ---
 
-    def _within_limit(self, run: Run, spec: JobSpec) -> Run:
-        if run.job_id is None or not self.at_limit(run.job_id, spec):
+    def _within_limit(self, run: Run) -> Run:
+        if run.job_id is None or not self.at_limit(run.job_id):
             return replace(run, admitted_at=self.now())
-        limit = spec.max_concurrent_runs
-        said = f"The job's limit of {limit} concurrent runs is reached."
+        _, plan = self.job(run.job_id)
+        spec = plan.spec
+        said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
         if spec.on_limit is OnLimit.REFUSE:
             raise RunyardError(
                 Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id
@@ -221,28 +222,22 @@ class Ledger:
             return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
         return replace(run, reason=Reason.JOB_LIMIT, detail=said)
 
-    def at_limit(self, job_id: int, spec: JobSpec) -> bool:
-        """Whether the job has as many runs as it may have at once."""
-        limit = spec.max_concurrent_runs
-        return limit is not None and self.session.admitted_count(job_id) >= limit
-
-    def _may_be_waited_for(self, job_id: int, spec: JobSpec) -> bool:
-        """Whether the end of a run may let another in: its version has a limit, or the job's newest one."""
-        if spec.max_concurrent_runs is not None:
-            return True
-        try:
-            return self.job(job_id)[1].spec.max_concurrent_runs is not None
-        except RunyardError:  # deleted: what waited was let in then
-            return False
-
-    def admit_waiting(self, job_id: int) -> None:
-        """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
+    def _limit(self, job_id: int) -> int | None:
+        """How many runs the job may have at once: as its newest version says, whichever the runs follow."""
         try:
             _, plan = self.job(job_id)
         except RunyardError:  # deleted meanwhile: what it had queued still runs
-            limit = None
-        else:
-            limit = plan.spec.max_concurrent_runs
+            return None
+        return plan.spec.max_concurrent_runs
+
+    def at_limit(self, job_id: int) -> bool:
+        """Whether the job has as many runs as it may have at once."""
+        limit = self._limit(job_id)
+        return limit is not None and self.session.admitted_count(job_id) >= limit
+
+    def admit_waiting(self, job_id: int) -> None:
+        """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
+        limit = self._limit(job_id)
         free = 1000 if limit is None else limit - self.session.admitted_count(job_id)
         if free > 0:
             for run_id in self.session.awaiting_admission(job_id, free):

@@ -44,9 +44,8 @@ def resolve(parts: SplitResult, *, allow_private: bool) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
         if not allow_private and not public(address):
-            raise Refused(
-                f"The host {host} has the address {address}, which is not public; the setting allow_private_urls opens those."
-            )
+            sentence = f"The host {host} has the address {address}, which is not public"
+            raise Refused(f"{sentence}; the setting allow_private_urls opens those.")
     return addresses[0]
 
 

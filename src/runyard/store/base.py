@@ -126,7 +126,7 @@ class Session(Reads, Protocol):
 
     def put(self, record: Record) -> None: ...
     def delete(self, record: Queue | Principal | Run) -> None:
-        """Removes a record; a run goes with its task runs, events, tags and keys."""
+        """Removes a record; a run goes with its task runs, events, tags and deliveries. Its idempotency key stays."""
 
 
 class Store(Protocol):
