@@ -69,22 +69,23 @@ class Worker:
         if self.draining:
             return None
         if effects.look or (effects.touched and any(queue.slots is not None for queue in self.queues.values())):
-            self._backlog = dict.fromkeys(self._backlog, True)
-        claims, fresh = Claims(), effects.ready
+            self._look_again()
+        claims = Claims()
         try:
-            self._claim_all(ledger, claims, fresh)
-            while (
-                claims.refused
-            ):  # a task run that could not be started left its place free, and may have released others
+            self._claim_round(ledger, claims, effects.ready)
+            while claims.refused:
                 claims.refused = False
-                fresh, ledger.effects.ready = ledger.effects.ready, []
-                self._claim_all(ledger, claims, fresh)
+                self._look_again()
+                self._claim_round(ledger, claims, ())
         except BaseException:
             self.give_back(claims)
             raise
         return claims if claims.by_executor else None
 
-    def _claim_all(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
+    def _look_again(self) -> None:
+        self._backlog = dict.fromkeys(self._backlog, True)
+
+    def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
             free = executor.capacity - self._load[name]
             mine = [_queued(one) for one in fresh if one.executor == name]
@@ -101,17 +102,18 @@ class Worker:
         if len(candidates) > 1:
             candidates.sort(key=self._order)
         for one in candidates:
-            if free == 0:
+            if not free:
                 break
             if room.get(one.queue, 1) <= 0:
                 continue
             assignment = self._claim_one(ledger, one, claims)
-            if assignment is not None:
-                free -= 1
-                claims.add(executor.name, assignment)
-                self._hold(assignment, executor.name)
-                if one.queue in room:
-                    room[one.queue] -= 1
+            if assignment is None:
+                continue
+            free -= 1
+            claims.add(executor.name, assignment)
+            self._hold(assignment, executor.name)
+            if one.queue in room:
+                room[one.queue] -= 1
 
     def _order(self, one: Queued) -> tuple[int, int, int]:
         queue = self.queues.get(one.queue)
@@ -148,7 +150,7 @@ class Worker:
 
     def give_back(self, claims: Claims | None) -> None:
         """The transaction of these claims did not happen."""
-        self._backlog = dict.fromkeys(self._backlog, True)
+        self._look_again()
         for assignment in claims.all() if claims else ():
             self.let_go(assignment.task_run_id, assignment.token)
 

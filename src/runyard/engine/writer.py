@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from runyard.core.errors import Code, RunyardError
 from runyard.engine.ledger import Effects, Ledger
+from runyard.store.base import Session
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -205,8 +206,8 @@ class InlineWriter:
 class Committer:
     """Carries out one commit after another: on a thread of its own, or here where the disk is faster than that."""
 
-    def __init__(self, commit: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
-        self._commit = commit
+    def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
+        self._session = session
         self._loop = loop
         self._asked: SimpleQueue[Callable[[BaseException | None], None] | None] = SimpleQueue()
         self._seconds = 2 * HAND_OVER_SECONDS
@@ -227,7 +228,7 @@ class Committer:
     def _timed(self) -> BaseException | None:
         begun, failure = perf_counter(), None
         try:
-            self._commit()
+            self._session.commit()
         except Exception as error:
             failure = error
         self._seconds += (perf_counter() - begun - self._seconds) / 8
@@ -250,7 +251,7 @@ class LoopWriter:
         self._loop = loop
         self._queue: deque[tuple[Command[Any], asyncio.Future[Any] | Callable[[BaseException], None] | None]] = deque()
         self._busy = False
-        self._committer = Committer(transactions.ledger.session.commit, loop)
+        self._committer = Committer(transactions.ledger.session, loop)
         self._thread = threading.get_ident()
 
     def execute(self, command: Command[T]) -> Reply[T]:
