@@ -110,6 +110,7 @@ class Launcher:
         self.poll = select.poll()
         self.handlers: dict[int, Any] = {}
         self.values: dict[str, Any] = {}
+        self.bookmark: dict[str, Any] | None = None
         self.progress: dict[str, Any] | None = None
         self.untold_at: float | None = None
         """When progress that came too soon after the last is told."""
@@ -196,6 +197,7 @@ class Launcher:
             note = decode_note(self.notes.recv(MESSAGE_BYTES))
         except (BlockingIOError, ValueError):  # the channel is the task's own to spoil
             return
+        self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
         values = {**self.values, **note.values}
         if len(encode(values)) <= TOTAL_BYTES:
             self.values = values
@@ -329,7 +331,9 @@ class Launcher:
         return True
 
     def _outcome(self) -> Outcome:
-        facts = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+        facts: dict[str, Any] = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+        if self.bookmark is not None:
+            facts |= {"bookmark": self.bookmark, "bookmark_version": self.claim.bookmark_version}
         if self.progress is not None:
             facts["metrics"] = self.progress
         assert self.status is not None
