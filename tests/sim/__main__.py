@@ -17,19 +17,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="tell this one story, step by step")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break the engine in this way first")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seconds", type=float, help="tell only as many as fit into this time")
     given = parser.parse_args(arguments)
     if given.seed is not None:
-        failure = tell(given.seed, given.mutant, print)
-        print(failure or "everything held")
+        failure = tell(given.seed, given.mutant, _say)
+        _say(failure or "everything held")
         return 1 if failure else 0
     began = time.monotonic()
-    report = run(given.first, given.seeds, processes=given.processes, mutant=given.mutant)
+    report = run(given.first, given.seeds, processes=given.processes, mutant=given.mutant, seconds=given.seconds)
     seconds = time.monotonic() - began
     for seed, failure in report.failures[:20]:
-        print(f"seed {seed}: {failure[:600]}")
+        _say(f"seed {seed}: {failure[:600]}")
     rate = report.told / seconds
-    print(f"{report.told} stories in {seconds:.1f} s ({rate:.0f} a second), {len(report.failures)} broke a promise")
+    _say(f"{report.told} stories in {seconds:.1f} s ({rate:.0f} a second), {len(report.failures)} broke a promise")
     return 1 if report.failures else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class Checks:
         if "token" in one.values:
             require(one.values["token"] == one.token, "an outcome is told by its own claim", one)
             attempt = self.field.attempts.get(claim)
-            require(attempt is not None and not attempt.alive or _lost(attempt), "work that is over has ended", one)
+            require(attempt is not None and not _works(attempt), "work that is over has ended", one)
         else:
             require(one.state is not State.SUCCEEDED, "a success is told by a worker", one)
 
@@ -174,8 +174,8 @@ class Checks:
         require(not active and not queued, "nothing works or waits in the end", active, queued)
 
 
-def _lost(attempt: Attempt | None) -> bool:
-    return attempt is not None and attempt.given_up
+def _works(attempt: Attempt) -> bool:
+    return attempt.alive and not attempt.given_up
 
 
 def _same_task(other: Attempt, one: Assignment) -> bool:

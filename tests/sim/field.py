@@ -182,4 +182,6 @@ def _outcome(attempt: Attempt, result: Any, retry: bool = True) -> Outcome:
     """Marked with the claim that tells it, so that it can be recognised wherever it ends up."""
     values = {"token": attempt.one.token}
     reason = "exit_code" if result == "failed" else ""
-    return Outcome(result=result, reason=reason, values=values, retry=retry, output=[1] if result == "succeeded" else None)
+    return Outcome(
+        result=result, reason=reason, values=values, retry=retry, output=[1] if result == "succeeded" else None
+    )

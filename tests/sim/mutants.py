@@ -10,7 +10,8 @@ from unittest.mock import patch
 import msgspec
 
 from runyard.core import changes, control, lifecycle
-from runyard.core.states import TERMINAL, Move, Reason, State
+from runyard.core.retry import may_retry
+from runyard.core.states import ACTIVE, TERMINAL, Move, Reason, State, advance
 from runyard.engine import runs, worker, writer
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
@@ -42,17 +43,21 @@ def no_token_check() -> list[Patch]:
 
     def held(d: Any, task_run_id: int, token: int) -> Any:
         slot = d.find(task_run_id)
-        return slot if slot is not None and slot.state in lifecycle.ACTIVE else None
+        return slot if slot is not None and slot.state in ACTIVE else None
 
-    def recorder(self: Worker, reports: Any) -> Any:
-        return lambda book: [self._record_one(book, run_id, one) for one in reports if (run_id := _run_of(book, one))]
-
-    return [(lifecycle, "_held", held), (Worker, "recorder", recorder)]
+    return [(lifecycle, "_held", held), (Worker, "recorder", _record_all)]
 
 
-def _run_of(book: Ledger, report: Any) -> int:
-    row = book.session.task_run(report.task_run_id)
-    return row.run_id if row else 0
+def _record_all(self: Worker, reports: Any) -> Callable[[Ledger], None]:
+    """Records reports whether or not this server holds their claims."""
+
+    def record(book: Ledger) -> None:
+        for one in reports:
+            row = book.session.task_run(one.task_run_id)
+            if row is not None:
+                self._record_one(book, row.run_id, one)
+
+    return record
 
 
 @mutant
@@ -62,7 +67,7 @@ def no_cancel_check_at_retry() -> list[Patch]:
     def failed(d: Any, slot: Any, out: Any) -> None:
         slot = d.move(slot, Move.FAIL, reason=out.reason, detail=out.detail, **lifecycle._facts(d, out))
         policy = d.snapshot.task_of(slot).retries
-        if lifecycle.may_retry(policy, slot.failures, timed_out=False) and slot.executor != "engine":
+        if may_retry(policy, slot.failures, timed_out=False) and slot.executor != "engine":
             d.add(lifecycle._next_attempt(d, slot, State.QUEUED, failures=slot.failures + 1))
             d.changes.ready = True
         else:
@@ -80,14 +85,10 @@ def terminal_states_may_change() -> list[Patch]:
         slot = d.find(task_run_id)
         return slot if slot is not None and slot.token == token else None
 
-    def advance(table: Any, state: State, move: Move) -> State:
-        return ends[move] if state in TERMINAL and move in ends else changes_advance(table, state, move)
+    def any_advance(table: Any, state: State, move: Move) -> State:
+        return ends[move] if state in TERMINAL and move in ends else advance(table, state, move)
 
-    def recorder(self: Worker, reports: Any) -> Any:
-        return lambda book: [self._record_one(book, run_id, one) for one in reports if (run_id := _run_of(book, one))]
-
-    changes_advance = changes.advance
-    return [(lifecycle, "_held", held), (changes, "advance", advance), (Worker, "recorder", recorder)]
+    return [(lifecycle, "_held", held), (changes, "advance", any_advance), (Worker, "recorder", _record_all)]
 
 
 @mutant

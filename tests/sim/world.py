@@ -109,6 +109,8 @@ class World:
                 require(not ears.heard, "no defect is logged", *ears.heard)
             self.checks.the_end()
             self._nothing_is_held()
+        for row in self.store.writer.connection.execute("SELECT * FROM event ORDER BY run_id, seq"):
+            self.digest.update(repr(row).encode())
 
     def _step(self) -> bool:
         timer = self.agenda.next()
@@ -159,9 +161,7 @@ class World:
 
     # --- replies ---
 
-    def ask(
-        self, what: str, call: Callable[[], Any], then: Callable[[Any], None], key: str | None = None
-    ) -> None:
+    def ask(self, what: str, call: Callable[[], Any], then: Callable[[Any], None], key: str | None = None) -> None:
         """Calls a facade; `then` hears the answer, unless the server dies first. `key` is sent again until then."""
         if not self.up:
             return
@@ -195,7 +195,7 @@ class World:
     def _prepare(self) -> None:
         """Three jobs: one that others run, one with a limit, one that runs the first."""
         child = self._create(jobs.job(self.rng, [], "child", **jobs.limits(self.rng)))
-        self._create(jobs.job(self.rng, [], "limited", max_concurrent_runs=1, on_limit=OnLimit.QUEUE))
+        self.limited = self._create(jobs.job(self.rng, [], "limited", max_concurrent_runs=1, on_limit=OnLimit.QUEUE))
         self._create(jobs.job(self.rng, [child], "parent"))
         self._put_queue(Queue(name="narrow", slots=self.rng.randint(1, 2)))
 
@@ -217,9 +217,9 @@ class World:
             self._submit()
         elif roll < 0.64:
             self._cancel(self._target())
-        elif roll < 0.76:
+        elif roll < 0.78:
             self._repair(self._target())
-        elif roll < 0.82:
+        elif roll < 0.83:
             self._send(self._key(), Rerun(run_id=self._target()))
         elif roll < 0.88:
             self._delete(self._target())
@@ -242,7 +242,8 @@ class World:
     def _submit(self) -> None:
         key = self._key()
         if self.rng.random() < 0.55 and self.jobs:
-            self._send(key, Submit(job_id=self.rng.choice(list(self.jobs)), priority=self.rng.randint(0, 2)))
+            job_id = self.rng.choice([*self.jobs, self.limited])
+            self._send(key, Submit(job_id=job_id, priority=self.rng.randint(0, 2)))
         else:
             spec = jobs.job(self.rng, list(self.jobs)[:1])
             self._send(key, Submit(spec=spec, priority=self.rng.randint(0, 2)))
@@ -280,7 +281,15 @@ class World:
         self.ask(f"cancel {run_id} {one}", lambda: self.engine.runs.cancel(command, "ann"), heard)
 
     def _repair(self, run_id: int) -> None:
-        command = Repair(run_id=run_id, dependents=self.rng.random() < 0.7)
+        over = [one for one in self.mine if one in self.checks.runs and self.checks.runs[one].state in TERMINAL]
+        if over and self.rng.random() < 0.8:
+            run_id = self.rng.choice(over)
+        job_id = self.checks.runs[run_id].job_id if run_id in self.checks.runs else None
+        if job_id is not None and self.rng.random() < 0.5:  # so that the repair may meet the job's limit
+            self._send(self._key(), Submit(job_id=job_id))
+        keys = sorted({one.task_key for one in self.checks.seen.get(run_id, {}).values()})
+        tasks = [self.rng.choice(keys)] if keys and self.rng.random() < 0.5 else None
+        command = Repair(run_id=run_id, tasks=tasks, dependents=self.rng.random() < 0.7)
         self.ask(f"repair {run_id}", lambda: self.engine.runs.repair(command, "ann"), _ignore)
 
     def _delete(self, run_id: int) -> None:
