@@ -17,6 +17,7 @@ class HandExecutor:
         self.started: list[Assignment] = []
         self.held: dict[int, Assignment] = {}
         self.stops: list[tuple[int, int, str]] = []
+        self.forgotten: list[int] = []
         self.trouble: str | None = None
         self.lost_on_recover: list[Held] = []
         self.sink: Sink = lambda reports: None
@@ -49,6 +50,9 @@ class HandExecutor:
 
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         return b"", 0
+
+    def forget(self, run_id: int) -> None:
+        self.forgotten.append(run_id)
 
     def healthy(self) -> str | None:
         return self.trouble

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from runyard.core.errors import Code, RunyardError, invalid
@@ -11,12 +13,12 @@ MAX_ROWS = 10_000
 
 
 class Tables(Protocol):
-    """What can be asked of a warehouse; answers on the event loop, raises `RunyardError`."""
+    """What can be asked of a warehouse; the futures fail with `RunyardError`."""
 
-    def query(self, workspace: str, sql: str, parameters: dict[str, Any], limit: int) -> Awaitable[dict[str, Any]]:
-        """Rows of a reading statement: {"columns": [...], "rows": [...], "row_count": n}."""
+    def query(self, workspace: str, sql: str, parameters: dict[str, Any], limit: int) -> Future[Any]:
+        """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
-    def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
+    def tables(self, workspace: str) -> Future[Any]:
         """The tables of a workspace: {"schema", "name", "rows", "columns"}."""
 
 
@@ -32,11 +34,11 @@ class Data:
         """Runs one reading statement; raises invalid for a limit out of range."""
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return self._need().query(workspace, sql, parameters or {}, limit)
+        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
-        return self._need().tables(workspace)
+        return asyncio.wrap_future(self._need().tables(workspace))
 
     def _need(self) -> Tables:
         if self._tables is None:

@@ -18,7 +18,7 @@ from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
 from runyard.engine.duties import notifier, pruner, timers
-from runyard.engine.ledger import Ledger
+from runyard.engine.ledger import Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.worker import Worker
@@ -81,13 +81,17 @@ class Engine:
             held = [(claim.held, claim.executor) for claim in reads.held()]
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
-        self.writer.post(_look)
+        self.writer.post(look)
         if self._loop is not None:
             self._schedule_tick()
 
+    def stop_claims(self) -> None:
+        """From now on nothing new is started; what runs goes on."""
+        self.worker.draining = True
+
     async def drain(self, grace: float) -> None:
         """No new claims; what runs may end within `grace` seconds, then is stopped and requeued."""
-        self.worker.draining = True
+        self.stop_claims()
         await self._until_idle(grace)
         if self.worker.held:
             self.worker.release_all(self.worker.grace)
@@ -137,6 +141,9 @@ class Engine:
             self.worker.stop(stop)
         if batch.claims is not None:
             self.worker.start(batch.claims)
+        for run_id in batch.effects.deleted:
+            for executor in self.worker.executors.values():
+                executor.forget(run_id)
         self.bus.tell(batch.effects.touched)
 
     def _give_back(self, claims: Any) -> None:
@@ -225,8 +232,3 @@ class Engine:
             "commits": self.transactions.commits,
             "commands": self.transactions.commands,
         }
-
-
-def _look(ledger: Ledger) -> None:
-    """An empty command: its transaction lets the worker claim."""
-    ledger.effects.ready = True

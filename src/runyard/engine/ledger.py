@@ -10,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from runyard.core import lifecycle
 from runyard.core.changes import Changes, ChildRun, StopWork
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.graph import Plan, Snapshot, merge_parameters
 from runyard.core.ids import IdSource
-from runyard.core.model import Job, JobSpec, OnLimit, Run
+from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
 from runyard.core.states import Reason, State
 from runyard.engine import notices
 from runyard.engine.clock import Clock
@@ -30,12 +32,17 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("ready", "stops", "touched", "undos")
+    __slots__ = ("deleted", "look", "ready", "stops", "touched", "undos")
 
     def __init__(self) -> None:
+        self.deleted: list[int] = []
+        """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
         self.stops: list[StopWork] = []
-        self.ready = False
+        self.ready: list[TaskRun] = []
+        """Task runs that became queued."""
+        self.look = False
+        """Whether task runs that were queued before may be claimable now: a queue's settings changed."""
         self.undos: list[Callable[[], object]] = []
         """What puts memory back as it was, should the transaction not happen."""
 
@@ -43,8 +50,10 @@ class Effects:
         """Adds what another command of the same batch wants."""
         self.touched |= other.touched
         self.stops += other.stops
+        self.deleted += other.deleted
         self.undos += other.undos
-        self.ready |= other.ready
+        self.ready += other.ready
+        self.look |= other.look
 
 
 class Ledger:
@@ -170,7 +179,8 @@ class Ledger:
         self.effects.touched.add(run.id)
         self.session.apply(changes, spec)
         self.effects.stops += changes.stops
-        self.effects.ready |= changes.ready
+        if changes.ready:
+            self.effects.ready += changes.queued()
         if snapshot.plan.spec.notifications:
             notices.owe(self, run, snapshot.plan.spec, changes)
         for child in changes.children:
@@ -189,11 +199,17 @@ class Ledger:
             if parent is not None:
                 self.advance(parent.run_id, lifecycle.ChildEnded(parent.id, run))
 
+    def delete(self, run_id: int) -> None:
+        """Removes a run that is over, with all that is kept of it."""
+        self.session.delete(self.snapshot(run_id).run)
+        self.forget([run_id])
+        self.effects.deleted.append(run_id)
+
     # --- a job's limit ---
 
     def _within_limit(self, run: Run) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id):
-            return _replace(run, admitted_at=self.now())
+            return replace(run, admitted_at=self.now())
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
@@ -203,8 +219,8 @@ class Ledger:
             )
         if spec.on_limit is OnLimit.SKIP:
             now = self.now()
-            return _replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
-        return _replace(run, reason=Reason.JOB_LIMIT, detail=said)
+            return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
+        return replace(run, reason=Reason.JOB_LIMIT, detail=said)
 
     def _limit(self, job_id: int) -> int | None:
         """How many runs the job may have at once: as its newest version says, whichever the runs follow."""
@@ -264,6 +280,11 @@ class Ledger:
             self.advance(run_id, lifecycle.CancelRun("its parent run", Reason.PARENT_CANCELLED, why))
 
 
+def look(ledger: Ledger) -> None:
+    """An empty command: its transaction lets the worker claim."""
+    ledger.effects.look = True
+
+
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
     """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`."""
     now = ledger.now()
@@ -290,12 +311,6 @@ def _set(held: dict[K, V], key: K, value: V | None) -> None:
         held.pop(key, None)
     else:
         held[key] = value
-
-
-def _replace(run: Run, **fields: Any) -> Run:
-    from msgspec.structs import replace
-
-    return replace(run, **fields)
 
 
 def _present(spec: JobSpec | None) -> JobSpec:

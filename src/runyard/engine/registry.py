@@ -12,6 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan, validate
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
+from runyard.engine import bookmarks
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -165,7 +166,7 @@ class Registry:
         """Every queue that has settings or work."""
         with self._store.reading() as reads:
             kept = {queue.name: queue for queue in reads.queues()}
-            active, waiting = reads.queue_use()
+            active, waiting = reads.queue_active(), reads.queue_depth()
         names = sorted({"default", *kept, *active, *waiting})
         return [QueueStatus(kept.get(n, Queue(name=n)), active.get(n, 0), waiting.get(n, 0)) for n in names]
 
@@ -177,7 +178,7 @@ class Registry:
         def run(ledger: Ledger) -> Queue:
             ledger.session.put(queue)
             ledger.hold(self._worker.queues, queue.name, queue)
-            ledger.effects.ready = True
+            ledger.effects.look = True
             return queue
 
         return self._writer.execute(run)
@@ -190,7 +191,7 @@ class Registry:
                 raise not_found("queue", name)
             ledger.session.delete(Queue(name=name))
             ledger.hold(self._worker.queues, name, None)
-            ledger.effects.ready = True
+            ledger.effects.look = True
 
         return self._writer.execute(run)
 
@@ -208,7 +209,7 @@ class Registry:
         self, key: str, state: dict[str, Any], by: str, *, run_id: int = 0, attempt: int = 0, expect: int | None = None
     ) -> Reply[Bookmark]:
         """Keeps a new version of a bookmark; conflict if the present version is not `expect`."""
-        return self._writer.execute(lambda ledger: _set_bookmark(ledger, key, state, run_id, attempt, expect))
+        return self._writer.execute(lambda ledger: bookmarks.put(ledger, key, state, run_id, attempt, expect))
 
     def reset_bookmark(self, key: str, run_id: int | None, by: str) -> Reply[Bookmark]:
         """Back to the beginning, or to what it was after a run: as a new version, so that nothing is lost."""
@@ -218,8 +219,8 @@ class Registry:
                 raise not_found("bookmark", key)
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
             if run_id is not None and earlier is None:
-                raise not_found("bookmark of the run", run_id)
-            return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
+                raise not_found("bookmark of run", run_id)
+            return bookmarks.put(ledger, key, earlier.state if earlier else {}, run_id or 0, 0)
 
         return self._writer.execute(run)
 
@@ -280,20 +281,6 @@ def _keep(ledger: Ledger, job: Job, by: str) -> None:
     version = JobVersion(job_id=job.id, version=job.version, spec=job.spec, created_at=job.updated_at, created_by=by)
     ledger.session.put(version)
     ledger.forget_job(job.id)
-
-
-def _set_bookmark(
-    ledger: Ledger, key: str, state: dict[str, Any], run_id: int, attempt: int, expect: int | None
-) -> Bookmark:
-    newest = ledger.session.bookmark(key, None)
-    version = newest.version if newest else 0
-    if expect is not None and expect != version:
-        raise conflict(f"The bookmark {key!r} is at version {version}, not {expect}.", version=version)
-    one = Bookmark(
-        job_key=key, version=version + 1, run_id=run_id, attempt=attempt, state=state, created_at=ledger.now()
-    )
-    ledger.session.put(one)
-    return one
 
 
 def _children(plan: Plan) -> list[tuple[str, int]]:

@@ -116,8 +116,7 @@ class Runs:
             found = ledger.snapshot(run_id).run
             if found.state not in TERMINAL:
                 raise conflict(f"Run {run_id} is {found.state.value}; cancel it before you delete it.")
-            ledger.session.delete(found)
-            ledger.forget([run_id])
+            ledger.delete(run_id)
 
         return self._writer.execute(run)
 

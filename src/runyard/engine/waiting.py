@@ -69,7 +69,7 @@ def _queued(reads: Reads, one: TaskRun, worker: Worker) -> str:
         return f"The queue {one.queue!r} is paused."
     if queue is not None and queue.slots == 0:
         return f"The queue {one.queue!r} has no slots."
-    active, _ = reads.queue_use()
+    active = reads.queue_active()
     if queue is not None and queue.slots is not None and active.get(one.queue, 0) >= queue.slots:
         return f"All {queue.slots} slots of the queue {one.queue!r} are taken{_ahead(reads, one)}."
     if worker.draining:

@@ -46,6 +46,9 @@ class Executor(Protocol):
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         """Bytes `[start, end)` of an attempt's log and the log's whole size so far; empty if there is none."""
 
+    def forget(self, run_id: int) -> None:
+        """Removes what it keeps of a run that is deleted; the run has no live attempt."""
+
     def healthy(self) -> str | None:
         """None when it can start work, else one sentence that says why not."""
 

@@ -89,8 +89,11 @@ class Reads(Protocol):
     def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
         """The next queued task runs of each queue that is not in `closed`, at most `limit` a queue."""
 
-    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Active and queued task runs by queue name."""
+    def queue_active(self) -> dict[str, int]:
+        """Task runs that take a slot, by queue name: at most as many as all executors hold."""
+
+    def queue_depth(self) -> dict[str, int]:
+        """Queued task runs by queue name. It counts them all: not for the path of a claim."""
 
     def ahead(self, task_run: TaskRun) -> int:
         """How many queued task runs of the same queue and executor go first (counted up to 1001)."""
@@ -123,16 +126,18 @@ class Session(Reads, Protocol):
 
     def put(self, record: Record) -> None: ...
     def delete(self, record: Queue | Principal | Run) -> None:
-        """Removes a record; a run goes with its task runs, events, tags and keys."""
+        """Removes a record; a run goes with its task runs, events, tags and deliveries. Its idempotency key stays."""
 
 
 class Store(Protocol):
     """A database, opened and migrated."""
 
     name: str
-    writer: Session
     last_id: int
     """The largest id in use when the store was opened."""
+
+    @property
+    def writer(self) -> Session: ...
 
     def reading(self) -> AbstractContextManager[Reads]:
         """A reading session from the pool; its statements are stopped after the store's deadline."""

@@ -20,62 +20,85 @@ import apsw
 from runyard.core.attempts import Held
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.ids import first_at
 from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
 from runyard.core.query import JobFilter, RunFilter
-from runyard.store import rows, sql
+from runyard.store import listing, rows, sql
 from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Record, Submission
 from runyard.store.migrate import Migration, pending
 
 _SQL = sql.load("sqlite.sql")
-_RUN_COLUMNS = _SQL["run"].split("WHERE")[0]
+_RUN_COLUMNS = _SQL["run"].split(" FROM ")[0].removeprefix("SELECT ")
 _JOB_COLUMNS = _SQL["job"].split("WHERE")[0]
+_DELETE_RUN = tuple(name for name in _SQL if name.startswith("delete_run"))
 READ_DEADLINE_SECONDS = 10.0
 _STEPS_BETWEEN_CHECKS = 20_000
-_CLOCK_SLACK_MS = 10_000
-"""Ids can run this far ahead of the clock in a burst; time bounds on ids allow for it."""
+_MAPPED_BYTES = 1 << 30
+"""How much of the file readers map instead of copying its pages: a search of the history takes half the time."""
 
 
 class SqliteSession:
     """One connection: every verb of `Reads`, and for the writing one those of `Session`."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, read_deadline: float = READ_DEADLINE_SECONDS) -> None:
         self.connection = connection
         self._execute = connection.execute
+        self._read_deadline = read_deadline
         self.deadline = 0.0
+        self._trouble: RunyardError | None = None
+        """Why the database last refused a change: SQLite ends the whole transaction on a full or failing disk."""
 
     # --- transactions ---
 
     def begin(self) -> None:
-        self._execute("BEGIN IMMEDIATE")
+        self._trouble = None
+        self._change("BEGIN IMMEDIATE")
 
     def mark(self) -> None:
-        self._execute("SAVEPOINT command")
+        self._inside()
+        self._change("SAVEPOINT command")
 
     def keep(self) -> None:
-        self._execute("RELEASE command")
+        self._inside()
+        self._change("RELEASE command")
 
     def undo(self) -> None:
-        self._execute("ROLLBACK TO command")
-        self._execute("RELEASE command")
+        self._inside()
+        self._change("ROLLBACK TO command")
+        self._change("RELEASE command")
 
     def commit(self) -> None:
-        try:
-            self._execute("COMMIT")
-        except apsw.Error as error:
-            raise refusal(error) from error
+        self._inside()
+        self._change("COMMIT")
 
     def rollback(self) -> None:
         if self.connection.in_transaction:
             self._execute("ROLLBACK")
 
+    def _inside(self) -> None:
+        """Refuses to go on after SQLite ended the transaction: each later statement would be committed by itself."""
+        if not self.connection.in_transaction:
+            raise self._trouble or RunyardError(
+                Code.INTERNAL, "A change outside of a transaction: nothing was changed."
+            )
+
+    def _change(self, statement: str, values: rows.Row = ()) -> None:
+        try:
+            self._execute(statement, values)
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: apsw.Error) -> RunyardError:
+        self._trouble = refusal(error)
+        return self._trouble
+
     # --- writes ---
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
+        self._inside()
         try:
             self._apply(changes, spec)
         except apsw.Error as error:
-            raise refusal(error) from error
+            raise self._refused(error) from error
 
     def _apply(self, changes: Changes, spec: JobSpec | None) -> None:
         execute, run = self._execute, changes.run
@@ -95,10 +118,11 @@ class SqliteSession:
             execute(_SQL["set_output"], (output.decode(), task_run_id))
 
     def put(self, record: Record) -> None:
+        self._inside()
         try:
             self._put(record)
         except apsw.Error as error:
-            raise refusal(error) from error
+            raise self._refused(error) from error
 
     def _put(self, record: Record) -> None:
         match record:
@@ -123,25 +147,28 @@ class SqliteSession:
                 self._execute(_SQL["put_delivery"], (*values, record.due_at, record.error))
 
     def delete(self, record: Queue | Principal | Run) -> None:
+        self._inside()
         if isinstance(record, Queue):
-            self._execute(_SQL["delete_queue"], (record.name,))
+            self._change(_SQL["delete_queue"], (record.name,))
         elif isinstance(record, Principal):
-            self._execute(_SQL["delete_principal"], (record.id,))
+            self._change(_SQL["delete_principal"], (record.id,))
         else:
-            for name in ("delete_run_tags", "delete_task_runs", "delete_events", "delete_run"):
-                self._execute(_SQL[name], (record.id,))
+            for name in _DELETE_RUN:
+                self._change(_SQL[name], (record.id,))
 
     # --- reads ---
 
-    def _all(self, statement: str, values: tuple[Any, ...] = ()) -> list[rows.Row]:
-        self.deadline = time.monotonic() + READ_DEADLINE_SECONDS
+    def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
+        self.deadline = time.monotonic() + self._read_deadline
         try:
             return self._execute(statement, values).fetchall()
         except apsw.InterruptError:
-            limit = f"{READ_DEADLINE_SECONDS:g} s"
+            limit = f"{self._read_deadline:g} s"
             raise RunyardError(
                 Code.UNAVAILABLE, f"The query took longer than {limit} and was stopped; narrow it."
             ) from None
+        except apsw.Error as error:
+            raise refusal(error) from error
 
     def _one(self, statement: str, values: tuple[Any, ...] = ()) -> rows.Row | None:
         found = self._all(statement, values)
@@ -156,7 +183,9 @@ class SqliteSession:
         return rows.spec_of(row[0]) if row and row[0] else None
 
     def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
-        statement, values = runs_query(where, limit, after)
+        if where.states == []:
+            return []
+        statement, values = listing.page(_RUN_COLUMNS, where, limit, after, self._all)
         return [rows.run_of(row) for row in self._all(statement, values)]
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
@@ -218,8 +247,11 @@ class SqliteSession:
                 found += [Queued(row[0], row[1], name, row[2]) for row in candidates]
         return found
 
-    def queue_use(self) -> tuple[dict[str, int], dict[str, int]]:
-        return dict(self._all(_SQL["queue_active"])), dict(self._all(_SQL["queue_depth"]))
+    def queue_active(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_active"]))
+
+    def queue_depth(self) -> dict[str, int]:
+        return dict(self._all(_SQL["queue_depth"]))
 
     def ahead(self, task_run: TaskRun) -> int:
         values = (task_run.executor, task_run.queue, task_run.priority, task_run.id)
@@ -240,7 +272,7 @@ class SqliteSession:
 
     def submission(self, scope: str, key: str) -> Submission | None:
         row = self._one(_SQL["submission"], (scope, key))
-        return Submission(scope, key, row[0], row[1], 0) if row else None
+        return Submission(scope, key, *row) if row else None
 
     def bookmark(self, job_key: str, up_to_run: int | None) -> Bookmark | None:
         if up_to_run is None:
@@ -265,40 +297,6 @@ class SqliteSession:
         return [row[0] for row in self._all(_SQL["ended_before"], (moment, limit))]
 
 
-_EQUALS = ("job_id", "name", "origin", "workspace", "queue", "submitted_by", "trigger", "reason", "parent_task_run_id")
-
-
-def runs_query(where: RunFilter, limit: int, after: int | None) -> tuple[str, tuple[Any, ...]]:
-    """The statement and values of a page of runs, newest first."""
-    clauses: list[str] = []
-    values: list[Any] = []
-
-    def add(clause: str, *bound: Any) -> None:
-        clauses.append(clause)
-        values.extend(bound)
-
-    if where.states is not None:
-        add(f"state IN ({','.join('?' * len(where.states))})", *(state.value for state in where.states))
-    for column in _EQUALS:
-        wanted = getattr(where, column)
-        if wanted is not None:
-            add(f"{column} = ?", wanted)
-    if where.tag is not None:
-        add("id IN (SELECT run_id FROM run_tag WHERE key = ? AND value = ?)", *where.tag)
-    if where.created_after is not None:
-        add("id >= ? AND created_at >= ?", first_at(where.created_after), where.created_after)
-    if where.created_before is not None:
-        add("id < ? AND created_at < ?", first_at(where.created_before + _CLOCK_SLACK_MS), where.created_before)
-    if where.ended_after is not None:
-        add("ended_at >= ?", where.ended_after)
-    if where.ended_before is not None:
-        add("ended_at < ?", where.ended_before)
-    if after is not None:
-        add("id < ?", after)
-    condition = f"WHERE {' AND '.join(clauses)} " if clauses else ""
-    return f"{_RUN_COLUMNS}{condition}ORDER BY id DESC LIMIT ?", (*values, limit)
-
-
 def refusal(error: apsw.Error) -> RunyardError:
     """What a failure of SQLite means to a caller."""
     if isinstance(error, apsw.FullError) or "disk is full" in str(error):
@@ -315,25 +313,36 @@ class SqliteStore:
 
     name = "sqlite"
 
-    def __init__(self, path: Path | str, *, readers: int = 4) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        readers: int = 4,
+        read_deadline: float = READ_DEADLINE_SECONDS,
+        vfs: str | None = None,
+    ) -> None:
+        """`vfs` names another way to the disk than SQLite's own: tests cut its power."""
         self._path = str(path)
+        self._vfs = vfs
         self._memory = self._path == ":memory:"
-        connection = apsw.Connection(self._path)
+        connection = apsw.Connection(self._path, vfs=vfs)
         _configure(connection)
         connection.execute("PRAGMA synchronous=FULL")
         migrate(connection)
         self.writer = SqliteSession(connection)
         row = self.writer._one(_SQL["last_id"])
         self.last_id = int(row[0] or 0) if row else 0
+        self._read_deadline = read_deadline
         self._pool: queue.SimpleQueue[SqliteSession] = queue.SimpleQueue()
         self._readers = [] if self._memory else [self._open_reader() for _ in range(readers)]
         for reader in self._readers:
             self._pool.put(reader)
 
     def _open_reader(self) -> SqliteSession:
-        connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         _configure(connection)
-        session = SqliteSession(connection)
+        connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
+        session = SqliteSession(connection, self._read_deadline)
         connection.set_progress_handler(_past(session), _STEPS_BETWEEN_CHECKS)
         return session
 

@@ -13,6 +13,5 @@ def prune(ledger: Ledger, keep_days: float) -> int:
     moment = ledger.now() - round(keep_days * DAY_MS)
     gone = ledger.session.ended_before(moment, BATCH)
     for run_id in gone:
-        ledger.session.delete(ledger.snapshot(run_id).run)
-    ledger.forget(gone)
+        ledger.delete(run_id)
     return len(gone)

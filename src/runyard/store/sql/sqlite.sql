@@ -114,22 +114,27 @@ SELECT min(at) FROM (SELECT min(due_at) AS at FROM task_run WHERE due_at IS NOT 
   UNION ALL SELECT min(due_at) FROM delivery WHERE due_at IS NOT NULL);
 
 -- name: submission
-SELECT digest, run_id FROM submission_key WHERE scope=? AND key=?;
+SELECT digest, run_id, created_at FROM submission_key WHERE scope=? AND key=?;
 
 -- name: insert_submission
 INSERT INTO submission_key VALUES (?,?,?,?,?);
 
 -- name: delete_run
+-- With the next ones: everything that belongs to a run. What its job has already processed (bookmarks) stays, and
+-- so does its idempotency key: a repeated submission must be told, and not run the work again.
 DELETE FROM run WHERE id=?;
 
 -- name: delete_run_tags
 DELETE FROM run_tag WHERE run_id=?;
 
--- name: delete_task_runs
+-- name: delete_run_task_runs
 DELETE FROM task_run WHERE run_id=?;
 
--- name: delete_events
+-- name: delete_run_events
 DELETE FROM event WHERE run_id=?;
+
+-- name: delete_run_deliveries
+DELETE FROM delivery WHERE run_id=?;
 
 -- name: ended_before
 -- The oldest runs that ended before a moment, for the pruner.
@@ -173,7 +178,7 @@ SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark WHERE 
 -- name: bookmark_of_run
 -- The newest state that a run (or one before it) committed: what a rewind to that run restores.
 SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark
-  WHERE job_key=? AND run_id<=? ORDER BY version DESC LIMIT 1;
+  WHERE job_key=? AND run_id>0 AND run_id<=? ORDER BY run_id DESC, version DESC LIMIT 1;
 
 -- name: put_bookmark
 INSERT INTO bookmark VALUES (?,?,?,?,?,?);

@@ -67,6 +67,10 @@ CREATE INDEX run_reason ON run (reason, id) WHERE reason <> '';
 CREATE INDEX run_ended ON run (ended_at, id) WHERE ended_at IS NOT NULL;
 CREATE INDEX run_parent ON run (parent_task_run_id, id) WHERE parent_task_run_id IS NOT NULL;
 CREATE INDEX run_deadline ON run (deadline_at) WHERE deadline_at IS NOT NULL;
+-- Runs whose id is ahead of their times, because the clock was set back: nearly always none.
+CREATE INDEX run_ahead ON run (id) WHERE (id >> 12) + 1577836800000 - min(created_at, coalesce(ended_at, created_at)) > 100;
+-- Runs that ended more than a day after they were made: few.
+CREATE INDEX run_long ON run (ended_at, id) WHERE ended_at - ((id >> 12) + 1577836800000) > 86400000;
 -- Runs of a job that are not over, those that the job's limit let in apart from those that wait for it.
 CREATE INDEX run_live ON run (job_id, admitted_at IS NULL, priority DESC, id) WHERE job_id IS NOT NULL AND ended_at IS NULL;
 
@@ -138,7 +142,6 @@ CREATE TABLE submission_key (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
-CREATE INDEX submission_key_run ON submission_key (run_id);
 
 CREATE TABLE queue (
   name TEXT PRIMARY KEY,
@@ -156,6 +159,7 @@ CREATE TABLE bookmark (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (job_key, version)
 ) WITHOUT ROWID;
+CREATE INDEX bookmark_run ON bookmark (job_key, run_id, version);
 
 CREATE TABLE principal (
   id INTEGER PRIMARY KEY,
@@ -179,3 +183,4 @@ CREATE TABLE delivery (
   error TEXT
 );
 CREATE INDEX delivery_due ON delivery (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX delivery_run ON delivery (run_id);

@@ -1,0 +1,35 @@
+"""`python -m bench [NAME ...] [--quick]`: runs benchmarks, prints one table each, keeps them in bench/results."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+
+from bench import report
+
+NAMES = ("submit", "noop", "latency", "listing", "dag", "start")
+
+
+def main() -> int:
+    """The exit code: 0 when every benchmark asked for ran."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks with their peers and limits.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones ({', '.join(NAMES)}); all by default")
+    parser.add_argument("--quick", action="store_true", help="shorter, and nothing is kept in bench/results")
+    parser.add_argument("--runs", type=int, default=0, metavar="N", help="submit: first fill the store with N runs")
+    given = parser.parse_args()
+    if unknown := sorted(set(given.names) - set(NAMES)):
+        parser.error(f"there is no benchmark {unknown[0]!r}")
+    for name in given.names or NAMES:
+        if importlib.util.find_spec(f"bench.{name}") is None:
+            print(f"{name}: not written yet", file=sys.stderr)
+            continue
+        table = importlib.import_module(f"bench.{name}").measure(given)
+        if table is not None:
+            report.show(table, keep=not given.quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""CPU time that a run costs on the way to the disk: `python -m bench.writes [--runs 8000] [--kept FILE]`.
+
+Submits of one sql task come in batches of 16 as from 16 connections, each batch one transaction in which the
+worker also claims; what it claimed is finished in batches too. Engine and store are the real ones, without
+HTTP; waiting for the disk is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runyard.core.actions import Sql
+from runyard.core.attempts import Assignment, Finished, Outcome
+from runyard.core.commands import Submit
+from runyard.core.ids import IdSource
+from runyard.core.model import JobSpec, Task
+from runyard.engine.bus import Bus
+from runyard.engine.clock import SystemClock
+from runyard.engine.ledger import Ledger
+from runyard.engine.runs import Runs
+from runyard.engine.worker import Worker
+from runyard.engine.writer import Command, Done, Reply, Transactions
+from runyard.store.sqlite import SqliteStore
+from tests.engine.fakes import HandExecutor
+
+BATCH = 16
+
+
+class Gather:
+    """A writer that keeps commands for the next batch."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command[Any]] = []
+
+    def execute(self, command: Command[Any]) -> Reply[Any]:
+        self.commands.append(command)
+        return Done(None)
+
+
+class Path16:
+    """The write path with batches of 16."""
+
+    def __init__(self, store: SqliteStore, capacity: int) -> None:
+        self.store = store
+        self.executor = HandExecutor("warehouse", capacity)
+        self.worker = Worker("bench", [self.executor], grace=1)
+        self.writer = Gather()
+        self.ledger = Ledger(store.writer, SystemClock(), IdSource(store.last_id))
+        self.transactions = Transactions(self.ledger, self.worker.claim, lambda batch: None, self.worker.give_back)
+        self.runs = Runs(store, self.writer, self.worker, Bus())  # type: ignore[arg-type]
+        self.claimed: list[Assignment] = []
+        self.parts = dict.fromkeys(("execute", "commit"), 0.0)
+
+    def submit(self, number: int) -> None:
+        """One connection's request, as the API makes it."""
+        spec = JobSpec(name="bench", tasks=[Task(key="only", action=Sql(statement=f"SELECT {number}"))])
+        self.runs.submit(Submit(spec=spec), "bench")
+
+    def finish(self, one: Assignment) -> None:
+        """One report of the executor."""
+        outcome = Outcome(result="succeeded", output={"columns": [{"name": "n", "type": "INTEGER"}], "rows": [[1]]},
+                          metrics={"rows": 1}, started_at=1, ended_at=2)  # fmt: skip
+        self.writer.commands.append(self.worker.recorder([Finished(one.task_run_id, one.token, 0, outcome)]))
+
+    def flush(self) -> None:
+        """One transaction."""
+        commands, self.writer.commands = self.writer.commands, []
+        began = time.thread_time()
+        batch = self.transactions.execute(commands)
+        done = time.thread_time()
+        self.store.writer.commit()
+        self.transactions.committed(batch)
+        self.parts["execute"] += done - began
+        self.parts["commit"] += time.thread_time() - done
+        refused = [error for _, error in batch.outcomes if error is not None]
+        assert not refused, refused[0]
+        if batch.claims is not None:
+            self.claimed += batch.claims.all()
+
+
+def _timed(name: str, path: Path16, runs: int, work: Callable[[], None], profile: bool) -> None:
+    path.parts = dict.fromkeys(path.parts, 0.0)
+    profiler = cProfile.Profile(time.thread_time)
+    began = time.thread_time()
+    profiler.runcall(work) if profile else work()
+    spent = time.thread_time() - began
+    parts = "  ".join(f"{part} {seconds / runs * 1e6:6.1f}" for part, seconds in path.parts.items())
+    print(f"{name:<32} {spent / runs * 1e6:7.1f} us a run   ({parts})")
+    if profile:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(28)
+
+
+def measure(store: SqliteStore, runs: int, profile: bool) -> None:
+    """Submits alone, then claims and ends of the same runs."""
+    path = Path16(store, 0)
+
+    def submits() -> None:
+        for number in range(runs):
+            path.submit(number)
+            if number % BATCH == BATCH - 1:
+                path.flush()
+
+    def claims_and_ends() -> None:
+        path.executor.capacity = BATCH
+        ended = 0
+        while ended < runs:
+            for one in path.claimed:
+                path.finish(one)
+            ended += len(path.claimed)
+            path.claimed = []
+            if not path.writer.commands:
+                path.writer.commands.append(_look)
+            path.flush()
+
+    _timed("submit, 16 a transaction", path, runs, submits, profile)
+    _timed("claim and end, 16 a transaction", path, runs, claims_and_ends, profile)
+
+
+def _look(ledger: Ledger) -> None:
+    ledger.effects.ready = True
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="CPU time of the write path.")
+    parser.add_argument("--runs", type=int, default=8000)
+    parser.add_argument("--kept", type=Path, help="a seeded store; a copy of it is written to")
+    parser.add_argument("--profile", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "runyard.db"
+        if arguments.kept:
+            shutil.copy(arguments.kept, file)
+        store = SqliteStore(file)
+        measure(store, arguments.runs // BATCH * BATCH, arguments.profile)
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

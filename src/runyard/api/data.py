@@ -1,0 +1,46 @@
+"""Routes of data: one query, and the list of tables."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runyard.api import bodies, queries
+from runyard.api.declare import route
+from runyard.core.errors import invalid
+from runyard.engine.data import Data
+from runyard.http.answers import answer
+from runyard.http.body import query, read
+from runyard.http.card import Answer, Route
+from runyard.http.request import Request
+
+MAX_ROWS = 10_000
+_QUERY = msgspec.json.Decoder(bodies.QueryGiven)
+
+
+class DataRoutes:
+    """Handlers over the facade of data."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def routes(self) -> tuple[Route, ...]:
+        """The routes of this family."""
+        see = "data:read"
+        tables = {"query": queries.WorkspaceQuery, "answer": bodies.Tables}
+        return (
+            route("POST", "/query", see, self.query, "Ask one SQL query", body=bodies.QueryGiven, answer=bodies.Rows),
+            route("GET", "/tables", see, self.tables, "List tables", **tables),
+        )
+
+    async def query(self, request: Request) -> Answer:
+        """POST /query"""
+        given = await read(request, _QUERY)
+        if not 1 <= given.limit <= MAX_ROWS:
+            raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
+        found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit)
+        return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
+
+    async def tables(self, request: Request) -> Answer:
+        """GET /tables"""
+        asked = query(request, queries.WorkspaceQuery)
+        return answer(bodies.Tables(items=await self._data.tables(asked.workspace)))

@@ -1,0 +1,222 @@
+"""The composition root: the only module that names concrete stores, executors and faces.
+
+`serve` runs one server from its settings until it is told to stop. Modules that are heavy to import are
+imported inside the functions that need them, so that a usage error costs no time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from runyard.config import Settings, load
+from runyard.core.errors import RunyardError, conflict, invalid
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from starlette.types import ASGIApp
+
+    from runyard.engine.engine import Engine
+    from runyard.http.counters import Counters
+    from runyard.http.streams import Streams
+    from runyard.http.table import RouteTable
+    from runyard.http.tokens import Tokens
+
+
+GC_ALLOCATIONS = 20_000
+"""How many new objects the collector lets come together before it looks at them."""
+
+
+def serve(settings: Settings) -> int:
+    """Runs the server until SIGTERM or SIGINT; the exit code. Raises `RunyardError` if it cannot start."""
+    check(settings)
+    folder = settings.folder
+    lock = claim_folder(folder)
+    try:
+        listener = listen(settings)
+        _run(settings, folder, listener)
+    finally:
+        lock.close()
+    return 0
+
+
+def _run(settings: Settings, folder: Path, listener: socket.socket) -> None:
+    import uvloop
+
+    uvloop.run(_serve(settings, folder, listener))
+
+
+async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> None:
+    import asyncio
+    import gc
+    from concurrent.futures import ThreadPoolExecutor
+
+    from runyard.http.server import run
+    from runyard.http.streams import Streams
+    from runyard.http.tokens import Tokens, load_master_key
+
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="read"))
+    tokens, streams = Tokens(load_master_key(folder / "master.key")), Streams()
+    engine = build_engine(settings, folder, loop)
+    engine.start()
+    await _first_principal(settings, engine, tokens)
+    # What lives as long as the process need not be looked at by every collection.
+    gc.collect()
+    gc.freeze()
+    # Requests leave hardly any cycles behind, and live runs would be looked at again and again.
+    gc.set_threshold(GC_ALLOCATIONS, 20, 20)
+    app = build_app(settings, engine, tokens, streams)
+
+    def stopping() -> None:
+        engine.stop_claims()
+        streams.close()
+
+    await run(app, listener, ready=lambda: _announce(listener), stopping=stopping)
+    await engine.drain(settings.grace)
+
+
+def _announce(listener: socket.socket) -> None:
+    sys.stdout.write(f"ready {address(listener)}\n")
+    sys.stdout.flush()
+
+
+def address(listener: socket.socket) -> str:
+    """The URL under which the server answers."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def check(settings: Settings) -> None:
+    """Refuses settings that would let anybody in from elsewhere."""
+    if settings.dev and not _is_loopback(settings.host):
+        message = f"--dev accepts any credential, so it binds to loopback only, not to {settings.host}."
+        raise invalid(f"{message} Leave out --dev, or use --host 127.0.0.1.", field="host")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def claim_folder(folder: Path) -> IO[str]:
+    """Makes the data folder, for its owner only, and locks it; the lock holds until the file is closed.
+
+    Raises `conflict` when another server has it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = open(folder / "lock", "a+", encoding="ascii")  # noqa: SIM115 - the open file is the lock
+    try:
+        # A record lock and not flock: children that are forked must not keep it when the server is killed.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        other = lock.read().strip()
+        lock.close()
+        raise conflict(f"Another server (process {other}) uses {folder}. Stop it, or give another --data.") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The bound socket; port 0 becomes a free one."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise conflict(
+            f"Cannot listen on {where}: {os.strerror(error.errno or 0)}. Give another --port, or 0 for any."
+        ) from None
+
+
+def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
+    """The engine over its store and its executors."""
+    from functools import partial
+
+    from runyard.engine import webhooks
+    from runyard.engine.engine import Engine
+    from runyard.executors.local import LocalExecutor
+    from runyard.executors.warehouse import WarehouseExecutor
+    from runyard.store.sqlite import SqliteStore
+
+    private = settings.allow_private_urls or settings.dev
+    store = SqliteStore(settings.database, readers=settings.reader_threads)
+    processes = LocalExecutor(
+        folder / "attempts",
+        settings.process_capacity or 4 * (os.cpu_count() or 1),
+        log_bytes=settings.log_cap,
+        memory_bytes=settings.process_memory or None,
+    )
+    warehouse = WarehouseExecutor(
+        folder / "warehouse",
+        capacity=settings.warehouse_capacity,
+        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        allow_private_urls=private,
+        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        attempts=folder / "attempts",
+    )
+    return Engine(
+        store,
+        [processes, warehouse],
+        grace=settings.grace,
+        loop=loop,
+        tables=warehouse,
+        keep_days=settings.keep_days or None,
+        post=partial(webhooks.post, allow_private=private),
+    )
+
+
+def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+    """The routes of all faces: each face is one line here."""
+    from runyard.api.routes import card as native
+    from runyard.http.table import RouteTable
+
+    return RouteTable(
+        [
+            native(engine, tokens, streams, counters),
+        ]
+    )
+
+
+def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Streams) -> ASGIApp:
+    """The one ASGI application."""
+    from runyard.http.counters import Counters
+    from runyard.http.front import Front
+    from runyard.http.gate import Gate, OpenGate
+
+    counters = Counters()
+    gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
+    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters)
+
+
+async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:
+    """Where nobody could sign in, makes an administrator and shows its token, this once."""
+    if settings.dev or settings.token or engine.registry.principals():
+        return
+    admin = await engine.registry.create_principal("admin", ["admin"], None, "runyard")
+    sys.stderr.write(f"admin token, shown only now: {tokens.derive(admin)}\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    """Starts a server from the environment alone; the exit code is 2 when it cannot start."""
+    try:
+        return serve(load({}))
+    except (RunyardError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,284 @@
+"""What may stand in a job file: one table a section, each entry naming how its value is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from runyard.client.nodes import Field, Item
+from runyard.client.words import nearest_word
+from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+MAX_FILE = 4 * 1024 * 1024
+_COMPARISON = re.compile(r"(?P<left>.+?)\s*(?P<op>==|!=|>=|<=|>|<)\s*(?P<right>.+)", re.DOTALL)
+_OPERATORS = ("==", "!=", ">", ">=", "<", "<=")
+
+
+def _choice(*words: str) -> Any:
+    return lambda item: item.choice(*words)
+
+
+def read_beside(item: Item) -> str:
+    """The text of a file named relative to the job file; it is read now, since the server may be elsewhere."""
+    name, folder = item.text("the name of a file"), item.document.folder
+    if folder is None:
+        raise item.error(f"{name!r} cannot be found: this job was not read from a file, so it lies in no folder")
+    try:
+        path = folder / name
+        if path.is_file() and path.stat().st_size > MAX_FILE:
+            raise item.error(f"{name!r} is larger than {MAX_FILE} bytes")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise item.error(f"{name!r} is not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise item.error(f"cannot read {name!r}: {reason}{_similar_file(folder, name)}") from None
+
+
+def _similar_file(folder: Path, name: str) -> str:
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())[:1000]
+    except OSError:
+        return ""
+    hint = nearest_word(name, names)
+    return hint.partition("?")[0] + "?" if "did you mean" in hint else ""
+
+
+# --- kinds of work ----------------------------------------------------------------------------------------
+
+SQL = {
+    "statement": Field(Item.text),
+    "file": Field(read_beside, "statement"),
+    "parameters": Field(Item.value_map),
+    "schema": Field(Item.text),
+}
+LOAD = {
+    "source": Field(Item.text),
+    "table": Field(Item.text),
+    "format": Field(_choice("auto", "csv", "ndjson", "parquet")),
+    "mode": Field(_choice("create", "append", "replace")),
+    "schema": Field(Item.text),
+    "columns": Field(Item.text_map),
+    "options": Field(Item.value_map),
+    "max_bad_rows": Field(Item.integer),
+}
+PYTHON = {
+    "source": Field(Item.text),
+    "file": Field(read_beside, "source"),
+    "module": Field(Item.text),
+    "arguments": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "interpreter": Field(Item.text),
+    "working_directory": Field(Item.text),
+}
+SHELL = {
+    "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
+    "environment": Field(Item.text_map),
+    "working_directory": Field(Item.text),
+}
+CONDITION = {"left": Field(Item.value), "op": Field(_choice(*_OPERATORS)), "right": Field(Item.value)}
+RUN_JOB = {"job": Field(Item.integer), "parameters": Field(Item.value_map)}
+
+
+def _leaf(item: Item) -> Any:
+    names = list(item.entries("a mapping with the work to do, such as sql: ..."))
+    if len(names) != 1:
+        raise item.error(f"do must hold exactly one kind of work ({', '.join(LEAVES)}); found {names or 'none'}")
+    return item.fields(LEAVES, "do")["action"]
+
+
+FOR_EACH = {
+    "inputs": Field(lambda item: [one.value() for one in item.elements()] if item.is_list() else item.text()),
+    "do": Field(_leaf, "action"),
+    "concurrency": Field(Item.integer),
+}
+
+
+def _sql(item: Item) -> Sql:
+    return Sql(statement=item.text()) if item.is_text() else _build(item, Sql, SQL, "statement")
+
+
+def _load(item: Item) -> Load:
+    return _build(item, Load, LOAD, "source", "table")
+
+
+def _python(item: Item) -> Python:
+    if not item.is_text():
+        return _build(item, Python, PYTHON)
+    source = item.text()
+    if re.fullmatch(r"[\w./ -]+\.py", source.strip()):
+        raise item.error(f"this is the program itself, not its file; write python: {{file: {source.strip()}}}")
+    return Python(source=source)
+
+
+def _shell(item: Item) -> Shell:
+    if item.is_mapping():
+        return _build(item, Shell, SHELL, "command")
+    return Shell(command=item.texts() if item.is_list() else item.text())
+
+
+def _condition(item: Item) -> Condition:
+    if not item.is_text():
+        return _build(item, Condition, CONDITION, "left", "op", "right")
+    match = _COMPARISON.fullmatch(item.text().strip())
+    if match is None:
+        raise item.wanted(f"a comparison such as '{{{{ parameters.day }}}} == monday' with one of {_OPERATORS}")
+    sides: dict[str, Any] = match.groupdict()
+    return Condition(**sides)
+
+
+def _run_job(item: Item) -> RunJob:
+    return RunJob(job=item.integer()) if item.is_text() else _build(item, RunJob, RUN_JOB, "job")
+
+
+def _for_each(item: Item) -> ForEach:
+    return _build(item, ForEach, FOR_EACH, "inputs", "action")
+
+
+LEAVES = {
+    "sql": Field(_sql, "action"),
+    "load": Field(_load, "action"),
+    "python": Field(_python, "action"),
+    "shell": Field(_shell, "action"),
+    "run_job": Field(_run_job, "action"),
+}
+KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_for_each, "action")}
+
+
+def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
+    name = str(kind.__struct_config__.tag)
+    _refuse_both(item, "source" if kind is Python else "statement", "file")
+    values = item.fields(table, f"{name!r}")
+    shown = {field.core or key: key for key, field in reversed(table.items())}
+    for core in needed:
+        if core not in values:
+            raise item.error(f"{name} needs {shown[core]!r}, which is missing")
+    return kind(**values)
+
+
+def _refuse_both(item: Item, first: str, second: str) -> None:
+    if {first, second} <= set(item.entries()):
+        raise item.error(f"{first} and {second} exclude each other; keep one of them")
+
+
+# --- tasks and jobs ---------------------------------------------------------------------------------------
+
+RETRIES = {
+    "max": Field(Item.integer),
+    "delay": Field(Item.duration),
+    "backoff": Field(Item.number),
+    "max_delay": Field(Item.duration),
+    "on_timeout": Field(Item.boolean),
+    "measure": Field(_choice("end", "start")),
+}
+LIMITS = {
+    "memory": Field(Item.size, "memory_bytes"),
+    "cpu": Field(lambda item: round(item.duration()), "cpu_seconds"),
+    "log": Field(Item.size, "log_bytes"),
+}
+NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
+
+
+def _points(item: Item) -> list[str]:
+    points = item.elements() if item.is_list() else [item]
+    return [point.choice("start", "success", "failure") for point in points]
+
+
+NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
+
+
+def _needs(item: Item) -> list[Dependency]:
+    if item.is_null():
+        return []
+    if item.is_list():
+        return [_need(element) for element in item.elements()]
+    return [_need(item.inside(f"{item.path}[0]", item.node))]
+
+
+def _need(item: Item) -> Dependency:
+    if not item.is_mapping():
+        return Dependency(task=item.text("a task's name, or a mapping with task and outcome"))
+    values = item.fields(NEED, "an entry of needs")
+    if "task" not in values:
+        raise item.error("an entry of needs must name its 'task'")
+    return Dependency(**values)
+
+
+def _retries(item: Item) -> Retries:
+    return Retries(**item.fields(RETRIES, "retries")) if item.is_mapping() else Retries(max=item.integer())
+
+
+def _limits(item: Item) -> Limits:
+    return Limits(**item.fields(LIMITS, "limits"))
+
+
+def _notifications(item: Item) -> list[Notification]:
+    return [_notification(element) for element in item.elements("a list of mappings with url and on")]
+
+
+def _notification(item: Item) -> Notification:
+    values = item.fields(NOTIFICATION, "a notification")
+    if "url" not in values:
+        raise item.error("a notification needs a 'url'")
+    return Notification(**values)
+
+
+TASK: dict[str, Field] = {
+    "needs": Field(_needs),
+    **KINDS,
+    "run_if": Field(lambda item: RunIf(item.choice(*RunIf))),
+    "retries": Field(_retries),
+    "timeout": Field(Item.duration),
+    "queue": Field(Item.text),
+    "priority": Field(Item.integer),
+    "limits": Field(_limits),
+    "disabled": Field(Item.boolean),
+    "description": Field(Item.text),
+}
+
+
+def _task(item: Item, key: str) -> Task:
+    kinds = [name for name in item.entries("a mapping with what the task does, such as sql: ...") if name in KINDS]
+    if len(kinds) > 1:
+        raise item.error(f"task {key!r} has {' and '.join(kinds)}; a task does one of them")
+    values = item.fields(TASK, f"task {key!r}")
+    if not kinds:
+        raise item.error(f"task {key!r} does not say what it does; give it one of {', '.join(KINDS)}")
+    return Task(key=key, **values)
+
+
+def _tasks(item: Item) -> list[Task]:
+    tasks = item.entries("a mapping of task names to what they do")
+    return [_task(item.inside(f"{item.path}[{i}]", node), key) for i, (key, node) in enumerate(tasks.items())]
+
+
+JOB: dict[str, Field] = {
+    "job": Field(Item.text, "name"),
+    "key": Field(Item.text),
+    "description": Field(Item.text),
+    "parameters": Field(Item.value_map),
+    "queue": Field(Item.text),
+    "priority": Field(Item.integer),
+    "timeout": Field(Item.duration),
+    "max_concurrent_runs": Field(Item.integer),
+    "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
+    "notifications": Field(_notifications),
+    "tags": Field(Item.text_map),
+    "tasks": Field(_tasks),
+}
+
+
+def read_job(item: Item) -> tuple[JobSpec, str | None]:
+    """A document's definition and its own `key`, if it gives one."""
+    values = item.fields(JOB, "a job")
+    for name, core in (("job", "name"), ("tasks", "tasks")):
+        if core not in values:
+            raise item.error(f"a job file needs {name!r}, which is missing")
+    key = values.pop("key", None)
+    return JobSpec(**values), key

@@ -1,0 +1,211 @@
+"""What a server answers, as values: the bodies of the native API with their times as datetimes.
+
+Fields that a server does not send keep their defaults, and fields that this version does not know are left
+aside, so that an older client can talk to a newer server.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from runyard.core.model import JobSpec
+from runyard.core.states import TERMINAL, State
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A body as it was answered at one moment."""
+
+
+class TaskRun(View, frozen=True, kw_only=True):
+    """One attempt of one task."""
+
+    id: int
+    run_id: int
+    task_key: str
+    state: State
+    reason: str = ""
+    detail: str = ""
+    kind: str = ""
+    needs: list[Any] = []
+    waiting: str | None = None
+    """Why it has not started yet, in one sentence."""
+    executor: str = ""
+    queue: str = ""
+    priority: int = 0
+    iteration: int = -1
+    round: int = 0
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    created_at: datetime | None = None
+    queued_at: datetime | None = None
+    due_at: datetime | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    deadline_at: datetime | None = None
+    worker: str | None = None
+    exit_code: int | None = None
+    child_run_id: int | None = None
+    progress: dict[str, Any] | None = None
+    """How far it is: `fraction` (0 to 1), `message`, `rows`, `bytes` ..., as the work says."""
+    input: Any = None
+    values: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.state in TERMINAL
+
+
+class Run(View, frozen=True, kw_only=True):
+    """One execution of a job. `tasks` is filled when the run was asked for by its id."""
+
+    id: int
+    state: State
+    name: str = ""
+    reason: str = ""
+    detail: str = ""
+    waiting: str | None = None
+    """Why it has not started yet, in one sentence."""
+    job_id: int | None = None
+    job_version: int | None = None
+    workspace: str = "default"
+    origin: str = "native"
+    submitted_by: str = ""
+    trigger: str = "manual"
+    queue: str = "default"
+    priority: int = 0
+    parameters: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    round: int = 0
+    """How many times it was repaired."""
+    seq: int = 0
+    depth: int = 0
+    created_at: datetime | None = None
+    admitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    deadline_at: datetime | None = None
+    parent_task_run_id: int | None = None
+    rerun_of: int | None = None
+    extras: dict[str, Any] = {}
+    tasks: list[TaskRun] = []
+    spec: JobSpec | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.state in TERMINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended well."""
+        return self.state is State.SUCCEEDED
+
+    def task(self, key: str) -> TaskRun:
+        """The newest attempt of a task; raises KeyError when the run has no such task."""
+        found = [task for task in self.tasks if task.task_key == key and task.iteration < 0]
+        if not found:
+            raise KeyError(f"run {self.id} has no task {key!r}; it has {', '.join(t.task_key for t in self.tasks)}")
+        return found[-1]
+
+
+class Job(View, frozen=True, kw_only=True):
+    """A kept job and its newest definition."""
+
+    id: int
+    version: int
+    name: str
+    spec: JobSpec
+    workspace: str = "default"
+    origin: str = "native"
+    key: str | None = None
+    owner: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class JobVersion(View, frozen=True, kw_only=True):
+    """One version of a job's definition."""
+
+    job_id: int
+    version: int
+    spec: JobSpec
+    created_at: datetime | None = None
+    created_by: str = ""
+
+
+class Event(View, frozen=True, kw_only=True):
+    """One line of a run's history."""
+
+    seq: int
+    kind: str
+    run_id: int = 0
+    at: datetime | None = None
+    task_run_id: int | None = None
+    state: State | None = None
+    reason: str = ""
+    detail: str = ""
+    by: str = ""
+    data: dict[str, Any] | None = None
+
+
+class Queue(View, frozen=True, kw_only=True):
+    """A queue and how busy it is."""
+
+    name: str
+    slots: int | None = None
+    priority: int = 0
+    paused: bool = False
+    active: int = 0
+    waiting: int = 0
+
+
+class Column(View, frozen=True, kw_only=True):
+    """One column of a table or result."""
+
+    name: str
+    type: str = ""
+
+
+class Result(View, frozen=True, kw_only=True):
+    """Rows that a query or an sql task gave."""
+
+    columns: list[Column]
+    rows: list[list[Any]] = []
+    row_count: int | None = None
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows by column name."""
+        names = [column.name for column in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+class Table(View, frozen=True, kw_only=True):
+    """A warehouse table."""
+
+    name: str
+    schema: str = "main"
+    rows: int | None = None
+    columns: list[Column] = []
+
+
+def plain(value: Any) -> Any:
+    """A view as JSON values; times are RFC 3339 in UTC with milliseconds, as the server writes them."""
+    return _format_times(msgspec.to_builtins(value, builtin_types=(datetime,)))
+
+
+def _format_times(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, dict):
+        return {key: _format_times(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_format_times(item) for item in value]
+    return value

@@ -1,0 +1,155 @@
+"""Runs sql and load tasks in the warehouse: one process a workspace, no process an attempt."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
+from runyard.core.errors import invalid, not_found
+from runyard.core.states import Reason
+from runyard.executors.base import Sink
+from runyard.warehouse.client import Settings, Warehouse, end_old
+
+_WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class WarehouseExecutor:
+    """The `Executor` for kind `warehouse`. The database of a workspace is `<root>/<workspace>.duckdb`."""
+
+    name = "warehouse"
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        capacity: int = 16,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+        allow_private_urls: bool = False,
+        allowed_paths: Sequence[Path] = (),
+        attempts: Path | None = None,
+    ) -> None:
+        """`attempts` is where large outputs go, `<root>/../attempts` by default."""
+        self.capacity = capacity
+        self._root = root.absolute()
+        self._settings = Settings(
+            database="",
+            attempts=str((attempts or root.parent / "attempts").absolute()),
+            control_fd=-1,
+            parent=0,
+            capacity=capacity,
+            memory_limit=memory_limit,
+            threads=threads,
+            allow_private_urls=allow_private_urls,
+            allowed_paths=[str(path.absolute()) for path in allowed_paths],
+        )
+        self._lock = threading.Lock()
+        self._warehouses: dict[str, Warehouse] = {}
+        self._held: dict[tuple[int, int], Warehouse] = {}
+        self._sink: Sink = lambda reports: None
+
+    def open(self, sink: Sink) -> None:
+        """Ends what is left of an earlier server's processes and starts the default workspace's in the background."""
+        self._sink = sink
+        self._root.mkdir(parents=True, exist_ok=True)
+        for lock in self._root.glob("*.lock"):
+            end_old(lock.with_suffix(".duckdb"))
+        self._warehouse("default")
+
+    def start(self, assignments: Sequence[Assignment]) -> None:
+        """Begins the attempts: those of one workspace go in one frame."""
+        groups: dict[str, list[Assignment]] = {}
+        for assignment in assignments:
+            groups.setdefault(assignment.workspace, []).append(assignment)
+        for workspace, group in groups.items():
+            self._start(workspace, group)
+
+    def _start(self, workspace: str, group: list[Assignment]) -> None:
+        if not _WORKSPACE.fullmatch(workspace):
+            return self._sink([_refused(assignment) for assignment in group])
+        warehouse = self._warehouse(workspace)
+        for assignment in group:
+            self._held[assignment.task_run_id, assignment.token] = warehouse
+        warehouse.start(group)
+
+    def stop(self, task_run_id: int, token: int, *, grace: float, why: Literal["cancel", "timeout", "release"]) -> None:
+        """Interrupts the attempt's query at once: SQL has no politer way, so `grace` is not used."""
+        if (warehouse := self._held.get((task_run_id, token))) is not None:
+            warehouse.stop(task_run_id, token, why)
+
+    def recover(self, held: Sequence[Held]) -> list[Held]:
+        """All of them: `open` made sure that no process of an earlier server is alive."""
+        return list(held)
+
+    def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        """Warehouse attempts write no log."""
+        return b"", 0
+
+    def forget(self, run_id: int) -> None:
+        """Removes the large outputs of a run that is deleted."""
+        shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
+
+    def healthy(self) -> str | None:
+        """One sentence about the first workspace whose process is down."""
+        with self._lock:
+            warehouses = list(self._warehouses.values())
+        return next((trouble for warehouse in warehouses if (trouble := warehouse.trouble())), None)
+
+    def close(self, grace: float) -> None:
+        """Attempts cannot be taken up again, so they are stopped and released."""
+        with self._lock:
+            warehouses = list(self._warehouses.values())
+        closers = [threading.Thread(target=warehouse.close, args=(grace,)) for warehouse in warehouses]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
+
+    def query(
+        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 100, schema: str = "main"
+    ) -> Future[Any]:
+        """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
+        return self._named(workspace).query(sql, parameters or {}, schema, limit)
+
+    def tables(self, workspace: str) -> Future[Any]:
+        """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
+        return self._named(workspace).tables()
+
+    def _named(self, workspace: str) -> Warehouse:
+        if not _WORKSPACE.fullmatch(workspace):
+            raise invalid(_bad_name(workspace), field="workspace")
+        if workspace not in self._warehouses and not (self._root / f"{workspace}.duckdb").exists():
+            raise not_found("workspace", workspace)  # a question must not make a database, nor start its process
+        return self._warehouse(workspace)
+
+    def _warehouse(self, workspace: str) -> Warehouse:
+        with self._lock:
+            if workspace not in self._warehouses:
+                database = str(self._root / f"{workspace}.duckdb")
+                settings = msgspec.structs.replace(self._settings, database=database)
+                self._warehouses[workspace] = Warehouse(settings, self._take, workspace)
+            return self._warehouses[workspace]
+
+    def _take(self, reports: Sequence[Report]) -> None:
+        for report in reports:
+            if type(report) is Finished:
+                self._held.pop((report.task_run_id, report.token), None)
+        self._sink(reports)
+
+
+def _bad_name(workspace: str) -> str:
+    return f"{workspace!r} cannot be a workspace: use letters, digits, dot, dash and underscore, at most 100."
+
+
+def _refused(assignment: Assignment) -> Finished:
+    detail = _bad_name(assignment.workspace)
+    outcome = Outcome(result="failed", reason=Reason.START_ERROR, detail=detail, retry=False)
+    return Finished(assignment.task_run_id, assignment.token, 0, outcome)

@@ -1,0 +1,96 @@
+"""Who is calling: turns the credential that a face's reader found into a principal, or refuses."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+from runyard.core.errors import Code, RunyardError
+from runyard.core.model import Principal
+from runyard.http.card import Card
+from runyard.http.policy import ADMIN
+from runyard.http.request import Request
+from runyard.http.tokens import Tokens
+
+DEV = Principal(id=0, name="dev", scopes=[ADMIN], created_at=0)
+"""Everybody, on a server that was started with --dev."""
+OPERATOR = Principal(id=0, name="operator", scopes=[ADMIN], created_at=0)
+"""Whoever holds the token that the server was started with."""
+
+
+def bearer(request: Request) -> str | None:
+    """`Authorization: Bearer TOKEN`."""
+    value = request.header(b"authorization")
+    if value is None or value[:7].lower() != "bearer ":
+        return None
+    return value[7:].strip()
+
+
+def query_token(request: Request) -> str | None:
+    """`?token=TOKEN`, for an EventSource in a browser, which cannot send headers."""
+    query: bytes = request.scope["query_string"]
+    if b"token=" not in query:
+        return None
+    return parse_qs(query.decode("latin-1")).get("token", [None])[0]
+
+
+class Gate:
+    """Authenticates against issued tokens and, where set, the operator's own token."""
+
+    def __init__(self, tokens: Tokens, find: Callable[[int], Principal | None], operator_token: str | None) -> None:
+        self._tokens = tokens
+        self._find = find
+        self._operator = operator_token.encode() if operator_token else None
+
+    def principal(self, request: Request, card: Card) -> Principal:
+        """The caller; raises `unauthenticated` for no, unknown, expired or revoked credentials."""
+        for reader in card.readers:
+            token = reader(request)
+            if token is not None:
+                return self._holder(token)
+        raise _unauthenticated("This needs a token and the request has none. Send Authorization: Bearer TOKEN.")
+
+    def _holder(self, token: str) -> Principal:
+        if self._operator and hmac.compare_digest(token.encode(), self._operator):
+            return OPERATOR
+        claim = self._tokens.check(token)
+        principal = self._find(claim[0]) if claim else None
+        if claim is None or principal is None:
+            raise _unauthenticated("The token is not one that this server issued. Check that it is complete.")
+        if principal.disabled or principal.version != claim[1]:
+            raise _unauthenticated("The token was revoked. Ask an administrator for a new one.")
+        if principal.expires_at is not None and principal.expires_at <= time.time() * 1000:
+            raise _unauthenticated("The token has expired. Ask an administrator for a new one.")
+        return principal
+
+
+class OpenGate:
+    """The gate of --dev: any credential or none is `dev`, but only from this machine's own programs.
+
+    A web page of somebody else that is open in the user's browser could reach a loopback port; its requests
+    carry a foreign `Origin`, or (by DNS rebinding) a foreign `Host`, and are refused.
+    """
+
+    def principal(self, request: Request, card: Card) -> Principal:
+        """`DEV`, or `denied` for a request that a foreign web page made."""
+        host = request.header(b"host") or ""
+        origin = request.header(b"origin")
+        if not _is_loopback(host) or (origin is not None and urlsplit(origin).netloc != host):
+            message = f"With --dev only this machine may call; Host is {host!r} and Origin is {origin!r}."
+            raise RunyardError(Code.DENIED, message)
+        return DEV
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _unauthenticated(message: str) -> RunyardError:
+    return RunyardError(Code.UNAUTHENTICATED, message)

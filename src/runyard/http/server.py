@@ -1,0 +1,79 @@
+"""Runs the ASGI application on uvicorn: says when it answers, and stops in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runyard.http.gathered import Gathered
+
+DRAIN_SECONDS = 10
+"""How long requests under way may take after a stop was asked for."""
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, which sends a whole answer with one system call."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """As in uvicorn."""
+        super().connection_made(Gathered(transport, self.loop))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with two moments of ours: the port answers, and the end begins."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As in uvicorn; then says that it answers."""
+        await super().startup(sockets)
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """The loop's own handlers. uvicorn's would raise the signal again at the end, and the exit code be its."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self._stopping()
+        self.should_exit = True
+
+
+async def run(
+    app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None], stopping: Callable[[], None]
+) -> None:
+    """Serves on the listening socket until SIGTERM or SIGINT; returns when all requests are answered.
+
+    `ready` is called once the port answers; `stopping` at the signal, and must end what would never end by
+    itself (streams): requests under way are waited for.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    await _Server(config, ready, stopping).serve(sockets=[listener])

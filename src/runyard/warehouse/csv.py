@@ -1,0 +1,139 @@
+"""Loads CSV: one typed pass by DuckDB's own reader; only the rows that it rejects are looked at again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from runyard.warehouse.fetch import LoadFailed, Source
+from runyard.warehouse.tables import Counts, Target, name, text
+
+_OPTIONS = {"delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
+_ERRORS = (
+    "SELECT line, min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
+    " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
+    " FROM reject_errors GROUP BY line"
+)
+
+
+class Shape(msgspec.Struct):
+    """How a file is written, and the columns that it has, with the types found for them."""
+
+    reading: dict[str, str]
+    """How `read_csv` is told to read it: option and SQL literal."""
+    delimiter: str
+    columns: dict[str, str]
+
+
+def load(target: Target, source: Source, spool: Path) -> Counts:
+    """Rows into the table and its quarantine; raises `LoadFailed` or duckdb.Error."""
+    shape = _shape(target, source)
+    places = target.prepare(shape.columns)
+    kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
+    cursor = target.cursor
+    rows = target.count(
+        f"INSERT INTO {target.path} ({', '.join(map(name, places))}) SELECT * FROM"
+        f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
+        " store_rejects = true, rejects_limit = 0)"
+    )
+    invalid, first = _invalid(cursor)
+    counts = Counts(rows, 0, invalid, first)
+    bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")
+    path = spool / f"{source.path.name}.rejected"
+    try:
+        if _write(bad, path, shape.delimiter):
+            counts.quarantined = _keep_aside(target, places, path, shape)
+    finally:
+        path.unlink(missing_ok=True)
+    return counts
+
+
+def _shape(target: Target, source: Source) -> Shape:
+    options = _options(target.action.options)
+    found = _sniff(target, source, options)
+    if not found[4] and "header" not in options and (known := target.known()):
+        # A file of texts only: its first line is a header when it names columns of the table.
+        other = _sniff(target, source, {**options, "header": "true"})
+        found = other if {name.lower() for name in _types(other)} <= known else found
+    reading = {"auto_detect": "false", "delim": text(_plain(found[0])), "quote": "'\"'", "escape": "'\"'"}
+    reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **options}
+    return Shape(reading, _plain(found[0]), _types(found))
+
+
+def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
+    given = {"ignore_errors": "true", "quote": "'\"'"}
+    given |= options
+    if source.size == 0:
+        raise LoadFailed("The file is empty.")
+    try:
+        row = target.cursor.execute(
+            "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns FROM"
+            f" sniff_csv({text(str(source.path))}, {_said(given)})"
+        ).fetchone()
+    except duckdb.Error as error:
+        raise LoadFailed(_not_csv(source, error)) from None
+    if row is None or next(iter(_types(row))).lower().startswith(("<html", "<!doctype", "<?xml")):
+        raise LoadFailed("The file cannot be read as CSV: it is a page or another document.")
+    return row
+
+
+def _said(options: dict[str, str]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in options.items())
+
+
+def _types(found: tuple[Any, ...]) -> dict[str, str]:
+    return {column["name"]: column["type"] for column in found[5]}
+
+
+def _not_csv(source: Source, error: duckdb.Error) -> str:
+    line = str(error).splitlines()[0].replace(str(source.path), "the file")
+    return f"The file cannot be read as CSV: {line}"
+
+
+def _plain(value: str) -> str:
+    return "" if value == "(empty)" else value
+
+
+def _options(given: dict[str, Any]) -> dict[str, str]:
+    """A load's options as DuckDB's; raises `LoadFailed` for one that there is not."""
+    if unknown := sorted(given.keys() - _OPTIONS):
+        raise LoadFailed(f"There is no option {unknown[0]!r}; there are {', '.join(sorted(_OPTIONS))}.")
+    words = {"delimiter": "delim", "null_string": "nullstr", "date_format": "dateformat"}
+    words |= {"timestamp_format": "timestampformat"}
+    return {
+        words.get(key, key): str(value).lower() if isinstance(value, bool) else text(str(value))
+        for key, value in given.items()
+    }
+
+
+def _invalid(cursor: duckdb.DuckDBPyConnection) -> tuple[int, str]:
+    """How many lines do not parse, and what is wrong with the first bad line of all."""
+    row = cursor.execute(
+        f"SELECT count(*) FILTER (NOT fits), 'line ' || min(line) || ': ' || arg_min(errors[1], line) FROM ({_ERRORS})"
+    ).fetchone()
+    return (row[0], row[1] or "") if row else (0, "")
+
+
+def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:
+    """The rejected lines as a file of their own, each after its line number; false when there are none."""
+    some = False
+    with path.open("w", encoding="utf-8", newline="") as file:
+        while rows := bad.fetchmany(10_000):
+            some = True
+            file.writelines(f"{line}{delimiter}{raw}\n" for line, raw in rows)
+    return some
+
+
+def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
+    """The original columns of the rejected lines as text, with what was wrong."""
+    kinds = ", ".join(["'c__line': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
+    reading = _said({**shape.reading, "header": "false", "skip": "0"})
+    listed = ", ".join(f"f.{name(place)}" for place in places)
+    return target.keep_aside(
+        places,
+        f"SELECT {listed}, e.columns, e.errors FROM read_csv({text(str(path))}, columns = {{{kinds}}}, {reading},"
+        f" ignore_errors = true) f JOIN ({_ERRORS}) e ON e.line = f.c__line",
+    )

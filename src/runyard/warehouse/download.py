@@ -1,0 +1,179 @@
+"""The downloader: `python -m runyard.warehouse.download REQUEST`, a child of the warehouse process.
+
+Streams one URL into a file. Says on its standard output, one JSON object a line, how far it is, and at the
+end either {"done": ...} or {"failed": sentence, "retry": bool}. It ends when nobody reads that any more.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import msgspec
+
+from runyard.net import addresses, connect
+
+_CHUNK = 1 << 20
+_TELL_SECONDS = 0.25
+_REDIRECTS = 10
+_RESUMES = 5
+_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to fetch, where to, and within which limits (bytes, seconds)."""
+
+    url: str
+    path: str
+    allow_private: bool
+    max_bytes: int
+    max_seconds: float
+    read_seconds: float
+
+
+class Failure(Exception):
+    """The download ends without a file."""
+
+    def __init__(self, sentence: str, *, retry: bool) -> None:
+        super().__init__(sentence)
+        self.retry = retry
+
+
+class Broken(Exception):
+    """The connection ended too early; the rest may be had by asking again."""
+
+
+class Download:
+    """One URL on its way into one file."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.got = 0
+        self.total: int | None = None
+        self.kind = ""
+        self._tag = ""
+        self._until = time.monotonic() + request.max_seconds
+        self._told = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """Fetches the whole file, resuming where a connection broke."""
+        empty_tries = 0
+        with Path(self.request.path).open("wb") as target:
+            while True:
+                before = self.got
+                try:
+                    self._fetch(target)
+                    return {"bytes": self.got, "content_type": self.kind}
+                except (Broken, OSError, http.client.HTTPException) as error:
+                    empty_tries = empty_tries + 1 if self.got == before else 0
+                    self._give_up(error, empty_tries)
+                time.sleep(min(0.2 * 2**empty_tries, 5.0))
+
+    def _give_up(self, error: Exception, tries: int) -> None:
+        """Raises when trying again is of no use: nothing new came, several times."""
+        if tries < (_RESUMES if self.got else 2):
+            return
+        so_far = f" after {self.got} of {self.total} bytes" if self.total else f" after {self.got} bytes"
+        raise Failure(
+            f"The download of {self.request.url} broke off{so_far}: {error or type(error).__name__}", retry=True
+        )
+
+    def _fetch(self, target: Any) -> None:
+        """One connection's worth: redirects, then the body into the file."""
+        url = self.request.url
+        for _ in range(_REDIRECTS):
+            connection, response = self._ask(url)
+            try:
+                if response.status not in {301, 302, 303, 307, 308}:
+                    return self._take(url, response, target)
+                url = urljoin(url, response.headers.get("Location", ""))
+            finally:
+                connection.close()
+        raise Failure(f"{self.request.url} redirects more than {_REDIRECTS} times.", retry=False)
+
+    def _ask(self, url: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Asks for the rest of the file. Every URL, also a redirect's, goes through the address check."""
+        parts = addresses.split(url)
+        address = addresses.resolve(parts, allow_private=self.request.allow_private)
+        connection = connect.pinned(parts, address, self.request.read_seconds)
+        path = connect.target(parts)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "runyard", "Accept": "*/*"}
+        if self.got:
+            headers["Range"] = f"bytes={self.got}-"
+        if self.got and self._tag:
+            headers["If-Range"] = self._tag
+        try:
+            connection.request("GET", path, headers=headers)
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _take(self, url: str, response: http.client.HTTPResponse, target: Any) -> None:
+        if response.status not in {200, 206}:
+            sentence = f"{url} answered {response.status} {response.reason}."
+            if response.status in _AGAIN:
+                raise Broken(sentence)
+            raise Failure(sentence, retry=False)
+        self._place(response, target)
+        self.kind = response.headers.get("Content-Type", "")
+        while chunk := response.read(_CHUNK):
+            target.write(chunk)
+            self.got += len(chunk)
+            self._check()
+        if self.total is not None and self.got != self.total:
+            raise Broken(f"{self.got} of {self.total} bytes came.")
+
+    def _place(self, response: http.client.HTTPResponse, target: Any) -> None:
+        """A whole answer starts the file anew, a partial one goes on where it stopped."""
+        if response.status == 200 and self.got:
+            target.seek(0)
+            target.truncate()
+            self.got = 0
+        elif response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {self.got}-"):
+            raise Failure("The server answered with another part of the file than was asked for.", retry=True)
+        length = response.headers.get("Content-Length", "")
+        self.total = self.got + int(length) if length.isdigit() else None
+        self._tag = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
+        if self._tag.startswith("W/"):
+            self._tag = ""
+        self._check()
+
+    def _check(self) -> None:
+        """Raises when a limit is reached; says how far it is, now and then."""
+        if max(self.got, self.total or 0) > self.request.max_bytes:
+            raise Failure(
+                f"{self.request.url} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
+            )
+        now = time.monotonic()
+        if now > self._until:
+            raise Failure(f"The download took longer than {self.request.max_seconds:g} seconds.", retry=True)
+        if now - self._told > _TELL_SECONDS:
+            self._told = now
+            say({"bytes": self.got, "total": self.total})
+
+
+def say(line: dict[str, Any]) -> None:
+    """One line for the warehouse process."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main(argument: str) -> None:
+    """Downloads as the request says."""
+    request = msgspec.json.decode(argument, type=Request)
+    try:
+        say({"done": Download(request).run()})
+    except addresses.Refused as error:
+        say({"failed": str(error), "retry": False})
+    except Failure as error:
+        say({"failed": str(error), "retry": error.retry})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

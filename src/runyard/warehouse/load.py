@@ -1,0 +1,79 @@
+"""Loads a file or URL into a table: typed, in one transaction, with a quarantine for rows that do not fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from runyard.core.actions import Load
+from runyard.core.attempts import Outcome
+from runyard.warehouse import csv, effects, staged
+from runyard.warehouse.fetch import LoadFailed, Source, download, is_url, local
+from runyard.warehouse.settings import Settings
+from runyard.warehouse.tables import Target
+from runyard.warehouse.tasks import Task, now
+
+_READERS = {"csv": csv.load, "ndjson": staged.load_ndjson, "parquet": staged.load_parquet}
+
+Tell = Callable[[Task, dict[str, Any]], None]
+
+
+class Loader:
+    """Loads into the tables of one database."""
+
+    def __init__(self, spool: Path, settings: Settings) -> None:
+        self._spool, self._settings = spool, settings
+
+    def tables(self, action: Load) -> frozenset[str]:
+        """The tables that a load writes, for the line of writers."""
+        return frozenset({action.table.lower(), f"{action.table.lower()}_quarantine"})
+
+    def run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
+        """Loads at most once; raises `LoadFailed`, duckdb.Error or `Stopped`, and then nothing was changed."""
+        if (known := effects.find(cursor, task.assignment)) is not None:
+            return known
+        target = Target(cursor, action, task.assignment.run_id)
+        source = self._source(task, action, tell)
+        tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
+        try:
+            return effects.once(cursor, task.assignment, lambda: self._load(task, target, source))
+        except (duckdb.Error, LoadFailed) as error:
+            retry = error.retry if isinstance(error, LoadFailed) else True
+            raise LoadFailed(_hide(str(error), self._spool, source.path).splitlines()[0], retry=retry) from None
+        finally:
+            if source.temporary:
+                source.path.unlink(missing_ok=True)
+
+    def _source(self, task: Task, action: Load, tell: Tell) -> Source:
+        if not is_url(action.source):
+            return local(action.source, action.format, self._spool, self._settings, task)
+        return download(action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data))
+
+    def _load(self, task: Task, target: Target, source: Source) -> Outcome:
+        began = time.perf_counter()
+        counts = _READERS[source.format](target, source, self._spool)
+        task.check()
+        limit = target.action.max_bad_rows
+        if limit is not None and counts.bad > limit:
+            raise LoadFailed(
+                f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
+            )
+        metrics = {
+            "rows": counts.rows,
+            "bytes": source.size,
+            "quarantine_rows": counts.quarantined,
+            "invalid_lines": counts.invalid,
+            "seconds": round(time.perf_counter() - began, 6),
+            "download_seconds": round(source.seconds, 6),
+        }
+        output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}
+        return Outcome(result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now())
+
+
+def _hide(message: str, spool: Path, path: Path) -> str:
+    """Error messages name the file; where our own files lie is nobody's business."""
+    return message.replace(str(path), "the file").replace(str(spool), "")

@@ -1,0 +1,125 @@
+"""What passes over the control pipe of a warehouse process: frames of 4 bytes of length and msgpack.
+
+A frame carries many assignments or many reports at once, so that a burst of small work costs few system
+calls. Both sides read whole frames; EOF on the pipe ends the process.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from runyard.core.attempts import Assignment, Report
+
+MAX_FRAME = 256 * 1024 * 1024
+_LENGTH = struct.Struct("<I")
+_READ_BYTES = 1 << 18
+
+Result = Literal["stopped", "released"]
+Why = Literal["cancel", "timeout", "release"]
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    """Fields travel by position: both ends are always the same version."""
+
+
+class Work(_Message, frozen=True, tag="work"):
+    """Attempts to begin, in the order in which they were claimed."""
+
+    assignments: list[Assignment]
+
+
+class Stop(_Message, frozen=True, tag="stop"):
+    """End this attempt; ignored when it is not held."""
+
+    task_run_id: int
+    token: int
+    why: Why
+
+
+class Query(_Message, frozen=True, tag="query"):
+    """An interactive read of at most `limit` rows; answered by `Answer`."""
+
+    id: int
+    sql: str
+    parameters: dict[str, Any]
+    schema: str
+    limit: int
+
+
+class Tables(_Message, frozen=True, tag="tables"):
+    """What tables and views there are; answered by `Answer`."""
+
+    id: int
+
+
+class Ready(_Message, frozen=True, tag="ready"):
+    """The database is open; sent once, first."""
+
+    pid: int
+
+
+class Failed(_Message, frozen=True, tag="failed"):
+    """The database cannot be opened; the process ends after this."""
+
+    sentence: str
+
+
+class Reports(_Message, frozen=True, tag="reports"):
+    """What happened to attempts, in order."""
+
+    reports: list[Report]
+
+
+class Answer(_Message, frozen=True, tag="answer"):
+    """The reply to a `Query` or `Tables`; `error` is a sentence when it was refused or failed."""
+
+    id: int
+    result: Any = None
+    error: str | None = None
+
+
+ToProcess = Work | Stop | Query | Tables
+ToServer = Ready | Failed | Reports | Answer
+
+_encoder = msgspec.msgpack.Encoder()
+decode_to_process = msgspec.msgpack.Decoder(ToProcess).decode
+decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
+
+
+def result_of(why: Why) -> Result:
+    """How an attempt ends that was stopped for this reason."""
+    return "released" if why == "release" else "stopped"
+
+
+def frame(message: ToProcess | ToServer) -> bytes:
+    """One message, ready to be sent."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise ValueError(f"A message of {len(body)} bytes is over the limit of {MAX_FRAME}.")
+    return _LENGTH.pack(len(body)) + body
+
+
+def frames(source: socket.socket) -> Iterator[bytes]:
+    """The bodies that arrive, until EOF or a broken pipe."""
+    buffer = bytearray()
+    while True:
+        start = 0
+        while len(buffer) - start >= 4:
+            (size,) = _LENGTH.unpack_from(buffer, start)
+            if len(buffer) - start - 4 < size:
+                break
+            yield bytes(buffer[start + 4 : start + 4 + size])
+            start += 4 + size
+        del buffer[:start]
+        try:
+            chunk = source.recv(_READ_BYTES)
+        except OSError:
+            return
+        if not chunk:
+            return
+        buffer += chunk

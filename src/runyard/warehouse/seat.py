@@ -1,0 +1,53 @@
+"""A worker thread's connection: kept between reads, renewed after anything that may leave a trace on it."""
+
+from __future__ import annotations
+
+import duckdb
+
+from runyard.warehouse.checker import Refused
+from runyard.warehouse.database import Database
+from runyard.warehouse.effects import drop_result
+
+
+class Seat:
+    """One worker's place at the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._schema = "main"
+
+    def take(self, schema: str) -> duckdb.DuckDBPyConnection:
+        """The connection, with this schema as the default one; raises `Refused` when there is none."""
+        cursor = self._cursor = self._cursor or self._fresh()
+        if schema != self._schema:
+            self._use(cursor, schema)
+        return cursor
+
+    def leave(self, *, clean: bool) -> None:
+        """Ends an attempt's use; after one that was not clean the next gets a fresh connection."""
+        if self._cursor is None:
+            return
+        if clean:
+            drop_result(self._cursor)
+        else:
+            self._cursor.close()
+            self._cursor = None
+
+    def _fresh(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._database.cursor()
+        cursor.execute("SET enable_progress_bar_print = false")
+        cursor.execute("SET enable_progress_bar = true")
+        cursor.execute("SET progress_bar_time = 0")
+        self._schema = "main"
+        return cursor
+
+    def _use(self, cursor: duckdb.DuckDBPyConnection, schema: str) -> None:
+        if schema.lower() == "_runyard":
+            raise Refused("The schema _runyard is not available here.")
+        quoted = '"' + schema.replace('"', '""') + '"'
+        try:
+            cursor.execute("SET search_path = '" + quoted.replace("'", "''") + "'")
+        except duckdb.CatalogException:
+            raise Refused(f"There is no schema {schema}.") from None
+        self._schema = schema

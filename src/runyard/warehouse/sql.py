@@ -1,0 +1,101 @@
+"""Runs the statements of a sql task and makes its output."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from runyard.core.actions import Sql
+from runyard.core.attempts import Assignment, Outcome
+from runyard.warehouse import effects, results
+from runyard.warehouse.checker import Plan, Refused
+from runyard.warehouse.results import Result
+from runyard.warehouse.tasks import Task, now
+
+OUTPUT = "output.parquet"
+
+
+def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path) -> Outcome:
+    """The outcome of a sql task: applied at most once when it writes. Raises duckdb.Error, `Refused`, `Stopped`."""
+    began = time.perf_counter()
+
+    def work() -> Outcome:
+        result = _statements(task, plan, cursor, attempts)
+        metrics = {"rows": result.rows, "bytes": result.size, "seconds": round(time.perf_counter() - began, 6)}
+        return Outcome(
+            result="succeeded", output=result.output, metrics=metrics, started_at=task.started_at, ended_at=now()
+        )
+
+    if plan.writes:
+        return effects.once(cursor, task.assignment, work)
+    if len(plan.statements) == 1:
+        return work()
+    return _together(cursor, work)
+
+
+def _together(cursor: duckdb.DuckDBPyConnection, work: Any) -> Outcome:
+    """Several reads see one state of the tables."""
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        outcome: Outcome = work()
+    finally:
+        effects.undo(cursor)
+    return outcome
+
+
+def _statements(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path) -> Result:
+    action = task.assignment.action
+    assert isinstance(action, Sql)
+    given = _bound(plan, action.parameters)
+    for statement, values in zip(plan.statements[:-1], given, strict=False):
+        _execute(cursor, statement, values)
+        task.check()
+    return _last(task.assignment, plan, given[-1], cursor, attempts)
+
+
+def _bound(plan: Plan, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each statement's own parameters; raises `Refused` when one is missing."""
+    missing = sorted(frozenset().union(*plan.parameters) - parameters.keys())
+    if missing:
+        raise Refused(f"The statement uses ${missing[0]}, which is not among the task's parameters.")
+    return [{name: parameters[name] for name in names} for names in plan.parameters]
+
+
+def _execute(cursor: duckdb.DuckDBPyConnection, statement: Any, values: dict[str, Any]) -> None:
+    if values:
+        cursor.execute(statement, values)
+    else:
+        cursor.execute(statement)
+
+
+def _last(
+    assignment: Assignment, plan: Plan, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, attempts: Path
+) -> Result:
+    _execute(cursor, plan.statements[-1], values)
+    name = f"{assignment.run_id}/{assignment.task_run_id}/{OUTPUT}"
+    if not plan.last_reads:
+        return _written(cursor, attempts / name, name)
+    return results.inline(cursor) or _streamed(plan.statements[-1], values, cursor, attempts / name, name)
+
+
+def _written(cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result:
+    """What a statement that writes has to say: a count, or the rows of its RETURNING."""
+    columns = results.columns_of(cursor)
+    rows = cursor.fetchall()
+    if [column["name"] for column in columns] in ([], ["Count"], ["Success"]):
+        changed = rows[0][0] if rows and type(rows[0][0]) is int else 0
+        return Result({"columns": [], "rows": [], "row_count": changed}, changed, 0)
+    return results.small(columns, rows) or results.rows_to_file(columns, rows, path, name)
+
+
+def _streamed(
+    statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str
+) -> Result:
+    """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
+    effects.drop_result(cursor)
+    text = statement.query.strip().rstrip(";")
+    relation = cursor.sql(text, params=values) if values else cursor.sql(text)
+    return results.to_file(relation, cursor, path, name)

@@ -1,0 +1,117 @@
+"""Loads NDJSON and Parquet: read as they are, cast column by column, divided into rows that fit and others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from runyard.warehouse.fetch import LoadFailed, Source
+from runyard.warehouse.tables import Counts, Target, name, text
+
+_STAGE = "temp.runyard_stage"
+_SAMPLE_ROWS = 20_000
+
+
+def load_ndjson(target: Target, source: Source, spool: Path) -> Counts:
+    """One JSON object a line; lines that are none are invalid lines."""
+    path = text(str(source.path))
+    detected = _described(target, f"read_ndjson_auto({path}, ignore_errors = true)", "NDJSON")
+    if list(detected.items()) == [("json", "JSON")]:  # some lines are no objects: look at the others
+        detected = _structure(target, path)
+    places = target.prepare(detected)
+    columns = dict(zip(places, detected, strict=True))
+    columns |= {column: column for column in target.columns if column not in columns}
+    raws = {place: _extracted(column, target.columns[place]) for place, column in columns.items()}
+    reader = f"(SELECT json AS whole FROM read_ndjson_objects({path}, ignore_errors = true))"
+    counts = _divide(target, raws, f"{reader} WHERE json_type(whole) = 'OBJECT'")
+    row = target.cursor.execute(
+        f"SELECT count(*) FROM {reader} WHERE whole IS NULL OR json_type(whole) <> 'OBJECT'"
+    ).fetchone()
+    counts.invalid = row[0] if row else 0
+    counts.first = counts.first or "a line is not a JSON object"
+    return counts
+
+
+def load_parquet(target: Target, source: Source, spool: Path) -> Counts:
+    """Columns by name; a column of the table's own type is taken as it is."""
+    reader = f"read_parquet({text(str(source.path))})"
+    detected = _described(target, reader, "Parquet")
+    places = target.prepare(detected)
+    if all(target.columns[place] == kind for place, kind in zip(places, detected.values(), strict=True)):
+        into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))
+        return Counts(target.count(f"INSERT INTO {target.path} ({into}) SELECT {out} FROM {reader}"))
+    return _divide(target, dict(zip(places, map(name, detected), strict=True)), reader)
+
+
+def _described(target: Target, reader: str, what: str) -> dict[str, str]:
+    try:
+        rows = target.cursor.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
+    except duckdb.Error as error:
+        raise LoadFailed(f"The file cannot be read as {what}: {str(error).splitlines()[0]}") from None
+    return {row[0]: row[1] for row in rows}
+
+
+def _structure(target: Target, path: str) -> dict[str, str]:
+    """Fields and types of the first objects of a file."""
+    row = target.cursor.execute(
+        f"SELECT json_group_structure(json) FROM (SELECT json FROM read_ndjson_objects({path}, ignore_errors = true)"
+        f" WHERE json_type(json) = 'OBJECT' LIMIT {_SAMPLE_ROWS})"
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise LoadFailed("The file cannot be read as NDJSON: no line of it is a JSON object.")
+    return {field: _kind(node) for field, node in json.loads(row[0]).items()}
+
+
+def _kind(node: Any) -> str:
+    """A SQL type for what DuckDB says about the structure of JSON."""
+    if isinstance(node, list):
+        return _kind(node[0]) + "[]"
+    if isinstance(node, dict):
+        return "STRUCT(" + ", ".join(f"{name(field)} {_kind(inner)}" for field, inner in node.items()) + ")"
+    return {"UBIGINT": "BIGINT", "NULL": "VARCHAR"}.get(node, str(node))
+
+
+def _extracted(column: str, kind: str) -> str:
+    """A field of the line: its text for plain types, JSON for nested ones."""
+    pointer = text("/" + column.replace("~", "~0").replace("/", "~1"))
+    nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
+    return f"json_extract(whole, {pointer})" if nested else f"json_extract_string(whole, {pointer})"
+
+
+def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
+    """Casts once into a temporary table; from there the good rows go to the table, the others aside."""
+    places = list(raws)
+    columns = [f"{raw} AS r{n}" for n, raw in enumerate(raws.values())]
+    casts = [f"TRY_CAST(r{n} AS {target.columns[place]}) AS c{n}" for n, place in enumerate(places)]
+    target.cursor.execute(
+        f"CREATE TEMP TABLE {_STAGE} AS SELECT *, {', '.join(casts)} FROM (SELECT {', '.join(columns)} FROM {reader})"
+    )
+    wrong = [f"(c{n} IS NULL AND r{n} IS NOT NULL)" for n in range(len(places))]
+    bad = " OR ".join(wrong)
+    into = ", ".join(map(name, places))
+    values = ", ".join(f"c{n}" for n in range(len(places)))
+    rows = target.count(f"INSERT INTO {target.path} ({into}) SELECT {values} FROM {_STAGE} WHERE NOT ({bad})")
+    aside, first = _aside(target, places, wrong, bad)
+    target.cursor.execute(f"DROP TABLE {_STAGE}")
+    return Counts(rows, aside, 0, first)
+
+
+def _aside(target: Target, places: list[str], wrong: list[str], bad: str) -> tuple[int, str]:
+    found = target.cursor.execute(f"SELECT * FROM {_STAGE} WHERE {bad} LIMIT 1").fetchone()
+    if found is None:
+        return 0, ""
+    cases = ", ".join(f"CASE WHEN {one} THEN {text(place)} END" for one, place in zip(wrong, places, strict=True))
+    said = ", ".join(
+        f"CASE WHEN {one} THEN 'Could not convert ' || r{n}::VARCHAR || ' to ' || {text(target.columns[place])} END"
+        for n, (one, place) in enumerate(zip(wrong, places, strict=True))
+    )
+    texts = ", ".join(f"r{n}::VARCHAR" for n in range(len(places)))
+    count = target.keep_aside(
+        places,
+        f"SELECT {texts}, [x FOR x IN [{cases}] IF x IS NOT NULL], [x FOR x IN [{said}] IF x IS NOT NULL]"
+        f" FROM {_STAGE} WHERE {bad}",
+    )
+    return count, "a value that its column cannot hold"

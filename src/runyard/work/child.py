@@ -1,0 +1,120 @@
+"""The child's side of an attempt: from the fork to the user's first instruction."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from typing import Any, NoReturn
+
+import msgspec
+
+from runyard.core.actions import Python, Shell
+from runyard.core.attempts import Assignment
+from runyard.core.launch import CONTEXT, INHERITED, WORK
+from runyard.runtime import context
+from runyard.work import linux, python, shell
+
+CANNOT_START = 127
+_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: int) -> NoReturn:
+    """Turns this freshly forked process into the user's work. Never returns."""
+    code = CANNOT_START
+    try:
+        linux.die_with_parent()
+        if os.getppid() != parent:
+            os._exit(CANNOT_START)
+        os.setpgid(0, 0)
+        _streams(stdout, stderr, started)
+        code = _work(claim)
+    except OSError as error:
+        _say(f"runyard: the task cannot be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except MemoryError:
+        _say("MemoryError")
+        code = 1
+    except Exception as error:  # a zero byte in an argument, an empty command ...
+        _say(f"runyard: the task cannot be started: {error}")
+    finally:
+        os._exit(code)
+
+
+def _streams(stdout: int, stderr: int, started: int) -> None:
+    """Standard streams; everything else is closed."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr))]
+    os.write(started, b"!")
+    for place, fd in enumerate(high):
+        os.dup2(fd, place, True)
+    os.closerange(3, 4096)
+    for number in _RESET:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _work(claim: Assignment) -> int:
+    action = claim.action
+    assert isinstance(action, (Python, Shell))
+    facts, folder = _facts(claim), os.getcwd()
+    with open(CONTEXT, "wb") as file:
+        file.write(msgspec.json.encode(facts))
+    environment = _environment(claim, action, os.path.join(folder, CONTEXT))
+    if isinstance(action, Python):
+        python.keep_source(action, WORK)
+    os.chdir(action.working_directory or WORK)
+    _limits(claim)
+    if isinstance(action, Shell):
+        _exec(shell.command(action), environment)
+    if action.interpreter is not None:
+        _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
+    os.environ.clear()
+    os.environ.update(environment)
+    context.install(facts, folder)
+    return python.run_here(action, os.path.join(folder, WORK))
+
+
+def _limits(claim: Assignment) -> None:
+    limits = claim.limits
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if limits.memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    if limits.cpu_seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
+
+
+def _environment(claim: Assignment, action: Python | Shell, context_file: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    own = {
+        "RUNYARD_RUN_ID": str(claim.run_id),
+        "RUNYARD_TASK_RUN_ID": str(claim.task_run_id),
+        "RUNYARD_TASK": claim.task_key,
+        "RUNYARD_ATTEMPT": str(claim.attempt),
+        "RUNYARD_CONTEXT": context_file,
+    }
+    return {"PATH": os.defpath, **kept, **own, **action.environment}
+
+
+def _facts(claim: Assignment) -> dict[str, Any]:
+    return {
+        "run_id": claim.run_id,
+        "task_run_id": claim.task_run_id,
+        "task": claim.task_key,
+        "attempt": claim.attempt,
+        "parameters": claim.parameters,
+        "input": claim.input,
+        "bookmark": claim.bookmark,
+    }
+
+
+def _exec(arguments: list[str], environment: dict[str, str]) -> NoReturn:
+    try:
+        os.execvpe(arguments[0], arguments, environment)
+    except OSError as error:  # it names the last directory that it tried
+        raise OSError(error.errno, error.strerror, arguments[0]) from None
+
+
+def _say(text: str) -> None:
+    os.write(2, f"{text}\n".encode())
+    sys.stderr = None  # nothing more is to be written by anybody

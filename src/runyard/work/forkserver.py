@@ -1,0 +1,60 @@
+"""The fork server: stays small and single-threaded, and forks a launcher for each claim in a millisecond or two.
+
+Started by the local executor with one end of a socket pair as its only argument's file descriptor. It ends when
+the other end does; its launchers go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+
+# Imported once here, so that no attempt pays for them.
+import traceback  # noqa: F401
+
+from runyard.core.launch import MESSAGE_BYTES, decode_launch
+from runyard.work import launcher
+
+_FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
+
+
+def serve(orders: socket.socket) -> None:
+    """Forks until the executor closes its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
+    gc.freeze()  # nothing here is garbage; collections in a child must not touch, and so copy, its pages
+    while True:
+        data, fds, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 1)
+        if not data:
+            return
+        if _fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            orders.close()
+            launcher.own(decode_launch(data), socket.socket(fileno=fds[0]))
+        os.close(fds[0])
+
+
+def _fork() -> int:
+    """Forks; where the system has no room for a process just now, waits a while for it."""
+    for _ in range(_FORK_TRIES):
+        try:
+            return os.fork()
+        except BlockingIOError:
+            time.sleep(_FORK_WAIT_SECONDS)
+    return -1  # the order is dropped, and its channel closed: the executor gives the claim back
+
+
+def _reap(*_: object) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

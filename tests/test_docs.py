@@ -1,0 +1,81 @@
+"""The docs say what the code does: drawn pages are current, links lead somewhere, examples are valid."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from runyard.cli.commands import GROUPS
+from runyard.client.jobfile import parse
+from runyard.core.graph import validate
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "bench").glob("*.md"))
+COMMANDS = re.compile(r"^(?:\$ )?runyard ([a-z]+)", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def _draw() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "draw.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DRAW = _draw()
+
+
+@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md"])
+def test_a_drawn_page_is_what_the_code_draws(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == DRAW.WHOLE[name](), "run: python docs/draw.py"
+
+
+@pytest.mark.parametrize("name", ["api.md", "jobs.md"])
+def test_a_drawn_part_is_what_the_code_draws(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text()
+    assert page == DRAW.with_part(page, DRAW.PARTS[name]()), "run: python docs/draw.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_in_the_docs_exists(page: Path) -> None:
+    known = _commands()
+    for _, block in FENCE.findall(page.read_text()):
+        assert set(COMMANDS.findall(block)) <= known
+
+
+def _commands() -> set[str]:
+    return {command.name for commands in GROUPS.values() for command in commands}
+
+
+def test_every_command_stands_in_the_docs() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    missing = {name for name in _commands() if f"runyard {name}" not in text}
+    assert not missing
+
+
+def test_every_job_file_in_the_docs_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "report.py").write_text("print('a report')")
+    blocks = [block for page in PAGES for kind, block in FENCE.findall(page.read_text()) if kind == "yaml"]
+    assert len(blocks) >= 2
+    for block in blocks:
+        validate(parse(block, folder=tmp_path))
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert "make demo" in text
+    assert "make test" in text
