@@ -27,7 +27,7 @@ class Gathered:
         self._new_task_runs: dict[int, TaskRun] = {}
         self._task_runs: dict[int, TaskRun] = {}
         self._events: list[rows.Row] = []
-        self._outputs: list[rows.Row] = []
+        self._outputs: dict[int, str] = {}
         for changes, spec in decisions:
             self._add(changes, spec)
 
@@ -42,18 +42,18 @@ class Gathered:
         for key, one in changes.updated.items():
             (self._new_task_runs if key in self._new_task_runs else self._task_runs)[key] = one
         self._events += map(rows.event_row, changes.events)
-        self._outputs += [(output.decode(), key) for key, output in changes.outputs.items()]
+        for key, output in changes.outputs.items():
+            self._outputs[key] = output.decode()
 
     def statements(self) -> list[tuple[str, list[rows.Row]]]:
         """Names of statements and the rows of each, in the order in which they are to be executed."""
-        new_runs = self._new_runs.values()
+        new_runs, output = self._new_runs.values(), self._outputs.get
         named = [
             ("insert_run", [rows.run_insert(run, self._specs[run.id]) for run in new_runs]),
             ("insert_tag", [(key, value, run.id) for run in new_runs for key, value in run.tags.items()]),
             ("update_run", [*map(rows.run_update, self._runs.values())]),
-            ("insert_task_run", [*map(rows.task_run_insert, self._new_task_runs.values())]),
-            ("update_task_run", [*map(rows.task_run_update, self._task_runs.values())]),
+            ("insert_task_run", [rows.task_run_insert(one, output(one.id)) for one in self._new_task_runs.values()]),
+            ("update_task_run", [rows.task_run_update(one, output(one.id)) for one in self._task_runs.values()]),
             ("insert_event", self._events),
-            ("set_output", self._outputs),
         ]
         return [(name, values) for name, values in named if values]
