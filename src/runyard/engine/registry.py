@@ -12,7 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine import timetables
+from runyard.engine import bookmarks, timetables
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
@@ -214,7 +214,7 @@ class Registry:
         self, key: str, state: dict[str, Any], by: str, *, run_id: int = 0, attempt: int = 0, expect: int | None = None
     ) -> Reply[Bookmark]:
         """Keeps a new version of a bookmark; conflict if the present version is not `expect`."""
-        return self._writer.execute(lambda ledger: _set_bookmark(ledger, key, state, run_id, attempt, expect))
+        return self._writer.execute(lambda ledger: bookmarks.put(ledger, key, state, run_id, attempt, expect))
 
     def reset_bookmark(self, key: str, run_id: int | None, by: str) -> Reply[Bookmark]:
         """Back to the beginning, or to what it was after a run: as a new version, so that nothing is lost."""
@@ -225,7 +225,7 @@ class Registry:
             earlier = ledger.session.bookmark(key, run_id) if run_id is not None else None
             if run_id is not None and earlier is None:
                 raise not_found("bookmark of run", run_id)
-            return _set_bookmark(ledger, key, earlier.state if earlier else {}, run_id or 0, 0, None)
+            return bookmarks.put(ledger, key, earlier.state if earlier else {}, run_id or 0, 0)
 
         return self._writer.execute(run)
 
@@ -286,20 +286,6 @@ def _keep(ledger: Ledger, job: Job, by: str) -> None:
     version = JobVersion(job_id=job.id, version=job.version, spec=job.spec, created_at=job.updated_at, created_by=by)
     ledger.session.put(version)
     ledger.forget_job(job.id)
-
-
-def _set_bookmark(
-    ledger: Ledger, key: str, state: dict[str, Any], run_id: int, attempt: int, expect: int | None
-) -> Bookmark:
-    newest = ledger.session.bookmark(key, None)
-    version = newest.version if newest else 0
-    if expect is not None and expect != version:
-        raise conflict(f"The bookmark {key!r} is at version {version}, not {expect}.", version=version)
-    one = Bookmark(
-        job_key=key, version=version + 1, run_id=run_id, attempt=attempt, state=state, created_at=ledger.now()
-    )
-    ledger.session.put(one)
-    return one
 
 
 def _children(plan: Plan) -> list[tuple[str, int]]:

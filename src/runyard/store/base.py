@@ -136,12 +136,19 @@ class Session(Reads, Protocol):
     def mark(self) -> None: ...
     def keep(self) -> None: ...
     def undo(self) -> None: ...
+    def flush(self) -> None:
+        """Executes what `apply` left to be executed with others, so that `commit` only waits for the disk."""
+
     def commit(self) -> None:
         """Returns once the changes are on disk; raises `RunyardError` (storage_full, unavailable) if they are not."""
 
     def rollback(self) -> None: ...
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
-        """Stores one decision; `spec` is the definition of a new one-time run."""
+        """Stores one decision; `spec` is the definition of a new one-time run. Reads of this session see it.
+
+        It may be executed later with others: a failure then is that of the read, the `flush` or the `commit`
+        that brought it about, and the transaction as a whole is refused from there on.
+        """
 
     def put(self, record: Record) -> None:
         """Keeps a record; already_exists for a second tick of the same job and moment."""

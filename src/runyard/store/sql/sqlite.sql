@@ -12,15 +12,13 @@ INSERT OR IGNORE INTO run_tag VALUES (?,?,?);
 
 -- name: insert_task_run
 -- A new attempt; its output comes when it ends.
-INSERT INTO task_run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL);
+INSERT INTO task_run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
 
 -- name: update_task_run
--- Everything of a task run that can change after it was made, except its output.
+-- Everything of a task run that can change after it was made; an output stays unless there is a new one.
 UPDATE task_run SET state=?, reason=?, detail=?, queued_at=?, due_at=?, claimed_at=?, started_at=?, ended_at=?,
-  deadline_at=?, worker=?, token=?, exit_code=?, child_run_id=?, input=?, "values"=?, metrics=?, error=? WHERE id=?;
-
--- name: set_output
-UPDATE task_run SET output=? WHERE id=?;
+  deadline_at=?, worker=?, token=?, exit_code=?, child_run_id=?, input=?, "values"=?, metrics=?, error=?,
+  output=coalesce(?, output) WHERE id=?;
 
 -- name: insert_event
 INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?);
