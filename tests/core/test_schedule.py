@@ -132,15 +132,13 @@ def test_a_job_with_a_wrong_schedule_is_refused(schedule: Schedule, field: str, 
 
 
 def test_a_scheduled_job_needs_a_value_for_each_parameter() -> None:
-    spec = JobSpec(name="job", tasks=[Task(key="a", action=Shell(command="true"))], parameters={"day": None})
-    given = {"every": 60.0}
+    def job(**given: Any) -> JobSpec:
+        tasks = [Task(key="a", action=Shell(command="true"))]
+        return JobSpec(name="j", tasks=tasks, parameters={"day": None}, schedule=Schedule(every=60, **given))
+
     with pytest.raises(RunyardError, match="A scheduled run could not start"):
-        validate(JobSpec(name="job", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(**given)))
-    validate(
-        JobSpec(
-            name="j", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(every=60, parameters={"day": 1})
-        )
-    )
+        validate(job())
+    validate(job(parameters={"day": 1}))
 
 
 def test_pause_and_misfire_do_not_change_when_a_schedule_fires() -> None:
