@@ -133,9 +133,8 @@ def test_a_job_with_a_wrong_schedule_is_refused(schedule: Schedule, field: str, 
 
 def test_a_scheduled_job_needs_a_value_for_each_parameter() -> None:
     spec = JobSpec(name="job", tasks=[Task(key="a", action=Shell(command="true"))], parameters={"day": None})
-    given = {"every": 60.0}
     with pytest.raises(RunyardError, match="A scheduled run could not start"):
-        validate(JobSpec(name="job", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(**given)))
+        validate(JobSpec(name="job", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(every=60)))
     validate(
         JobSpec(
             name="j", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(every=60, parameters={"day": 1})

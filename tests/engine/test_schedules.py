@@ -14,6 +14,7 @@ from runyard.core.model import Job, OnLimit, Run, Tick
 from runyard.core.query import RunFilter
 from runyard.core.schedule import Schedule, local_text
 from runyard.core.states import State
+from runyard.engine import timetables
 from runyard.engine.duties import scheduler
 from runyard.engine.zones import zone
 from runyard.store.sqlite import SqliteStore
@@ -152,7 +153,7 @@ def test_a_clock_that_is_set_back_repeats_no_tick() -> None:
 def test_a_schedule_that_fails_by_a_defect_goes_on_and_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(at=T1)
     broken, whole = (scheduled(bench, Schedule(cron="0 * * * *"), name=name) for name in ("broken", "whole"))
-    fire = scheduler.timetables.run_tick
+    fire = timetables.run_tick
 
     def defect(ledger: Any, job: Job, *rest: Any, **more: Any) -> Any:
         if job.id == broken.id:
@@ -160,7 +161,7 @@ def test_a_schedule_that_fails_by_a_defect_goes_on_and_holds_up_no_other(monkeyp
         return fire(ledger, job, *rest, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(scheduler.timetables, "run_tick", defect)
+        patched.setattr(timetables, "run_tick", defect)
         bench.later(HOUR)
     assert (len(runs_of(bench, broken)), len(runs_of(bench, whole))) == (0, 1)
     bench.later(HOUR)
