@@ -64,7 +64,10 @@ def day_of_week_hits(word: str, day: date) -> bool:
     """Sunday is 1; with L, 6L, 6#3."""
     value = day.isoweekday() % 7 + 1
     names = ["", *WEEK]
-    number = lambda text: names.index(text) if text in names else int(text)  # noqa: E731
+
+    def number(text: str) -> int:
+        return names.index(text) if text in names else int(text)
+
     if word == "L":
         return value == 7
     if word.endswith("L"):

@@ -132,13 +132,14 @@ def test_a_job_with_a_wrong_schedule_is_refused(schedule: Schedule, field: str, 
 
 
 def test_a_scheduled_job_needs_a_value_for_each_parameter() -> None:
-    def job(**given: Any) -> JobSpec:
-        tasks = [Task(key="a", action=Shell(command="true"))]
-        return JobSpec(name="j", tasks=tasks, parameters={"day": None}, schedule=Schedule(every=60, **given))
-
+    spec = JobSpec(name="job", tasks=[Task(key="a", action=Shell(command="true"))], parameters={"day": None})
     with pytest.raises(RunyardError, match="A scheduled run could not start"):
-        validate(job())
-    validate(job(parameters={"day": 1}))
+        validate(JobSpec(name="job", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(every=60)))
+    validate(
+        JobSpec(
+            name="j", tasks=spec.tasks, parameters={"day": None}, schedule=Schedule(every=60, parameters={"day": 1})
+        )
+    )
 
 
 def test_pause_and_misfire_do_not_change_when_a_schedule_fires() -> None:

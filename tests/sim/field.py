@@ -115,6 +115,8 @@ class FieldExecutor:
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         return b"", 0
 
+    def forget(self, run_id: int) -> None: ...
+
     def healthy(self) -> str | None:
         return None
 
