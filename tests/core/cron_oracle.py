@@ -138,7 +138,7 @@ def moment_of(local: datetime, zone: tzinfo) -> datetime:
 
 def fires(text: str, flavour: str, zone: tzinfo, start: datetime, count: int) -> list[datetime]:
     """The first moments later than `start`; each once."""
-    local = start.astimezone(zone).replace(tzinfo=None, fold=0) - timedelta(hours=2)
+    local = start.astimezone(zone).replace(tzinfo=None, fold=0) - timedelta(hours=0 if str(zone) == "UTC" else 2)
     found: list[datetime] = []
     while len(found) < count:
         batch = local_fires(text, flavour, local, count + 20)
