@@ -121,7 +121,7 @@ class Checks:
             require(one.state is not State.SUCCEEDED, "a success is told by a worker", one)
 
     def _counts(self, queues: dict[str, Queue]) -> None:
-        active, _ = self.store.writer.queue_use()
+        active = self.store.writer.queue_active()
         for name, queue in queues.items():
             now, before = active.get(name, 0), self.active.get(name, 0)
             allowed = 0 if queue.paused else queue.slots
@@ -170,7 +170,7 @@ class Checks:
         """The faults stopped, time went by: everything must be over."""
         for run in self.runs.values():
             require(run.state in TERMINAL, "every run ends", run, self.seen[run.id].values())
-        active, queued = self.store.writer.queue_use()
+        active, queued = self.store.writer.queue_active(), self.store.writer.queue_depth()
         require(not active and not queued, "nothing works or waits in the end", active, queued)
 
 
