@@ -351,3 +351,9 @@ def test_a_bookmark_goes_in_with_the_claim_and_comes_out_with_the_success(bench:
 def test_a_bookmark_over_its_size_is_refused_in_the_script(bench: Bench) -> None:
     source = "from runyard import context; context.set_bookmark({'x': 'y' * 50_000})"
     assert "ValueError: The bookmark has" in bench.run(Python(source=source)).detail
+
+
+def test_a_task_cannot_call_itself_by_another_name(bench: Bench) -> None:
+    one = bench.start(shell('echo "$RUNYARD_TASK $OWN"', environment={"RUNYARD_TASK": "x", "OWN": "mine"}))
+    assert bench.outcome(one).result == "succeeded"
+    assert bench.log(one) == b"t mine\n"

@@ -6,7 +6,7 @@ import apsw
 
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import JobSpec, Principal, Queue, Run
+from runyard.core.model import JobSpec, Principal, Queue, Run, Tick, Timetable
 from runyard.store import sql
 from runyard.store.sqlite import SqliteSession, SqliteStore
 
@@ -30,7 +30,7 @@ class WatchedSession(SqliteSession):
         self.changed.add(changes.run.id)
         super().apply(changes, spec)
 
-    def delete(self, record: Queue | Principal | Run) -> None:
+    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
         if isinstance(record, Run):
             self.changed.add(record.id)
             self.deleted = max(self.deleted, record.id, *(one.id for one in self.task_runs(record.id)))

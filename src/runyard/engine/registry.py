@@ -9,10 +9,11 @@ import msgspec
 from runyard.core.actions import ForEach, RunJob
 from runyard.core.control import MAX_DEPTH
 from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
-from runyard.core.graph import Plan, validate
+from runyard.core.graph import Plan
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine import bookmarks
+from runyard.engine import bookmarks, timetables
+from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -30,7 +31,8 @@ class QueueStatus(msgspec.Struct, frozen=True):
 class Registry:
     """What faces call for definitions and settings."""
 
-    def __init__(self, store: Store, writer: Writer, worker: Worker) -> None:
+    def __init__(self, store: Store, writer: Writer, worker: Worker, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._store = store
         self._writer = writer
         self._worker = worker
@@ -55,7 +57,7 @@ class Registry:
         extras: dict[str, Any] | None = None,
     ) -> Reply[Job]:
         """Keeps a definition; raises invalid for one that can never run, already_exists for a key in use."""
-        plan = validate(spec)
+        plan = timetables.checked(spec, self._clock.now())
 
         def run(ledger: Ledger) -> Job:
             _check_children(ledger, plan, None)
@@ -75,6 +77,7 @@ class Registry:
                 extras=extras or {},
             )
             _keep(ledger, job, by)
+            timetables.keep(ledger, job, None)
             return job
 
         return self._writer.execute(run)
@@ -89,7 +92,7 @@ class Registry:
         extras: dict[str, Any] | None = None,
     ) -> Reply[Job]:
         """Keeps a new version; running runs go on with theirs. conflict if the version is not the expected one."""
-        plan = validate(spec)
+        plan = timetables.checked(spec, self._clock.now())
 
         def run(ledger: Ledger) -> Job:
             job, _ = ledger.job(job_id)
@@ -104,6 +107,7 @@ class Registry:
                 extras=job.extras if extras is None else extras,
             )
             _keep(ledger, changed, by)
+            timetables.keep(ledger, changed, job)
             ledger.admit_waiting(job_id)
             return changed
 
@@ -115,6 +119,7 @@ class Registry:
         def run(ledger: Ledger) -> None:
             job, _ = ledger.job(job_id)
             ledger.session.put(msgspec.structs.replace(job, deleted_at=ledger.now()))
+            timetables.drop(ledger, job_id)
             ledger.forget_job(job_id)
             ledger.admit_waiting(job_id)
 

@@ -53,8 +53,8 @@ def own(order: Launch, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         linux.adopt_orphans()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        # Blocked, not ignored: a stop that comes while the child is being made waits until the child can take it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         os.chdir(order.folder)
         claim = _take_over(order.token)
         if claim is not None:
