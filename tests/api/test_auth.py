@@ -21,7 +21,7 @@ DECLARED_OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/v1/opena
 
 
 def live_routes() -> list[Route]:
-    nothing = cast(Any, SimpleNamespace(runs=None, registry=None, data=None))
+    nothing = cast(Any, SimpleNamespace(runs=None, registry=None, data=None, schedules=None))
     table = app.build_table(nothing, Tokens(b""), Streams(), Counters())
     return [route for _, route in table.routes()]
 

@@ -25,7 +25,6 @@ class Task:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.plan: Plan | None = None
-        self.select_list = ""
         self.ticket: Ticket | None = None
         self.after: Task | None = None
         self.why: Why | None = None
