@@ -117,3 +117,30 @@ def server(place: Path | None = None, *, data: Path | None = None, **settings: s
         process.wait(60)
         process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """User and system time so far: of the process, and of all below it, also of those that ended."""
+    own = _times(pid)
+    below = sum(sum(_times(child)) for child in _below(pid))
+    return own[0], own[1] + below
+
+
+def _times(pid: int) -> tuple[float, float]:
+    """A process's own time, and that of its children that ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0, 0.0
+    own, ended = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+    return own / _TICKS, ended / _TICKS
+
+
+def _below(pid: int) -> Iterator[int]:
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in thread.read_text().split():
+            yield int(child)
+            yield from _below(int(child))
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")

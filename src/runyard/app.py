@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from runyard.http.tokens import Tokens
 
 
+GC_ALLOCATIONS = 20_000
+"""How many new objects the collector lets come together before it looks at them."""
+
+
 def serve(settings: Settings) -> int:
     """Runs the server until SIGTERM or SIGINT; the exit code. Raises `RunyardError` if it cannot start."""
     check(settings)
@@ -66,6 +70,8 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
     # What lives as long as the process need not be looked at by every collection.
     gc.collect()
     gc.freeze()
+    # Requests leave hardly any cycles behind, and live runs would be looked at again and again.
+    gc.set_threshold(GC_ALLOCATIONS, 20, 20)
     app = build_app(settings, engine, tokens, streams)
 
     def stopping() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runyard.core.commands import Submit
+from runyard.core.commands import Rerun, Submit
 from runyard.core.errors import Code
 from runyard.core.model import OnLimit, Run
 from runyard.core.query import RunFilter
@@ -142,6 +142,21 @@ def test_a_repair_over_the_limit_waits_like_any_run() -> None:
     assert bench.holders() == [second.id]
     bench.finish(second)
     assert bench.holders() == [first.id]
+
+
+@pytest.mark.parametrize("again", ["rerun", "repair"])
+def test_the_limit_is_that_of_the_newest_version_whichever_a_run_follows(again: str) -> None:
+    bench = Bench()
+    job = bench.job()
+    first = bench.submit(job)
+    bench.finish(first, result="failed")
+    bench.registry.update_job(job.id, spec(max_concurrent_runs=1), by="ann").result()
+    second = bench.submit(job)
+    if again == "rerun":
+        first = bench.runs.rerun(Rerun(run_id=first.id), "ann").result().run
+    else:
+        bench.repair(first)
+    assert admitted(bench, first, second) == [False, True]
 
 
 # --- slots and places -------------------------------------------------------------------------------------

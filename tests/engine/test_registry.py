@@ -217,7 +217,6 @@ def test_a_bookmark_is_rewound_to_a_run_as_a_new_version() -> None:
     assert (rewound.version, rewound.state) == (4, {"at": 20})
 
 
-@pytest.mark.xfail(reason="notyet: the store looks for the newest version instead of the newest run", strict=True)
 def test_a_rewind_reads_what_stood_after_the_run_although_others_were_rewound_since() -> None:
     bench = Bench()
     for run_id in (10, 20, 30):

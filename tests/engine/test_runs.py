@@ -323,6 +323,16 @@ def test_a_rerun_with_an_idempotency_key_happens_once() -> None:
         assert (one.run.id, one.created, two.created) == (two.run.id, True, False)
 
 
+def test_a_rerun_is_found_again_by_its_key_although_the_earlier_run_was_repaired_meanwhile() -> None:
+    bench = Bench()
+    first = bench.submit(spec(parameters={"n": 1}))
+    bench.finish(first, result="failed")
+    command = Rerun(run_id=first.id, idempotency_key="k")
+    one = bench.runs.rerun(command, "ann").result()
+    bench.repair(first, parameters={"n": 2})
+    assert bench.runs.rerun(command, "ann").result().run.id == one.run.id
+
+
 # --- delete -----------------------------------------------------------------------------------------------
 
 

@@ -115,13 +115,14 @@ def test_an_id_is_used_once(store: Store) -> None:
         assert reads.run(run.id) == run
 
 
-def test_a_deleted_run_leaves_nothing_behind(store: Store) -> None:
+def test_a_deleted_run_leaves_its_idempotency_key_alone_behind(store: Store) -> None:
     gone, stays = a_run(tags={"team": "sales"}), a_run(tags={"team": "sales"})
     for run in (gone, stays):
         one = a_task_run(run)
         write(
             store,
             added(run, one, events=[an_event(run, 1)]),
+            Submission("default/native", f"key of {run.id}", b"digest", run.id, NOW),
             Delivery(new_id(), run.id, "http://example.org/", "success", "{}", 0, NOW),
         )
     with transaction(store) as session:
@@ -134,6 +135,8 @@ def test_a_deleted_run_leaves_nothing_behind(store: Store) -> None:
         assert [one.run_id for one in reads.queued("warehouse", 10, set())] == [stays.id]
         assert reads.run(stays.id) == stays
         assert len(reads.task_runs(stays.id)) == len(reads.events(stays.id, 0, 10)) == 1
+        for run in (gone, stays):
+            assert reads.submission("default/native", f"key of {run.id}") is not None
 
 
 def test_a_deleted_run_is_found_by_no_filter(store: Store) -> None:

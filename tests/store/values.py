@@ -17,5 +17,9 @@ json: st.SearchStrategy[Any] = st.recursive(
 )
 objects = st.dictionaries(words, json, max_size=3)
 
-on_one_store = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+on_one_store = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # a busy machine is no defect
+)
 """Examples of one test share a store; each makes runs of its own, or clears it."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import ENGINE
 from runyard.core.graph import Snapshot
 from runyard.core.ids import IdSource
 from runyard.core.model import Event, Run, TaskRun
@@ -66,6 +67,11 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.events or self.new_run)
+
+    def queued(self) -> list[TaskRun]:
+        """The task runs that are queued now, for a worker to claim."""
+        changed = (*self.added.values(), *self.updated.values())
+        return [one for one in changed if one.state is State.QUEUED and one.executor != ENGINE]
 
 
 class Decision:

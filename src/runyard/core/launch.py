@@ -13,6 +13,8 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     """To the fork server, with one socket: start a launcher for the claim that is kept in `folder`."""
 
     folder: str
+    token: int
+    """The claim is left alone if it is not this one any more."""
     log_bytes: int
 
 
@@ -34,12 +36,26 @@ class Note(msgspec.Struct, frozen=True):
 
     values: dict[str, Any] = {}
     progress: dict[str, Any] | None = None
+    bookmark: dict[str, Any] | None = None
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """In the attempt's folder from before its work begins: the limit by which its processes are known."""
+
+    token: int
+    value: int
 
 
 Order = StopOrder | Attach
 
-CLAIM, OUTCOME, LOG, INDEX, SOCKET, ALIVE, WORK = "claim", "outcome", "log", "log.index", "sock", "alive", "work"
+CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
+LOCK, MARK, SOCKET, NOTES, CONTEXT = "lock", "mark", "sock", "notes", "context.json"
 """Names in an attempt's folder."""
+
+INHERITED = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH",
+)  # fmt: skip
+"""What a task sees of the server's environment; nothing else of it, so no secret either."""
 
 MESSAGE_BYTES = 160 * 1024
 """No message is larger: it would not fit a socket's buffer in one piece."""
@@ -49,6 +65,7 @@ decode_order = msgspec.msgpack.Decoder(Order).decode
 decode_launch = msgspec.msgpack.Decoder(Launch).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 decode_note = msgspec.json.Decoder(Note).decode
+decode_mark = msgspec.msgpack.Decoder(Mark).decode
 decode_claim = msgspec.msgpack.Decoder(Assignment).decode
 
 __all__ = ["Attach", "Finished", "Launch", "Note", "Order", "Progress", "Started", "StopOrder"]

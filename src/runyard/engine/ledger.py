@@ -10,12 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from runyard.core import lifecycle
 from runyard.core.changes import Changes, ChildRun, StopWork
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.graph import Plan, Snapshot, merge_parameters
 from runyard.core.ids import IdSource
-from runyard.core.model import Job, JobSpec, OnLimit, Run
+from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
 from runyard.core.states import Reason, State
 from runyard.engine import notices
 from runyard.engine.clock import Clock
@@ -30,14 +32,17 @@ MAX_PLANS = 2_000
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "ready", "stops", "touched", "undos")
+    __slots__ = ("deleted", "look", "ready", "stops", "touched", "undos")
 
     def __init__(self) -> None:
         self.deleted: list[int] = []
         """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
         self.stops: list[StopWork] = []
-        self.ready = False
+        self.ready: list[TaskRun] = []
+        """Task runs that became queued."""
+        self.look = False
+        """Whether task runs that were queued before may be claimable now: a queue's settings changed."""
         self.undos: list[Callable[[], object]] = []
         """What puts memory back as it was, should the transaction not happen."""
 
@@ -47,7 +52,8 @@ class Effects:
         self.stops += other.stops
         self.deleted += other.deleted
         self.undos += other.undos
-        self.ready |= other.ready
+        self.ready += other.ready
+        self.look |= other.look
 
 
 class Ledger:
@@ -148,7 +154,7 @@ class Ledger:
 
     def create(self, run: Run, plan: Plan, spec: JobSpec | None, only: set[str] | None = None) -> Run:
         """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for a one-time run."""
-        run = self._within_limit(run, plan.spec)
+        run = self._within_limit(run)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
@@ -173,7 +179,8 @@ class Ledger:
         self.effects.touched.add(run.id)
         self.session.apply(changes, spec)
         self.effects.stops += changes.stops
-        self.effects.ready |= changes.ready
+        if changes.ready:
+            self.effects.ready += changes.queued()
         if snapshot.plan.spec.notifications:
             notices.owe(self, run, snapshot.plan.spec, changes)
         for child in changes.children:
@@ -185,7 +192,7 @@ class Ledger:
 
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
-        if run.job_id is not None and self._may_be_waited_for(run.job_id, spec):
+        if run.job_id is not None and (spec.max_concurrent_runs, self._limit(run.job_id)) != (None, None):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
             parent = self.session.task_run(run.parent_task_run_id)
@@ -200,42 +207,38 @@ class Ledger:
 
     # --- a job's limit ---
 
-    def _within_limit(self, run: Run, spec: JobSpec) -> Run:
-        if run.job_id is None or not self.at_limit(run.job_id, spec):
-            return _replace(run, admitted_at=self.now())
-        limit = spec.max_concurrent_runs
-        said = f"The job's limit of {limit} concurrent runs is reached."
-        if spec.on_limit is OnLimit.REFUSE:
+    def _within_limit(self, run: Run) -> Run:
+        if run.job_id is None or not self.at_limit(run.job_id):
+            return replace(run, admitted_at=self.now())
+        _, plan = self.job(run.job_id)
+        spec = plan.spec
+        said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
+        on_limit = _on_limit(run, spec)
+        if on_limit is OnLimit.REFUSE:
             raise RunyardError(
                 Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id
             )
-        if spec.on_limit is OnLimit.SKIP:
+        if on_limit is OnLimit.SKIP:
             now = self.now()
-            return _replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
-        return _replace(run, reason=Reason.JOB_LIMIT, detail=said)
+            return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
+        return replace(run, reason=Reason.JOB_LIMIT, detail=said)
 
-    def at_limit(self, job_id: int, spec: JobSpec) -> bool:
-        """Whether the job has as many runs as it may have at once."""
-        limit = spec.max_concurrent_runs
-        return limit is not None and self.session.admitted_count(job_id) >= limit
-
-    def _may_be_waited_for(self, job_id: int, spec: JobSpec) -> bool:
-        """Whether the end of a run may let another in: its version has a limit, or the job's newest one."""
-        if spec.max_concurrent_runs is not None:
-            return True
-        try:
-            return self.job(job_id)[1].spec.max_concurrent_runs is not None
-        except RunyardError:  # deleted: what waited was let in then
-            return False
-
-    def admit_waiting(self, job_id: int) -> None:
-        """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
+    def _limit(self, job_id: int) -> int | None:
+        """How many runs the job may have at once: as its newest version says, whichever the runs follow."""
         try:
             _, plan = self.job(job_id)
         except RunyardError:  # deleted meanwhile: what it had queued still runs
-            limit = None
-        else:
-            limit = plan.spec.max_concurrent_runs
+            return None
+        return plan.spec.max_concurrent_runs
+
+    def at_limit(self, job_id: int) -> bool:
+        """Whether the job has as many runs as it may have at once."""
+        limit = self._limit(job_id)
+        return limit is not None and self.session.admitted_count(job_id) >= limit
+
+    def admit_waiting(self, job_id: int) -> None:
+        """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
+        limit = self._limit(job_id)
         free = 1000 if limit is None else limit - self.session.admitted_count(job_id)
         if free > 0:
             for run_id in self.session.awaiting_admission(job_id, free):
@@ -280,7 +283,7 @@ class Ledger:
 
 def look(ledger: Ledger) -> None:
     """An empty command: its transaction lets the worker claim."""
-    ledger.effects.ready = True
+    ledger.effects.look = True
 
 
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
@@ -304,17 +307,18 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
     )
 
 
+def _on_limit(run: Run, spec: JobSpec) -> OnLimit:
+    """Nobody is there to be refused a scheduled run: it is kept as skipped. What is run later may as well wait."""
+    if run.trigger == "backfill":
+        return OnLimit.QUEUE
+    return OnLimit.SKIP if run.trigger == "schedule" and spec.on_limit is OnLimit.REFUSE else spec.on_limit
+
+
 def _set(held: dict[K, V], key: K, value: V | None) -> None:
     if value is None:
         held.pop(key, None)
     else:
         held[key] = value
-
-
-def _replace(run: Run, **fields: Any) -> Run:
-    from msgspec.structs import replace
-
-    return replace(run, **fields)
 
 
 def _present(spec: JobSpec | None) -> JobSpec:

@@ -106,7 +106,7 @@ class Runs:
             trigger="rerun",
             extras=earlier.extras,
         )
-        plan, digest = Plan(spec), _digest(submit)
+        plan, digest = Plan(spec), _digest(command)  # what was asked: the earlier run may be repaired meanwhile
         return self._writer.execute(lambda ledger: _rerun(ledger, submit, plan, digest, by, earlier))
 
     def delete(self, run_id: int, by: str) -> Reply[None]:
@@ -200,7 +200,7 @@ def _plan_of(command: Submit) -> Plan | None:
     return validate(command.spec) if command.spec is not None else None
 
 
-def _digest(command: Submit) -> bytes:
+def _digest(command: Submit | Rerun) -> bytes:
     if command.idempotency_key is None:
         return b""
     return hashlib.sha256(_digest_encoder.encode(command)).digest()
@@ -285,6 +285,6 @@ def _repair(ledger: Ledger, command: Repair, by: str) -> Run:
     unknown = sorted(set(command.parameters) - set(spec.parameters))
     if unknown:
         raise invalid(f"The job has no parameter {unknown[0]!r}.", field=f"parameters.{unknown[0]}")
-    admitted = run.job_id is None or not ledger.at_limit(run.job_id, spec)
+    admitted = run.job_id is None or not ledger.at_limit(run.job_id)
     event = lifecycle.RepairRun(by, command.tasks, command.dependents, command.parameters, admitted)
     return ledger.advance(run.id, event).run

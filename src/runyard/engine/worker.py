@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from runyard.core import lifecycle
+from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.core.changes import StopWork
 from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
+from runyard.engine import bookmarks
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
 from runyard.store.base import Queued
@@ -59,8 +63,8 @@ class Worker:
         self.progress: dict[int, dict[str, object]] = {}
         self.draining = False
         self._load = dict.fromkeys(self.executors, 0)
-        self._hungry = dict.fromkeys(self.executors, True)
-        """Executors for which queued work may exist that was not claimed yet."""
+        self._backlog = dict.fromkeys(self.executors, True)
+        """Executors for which the store may hold queued task runs that nobody offered to claim since."""
 
     # --- claiming ---
 
@@ -68,34 +72,37 @@ class Worker:
         """Claims as much queued work as the executors and the queues have room for."""
         if self.draining:
             return None
-        if effects.ready or effects.touched:
+        if effects.look or (effects.touched and any(queue.slots is not None for queue in self.queues.values())):
             self._look_again()
         claims = Claims()
         try:
-            self._claim_round(ledger, claims)
+            self._claim_round(ledger, claims, effects.ready)
             while claims.refused:
                 claims.refused = False
                 self._look_again()
-                self._claim_round(ledger, claims)
+                self._claim_round(ledger, claims, ())
         except BaseException:
             self.give_back(claims)
             raise
         return claims if claims.by_executor else None
 
     def _look_again(self) -> None:
-        for name in self._hungry:
-            self._hungry[name] = True
+        self._backlog = dict.fromkeys(self._backlog, True)
 
-    def _claim_round(self, ledger: Ledger, claims: Claims) -> None:
+    def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
             free = executor.capacity - self._load[name]
-            if free > 0 and self._hungry[name]:
-                self._claim_for(ledger, executor, free, claims)
+            mine = [_queued(one) for one in fresh if one.executor == name]
+            if free <= 0:
+                self._backlog[name] |= bool(mine)
+            elif self._backlog[name] or mine:
+                self._claim_for(ledger, executor, free, mine, claims)
 
-    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, claims: Claims) -> None:
+    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
+        """Without a backlog in the store, what became queued in this transaction is all that there is."""
         closed, room = self._room(ledger)
-        candidates = ledger.session.queued(executor.name, free + 1, closed)
-        self._hungry[executor.name] = len(candidates) > free
+        candidates = ledger.session.queued(executor.name, free + 1, closed) if self._backlog[executor.name] else fresh
+        self._backlog[executor.name] = len(candidates) > free
         if len(candidates) > 1:
             candidates.sort(key=self._order)
         for one in candidates:
@@ -138,7 +145,13 @@ class Worker:
             return None
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
-        return _assignment(snapshot, slot, token, action)
+        assignment = _assignment(snapshot, slot, token, action)
+        if assignment.action.__class__ not in (Python, Shell):
+            return assignment
+        kept = ledger.session.bookmark(bookmarks.key_of(snapshot.run), None)
+        if kept is None:
+            return assignment
+        return msgspec.structs.replace(assignment, bookmark=kept.state, bookmark_version=kept.version)
 
     def _hold(self, assignment: Assignment, executor: str) -> None:
         held = Held(assignment.run_id, assignment.task_run_id, assignment.token, State.STARTING.value)
@@ -147,6 +160,7 @@ class Worker:
 
     def give_back(self, claims: Claims | None) -> None:
         """The transaction of these claims did not happen."""
+        self._look_again()
         for assignment in claims.all() if claims else ():
             self.let_go(assignment.task_run_id, assignment.token)
 
@@ -157,7 +171,6 @@ class Worker:
             return False
         del self.held[task_run_id]
         self._load[entry[1]] -= 1
-        self._hungry[entry[1]] = True
         self.progress.pop(task_run_id, None)
         return True
 
@@ -206,7 +219,14 @@ class Worker:
             ledger.advance(run_id, lifecycle.Start(report.task_run_id, report.token, report.at))
         elif isinstance(report, Finished):
             self.let_go(report.task_run_id, report.token)
-            ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, report.outcome))
+            self._finish(ledger, run_id, report)
+
+    def _finish(self, ledger: Ledger, run_id: int, report: Finished) -> None:
+        run = ledger.snapshot(run_id).run
+        outcome = bookmarks.checked(ledger, run_id, report.outcome)
+        changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
+        if changes and outcome.bookmark is not None and outcome.result == "succeeded":
+            bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -237,6 +257,10 @@ class Worker:
             held, name = self.held[task_run_id]
             if held.state == State.CANCELLING.value:
                 self.executors[name].stop(task_run_id, held.token, grace=self.grace, why="cancel")
+
+
+def _queued(one: TaskRun) -> Queued:
+    return Queued(one.id, one.run_id, one.queue, one.priority)
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:

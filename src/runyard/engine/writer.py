@@ -12,16 +12,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from runyard.core.errors import Code, RunyardError
 from runyard.engine.ledger import Effects, Ledger
+from runyard.store.base import Session
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Command = Callable[[Ledger], T]
 MAX_BATCH = 256
+HAND_OVER_SECONDS = 0.0003
+"""A commit faster than this costs less than handing it to another thread and waiting for the interpreter lock."""
 log = logging.getLogger("runyard.engine")
 
 
@@ -200,8 +204,44 @@ class InlineWriter:
         """Nothing waits."""
 
 
+class Committer:
+    """Carries out one commit after another: on a thread of its own, or here where the disk is faster than that."""
+
+    def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
+        self._session = session
+        self._loop = loop
+        self._asked: SimpleQueue[Callable[[BaseException | None], None] | None] = SimpleQueue()
+        self._seconds = 2 * HAND_OVER_SECONDS
+        """What a commit took of late."""
+        threading.Thread(target=self._serve, name="commit", daemon=True).start()
+
+    def start(self, done: Callable[[BaseException | None], None]) -> None:
+        """Commits, and calls `done` on the loop's thread with what went wrong, if anything did."""
+        if self._seconds > HAND_OVER_SECONDS:
+            self._asked.put(done)
+        else:
+            done(self._timed())
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._asked.put(None)
+
+    def _timed(self) -> BaseException | None:
+        begun, failure = perf_counter(), None
+        try:
+            self._session.commit()
+        except Exception as error:
+            failure = error
+        self._seconds += (perf_counter() - begun - self._seconds) / 8
+        return failure
+
+    def _serve(self) -> None:
+        while (done := self._asked.get()) is not None:
+            self._loop.call_soon_threadsafe(done, self._timed())
+
+
 class LoopWriter:
-    """Runs commands on the event loop's thread in batches; only the commit's wait for the disk is on another.
+    """Runs commands on the event loop's thread in batches; a commit that waits for the disk does so on another.
 
     Statements on the loop's own thread meet no contention for the interpreter lock; while a commit waits for
     the disk, the loop serves requests and the next batch gathers.
@@ -212,7 +252,7 @@ class LoopWriter:
         self._loop = loop
         self._queue: deque[tuple[Command[Any], asyncio.Future[Any] | Callable[[BaseException], None] | None]] = deque()
         self._busy = False
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._committer = Committer(transactions.ledger.session, loop)
         self._thread = threading.get_ident()
 
     def execute(self, command: Command[T]) -> Reply[T]:
@@ -243,11 +283,9 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
             self._next()
             return
-        commit = self._loop.run_in_executor(self._pool, self._transactions.ledger.session.commit)
-        commit.add_done_callback(lambda done: self._after(done, batch, taken))
+        self._committer.start(lambda error: self._after(error, batch, taken))
 
-    def _after(self, done: asyncio.Future[None], batch: Batch, taken: list[Any]) -> None:
-        error = done.exception()
+    def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:
         if error is not None:
             self._transactions.failed(batch, error)
             self._answer(taken, [(None, refused(error))] * len(taken))
@@ -283,7 +321,7 @@ class LoopWriter:
         """Waits until everything queued is committed."""
         while self._busy or self._queue:
             await asyncio.sleep(0.001)
-        self._pool.shutdown()
+        self._committer.close()
 
 
 Writer = InlineWriter | LoopWriter

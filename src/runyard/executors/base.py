@@ -20,8 +20,10 @@ class Executor(Protocol):
 
     name: str
     """`process` or `warehouse`: the value of `TaskRun.executor` that it serves."""
-    capacity: int
-    """How many attempts it holds at once."""
+
+    @property
+    def capacity(self) -> int:
+        """How many attempts it holds at once; may change from one moment to the next."""
 
     def open(self, sink: Sink) -> None:
         """Starts whatever it needs. Reports go to `sink` from now on."""

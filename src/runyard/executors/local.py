@@ -6,6 +6,7 @@ One thread talks to the fork server and to all launchers; the engine's calls onl
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import shutil
@@ -16,17 +17,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+import runyard
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.launch import (
     CLAIM,
+    INHERITED,
     LOG,
     MESSAGE_BYTES,
-    OUTCOME,
     SOCKET,
     Attach,
     Launch,
@@ -37,20 +40,27 @@ from runyard.core.launch import (
 from runyard.executors import survivors
 from runyard.executors.base import Sink
 
+log = logging.getLogger("runyard.local")
+
 DEFAULT_LOG_BYTES = 64 * 1024 * 1024
+_FIRST_LOOK, _LONGEST_WAIT = 0.005, 1.0
+_SEND_SECONDS = 5.0
 
 
 class _Attempt:
-    """A claim that is held, and the connection to its launcher."""
+    """A claim that is held, and the connection to its launcher, if there is one."""
 
-    __slots__ = ("channel", "folder", "run_id", "task_run_id", "token")
+    __slots__ = ("channel", "folder", "look_at", "stop", "task_run_id", "token", "wait")
 
-    def __init__(self, run_id: int, task_run_id: int, token: int, folder: Path, channel: socket.socket) -> None:
-        self.run_id = run_id
+    def __init__(self, task_run_id: int, token: int, folder: Path) -> None:
         self.task_run_id = task_run_id
         self.token = token
         self.folder = folder
-        self.channel = channel
+        self.channel: socket.socket | None = None
+        self.stop: StopOrder | None = None
+        """The newest order, for a launcher that cannot hear it yet."""
+        self.look_at = 0.0
+        self.wait = _FIRST_LOOK
 
 
 class LocalExecutor:
@@ -62,11 +72,13 @@ class LocalExecutor:
         self, root: Path, capacity: int, *, log_bytes: int = DEFAULT_LOG_BYTES, memory_bytes: int | None = None
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own."""
-        self.root = root
+        self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
         self._log_bytes = log_bytes
         self._attempts: dict[int, _Attempt] = {}
+        self._unsure: list[_Attempt] = []
+        """Attempts whose launcher does not talk: looked at again and again until they are settled."""
         self._orders: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -90,32 +102,21 @@ class LocalExecutor:
     def start(self, assignments: Sequence[Assignment]) -> None:
         """Each gets a folder and a launcher; what cannot be started is reported as failed."""
         for one in assignments:
-            self._order(lambda one=one: self._launch(one))  # type: ignore[misc]  # binds the loop's value
+            self._order(partial(self._launch, one))
 
     def stop(self, task_run_id: int, token: int, *, grace: float, why: Literal["cancel", "timeout", "release"]) -> None:
         """Passes the order on to the launcher, which ends the whole tree."""
-        self._order(lambda: self._stop(task_run_id, token, StopOrder(why, grace)))
+        self._order(partial(self._stop, task_run_id, token, StopOrder(why, grace)))
 
     def recover(self, held: Sequence[Held]) -> list[Held]:
-        """Reconnects to live launchers, takes outcomes that were left, makes sure that the rest is dead."""
-        lost: list[Held] = []
-        reports: list[Report] = []
+        """Reconnects to live launchers, takes outcomes that were left, makes sure that the rest is dead.
+
+        It reports on all of them, so that the server need not wait for it.
+        """
         for one in held:
-            folder = self._folder(one.run_id, one.task_run_id)
-            channel = self._attach(folder, one.token)
-            if channel is not None:
-                attempt = _Attempt(one.run_id, one.task_run_id, one.token, folder, channel)
-                self._order(lambda attempt=attempt: self._adopt(attempt))  # type: ignore[misc]  # as above
-                continue
-            left = _outcome_left(folder, one.token)
-            if left is not None:
-                reports.append(left)
-            else:
-                survivors.end(folder)
-                lost.append(one)
-        if reports:
-            self._sink(reports)
-        return lost
+            attempt = _Attempt(one.task_run_id, one.token, self._folder(one.run_id, one.task_run_id))
+            self._order(partial(self._take_up, attempt))
+        return []
 
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         """A range of the log's bytes and its size; nothing if the attempt wrote nothing."""
@@ -140,10 +141,11 @@ class LocalExecutor:
         self._closing = True
         self._wake()
         self._thread.join(timeout=5)
-        if self._server is not None:
-            self._server.close()
-        if self._forkserver is not None:
-            self._forkserver.wait(timeout=5)
+        for attempt in self._attempts.values():
+            if attempt.channel is not None:
+                attempt.channel.close()
+        self._selector.close()
+        self._end_forkserver()
 
     # --- the thread ---
 
@@ -157,35 +159,45 @@ class LocalExecutor:
 
     def _serve(self) -> None:
         while not self._closing:
-            reports: list[Report] = []
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    os.read(self._wake_read, 4096)
-                else:
-                    self._read(key.data, reports)
-            while self._orders:
-                self._orders.popleft()()
-            if reports:
-                self._sink(reports)
+            try:
+                self._turn()
+            except Exception:  # a defect in one attempt must not silence all others
+                log.exception("the executor's thread met an error, and goes on")
+
+    def _turn(self) -> None:
+        reports: list[Report] = []
+        for key, _ in self._selector.select(self._patience()):
+            if key.data is None:
+                os.read(self._wake_read, 4096)
+            else:
+                self._read(key.data, reports)
+        while self._orders:
+            self._orders.popleft()()
+        for attempt in [one for one in self._unsure if one.look_at <= time.monotonic()]:
+            self._look(attempt, reports)
+        if reports:
+            self._sink(reports)
+
+    def _patience(self) -> float | None:
+        if not self._unsure:
+            return None
+        return max(0.0, min(one.look_at for one in self._unsure) - time.monotonic())
 
     def _launch(self, one: Assignment) -> None:
-        folder = self._folder(one.run_id, one.task_run_id)
+        attempt = _Attempt(one.task_run_id, one.token, self._folder(one.run_id, one.task_run_id))
+        self._attempts[one.task_run_id] = attempt
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (folder / CLAIM).write_bytes(encode(self._limited(one)))
+            attempt.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (attempt.folder / CLAIM).write_bytes(encode(self._limited(one)))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        except OSError as error:
-            self._refuse(one, f"The attempt's folder cannot be made: {error}")
-            return
-        self._adopt(_Attempt(one.run_id, one.task_run_id, one.token, folder, ours))
-        order = Launch(str(folder), one.limits.log_bytes or self._log_bytes)
-        try:
-            self._send_to_forkserver(encode(order), theirs)
-        except OSError as error:
-            self._drop(self._attempts[one.task_run_id])
-            self._refuse(one, f"No process can be started: {error}")
-        finally:
-            theirs.close()
+            self._connect(attempt, ours)
+            with theirs:
+                order = Launch(str(attempt.folder), one.token, one.limits.log_bytes or self._log_bytes)
+                self._send_to_forkserver(encode(order), theirs)
+        except Exception as error:
+            self._forget(attempt)
+            outcome = Outcome(result="failed", reason="start_error", detail=f"No process can be started: {error}")
+            self._sink([Finished(one.task_run_id, one.token, time.time_ns() // 1_000_000, outcome)])
 
     def _limited(self, one: Assignment) -> Assignment:
         if self._memory_bytes is None or one.limits.memory_bytes is not None:
@@ -193,58 +205,90 @@ class LocalExecutor:
         limits = msgspec.structs.replace(one.limits, memory_bytes=self._memory_bytes)
         return msgspec.structs.replace(one, limits=limits)
 
-    def _refuse(self, one: Assignment, detail: str) -> None:
-        outcome = Outcome(result="failed", reason="start_error", detail=detail)
-        self._sink([Finished(one.task_run_id, one.token, _now(), outcome)])
-
-    def _adopt(self, attempt: _Attempt) -> None:
-        self._attempts[attempt.task_run_id] = attempt
-        self._selector.register(attempt.channel, selectors.EVENT_READ, attempt)
-
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)
         if attempt is not None and attempt.token == token:
-            with contextlib.suppress(OSError):
-                attempt.channel.send(encode(order))
+            attempt.stop = order
+            self._tell_stop(attempt)
+
+    def _tell_stop(self, attempt: _Attempt) -> None:
+        if attempt.channel is not None and attempt.stop is not None:
+            with contextlib.suppress(OSError):  # its end is on the way
+                attempt.channel.send(encode(attempt.stop))
 
     def _read(self, attempt: _Attempt, reports: list[Report]) -> None:
+        assert attempt.channel is not None
         try:
-            data = attempt.channel.recv(MESSAGE_BYTES)
-        except OSError:
-            data = b""
-        report = decode_report(data) if data else self._ended_silently(attempt)
+            report = decode_report(attempt.channel.recv(MESSAGE_BYTES))
+        except (OSError, ValueError):  # it ended, or had more to say than a message holds
+            self._disconnect(attempt)
+            self._unsure.append(attempt)
+            return
         reports.append(report)
         if isinstance(report, Finished):
-            self._drop(attempt)
+            self._forget(attempt)
 
-    def _ended_silently(self, attempt: _Attempt) -> Finished:
-        """The launcher is gone without a word: it left an outcome, or it was killed."""
-        left = _outcome_left(attempt.folder, attempt.token)
-        if left is not None:
-            return left
-        survivors.end(attempt.folder)
-        outcome = Outcome(result="lost", reason="lost_worker", detail="The process that watched it was killed.")
-        return Finished(attempt.task_run_id, attempt.token, _now(), outcome)
+    # --- attempts whose launcher does not talk ---
 
-    def _drop(self, attempt: _Attempt) -> None:
-        self._selector.unregister(attempt.channel)
-        attempt.channel.close()
+    def _take_up(self, attempt: _Attempt) -> None:
+        self._attempts[attempt.task_run_id] = attempt
+        self._unsure.append(attempt)
+
+    def _look(self, attempt: _Attempt, reports: list[Report]) -> None:
+        """The launcher listens again, or is proven gone with all that was below it, or it is asked again later."""
+        ended = survivors.fate(attempt.folder, attempt.task_run_id, attempt.token)
+        if ended is not None:
+            reports.append(ended)
+            self._forget(attempt)
+        elif (channel := _attach(attempt.folder, attempt.token)) is not None:
+            self._unsure.remove(attempt)
+            self._connect(attempt, channel)
+            self._tell_stop(attempt)
+        else:
+            attempt.look_at = time.monotonic() + attempt.wait
+            attempt.wait = min(2 * attempt.wait, _LONGEST_WAIT)
+
+    def _connect(self, attempt: _Attempt, channel: socket.socket) -> None:
+        attempt.channel = channel
+        self._selector.register(channel, selectors.EVENT_READ, attempt)
+
+    def _disconnect(self, attempt: _Attempt) -> None:
+        if attempt.channel is not None:
+            self._selector.unregister(attempt.channel)
+            attempt.channel.close()
+            attempt.channel = None
+
+    def _forget(self, attempt: _Attempt) -> None:
+        self._disconnect(attempt)
+        if attempt in self._unsure:
+            self._unsure.remove(attempt)
         if self._attempts.get(attempt.task_run_id) is attempt:
             del self._attempts[attempt.task_run_id]
 
-    # --- processes ---
+    # --- the fork server ---
 
     def _start_forkserver(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._forkserver = subprocess.Popen(
-            [sys.executable, "-m", "runyard.work.forkserver", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env=_environment(),
-        )
-        theirs.close()
+        ours.settimeout(_SEND_SECONDS)
+        with theirs:
+            self._forkserver = subprocess.Popen(
+                [sys.executable, "-P", "-m", "runyard.work.forkserver", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
+            )
         self._server = ours
+
+    def _end_forkserver(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._forkserver is not None:
+            try:
+                self._forkserver.wait(timeout=1)
+            except subprocess.TimeoutExpired:  # frozen: what it did not start yet is never started
+                self._forkserver.kill()
+                self._forkserver.wait()
 
     def _send_to_forkserver(self, message: bytes, channel: socket.socket) -> None:
         for again in (True, False):
@@ -257,42 +301,31 @@ class LocalExecutor:
                 if not again:
                     self._trouble = f"No process can be started: the fork server ends at once ({error})."
                     raise
-                self._server.close()
+                self._end_forkserver()
                 self._start_forkserver()
-
-    def _attach(self, folder: Path, token: int) -> socket.socket | None:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            # Through the open folder: a socket's path may have 107 bytes only.
-            at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                channel.connect(f"/proc/self/fd/{at}/{SOCKET}")
-            finally:
-                os.close(at)
-            channel.send(encode(Attach(token)))
-        except OSError:
-            channel.close()
-            return None
-        return channel
 
     def _folder(self, run_id: int, task_run_id: int) -> Path:
         return self.root / str(run_id) / str(task_run_id)
 
 
-def _environment() -> dict[str, str]:
-    """The fork server's own: what tasks may inherit of the server's, and where our code is."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
-    paths = [path for path in sys.path if path and os.path.isdir(path)]
-    return kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-
-
-def _outcome_left(folder: Path, token: int) -> Finished | None:
+def _attach(folder: Path, token: int) -> socket.socket | None:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        report = decode_report((folder / OUTCOME).read_bytes())
-    except (FileNotFoundError, ValueError):
+        # Through the open folder: a socket's path may have 107 bytes only.
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            channel.connect(f"/proc/self/fd/{at}/{SOCKET}")
+        finally:
+            os.close(at)
+        channel.send(encode(Attach(token)))
+    except OSError:
+        channel.close()
         return None
-    return report if isinstance(report, Finished) and report.token == token else None
+    return channel
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+def _environment() -> dict[str, str]:
+    """The fork server's own: what a task may inherit, for a process can always read what it began with."""
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    paths = [str(Path(runyard.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

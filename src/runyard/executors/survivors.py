@@ -1,62 +1,115 @@
-"""Makes sure that nothing of an attempt is left alive after its launcher was killed.
+"""What became of an attempt whose launcher does not talk, and that nothing of it stays alive.
 
-Every process of an attempt inherits an open file, `alive`, of the attempt's folder. As long as one of them
-lives, /proc shows that file open; the direct child dies with its launcher by itself.
+A launcher holds a lock in the attempt's folder as long as it lives. All processes of an attempt inherit a mark
+from it: a limit on the time of real-time scheduling so high that it limits nothing, whose value is the
+attempt's own. No closing of files, new session, new environment or exec takes it away, and /proc tells it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runyard.core.launch import ALIVE
+from runyard.core.attempts import Finished, Outcome
+from runyard.core.launch import CLAIM, LOCK, MARK, OUTCOME, Mark, decode_mark, decode_report
 
-PATIENCE_SECONDS = 5.0
+_LIMIT = b"Max realtime timeout"
+_PASSES = 3
+
+NOT_BEGUN = Outcome(result="released", detail="Its work had not begun.")
+KILLED = Outcome(result="lost", reason="lost_worker", detail="The process that watched it was killed.")
 
 
-def end(folder: Path) -> bool:
-    """Kills every process that holds the attempt's mark, until none is left; False if one cannot be killed."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        left = list(holders(folder))
+def fate(folder: Path, task_run_id: int, token: int) -> Finished | None:
+    """How the claim ended; None while its launcher lives, or something of it that is being killed."""
+    with _locked(folder) as locked:
+        mark = _mark(folder)
+        if not locked:
+            if mark is not None and mark.token != token:
+                end(mark.value)  # a launcher of an older claim, which this one replaced
+            return None
+        left = _outcome_left(folder, token)
+        if left is not None:
+            return left
+        (folder / CLAIM).unlink(missing_ok=True)  # a launcher that comes late finds nothing to do
+        if mark is not None and not end(mark.value):
+            return None
+    begun = mark is not None and mark.token == token
+    return Finished(task_run_id, token, time.time_ns() // 1_000_000, KILLED if begun else NOT_BEGUN)
+
+
+def end(mark: int) -> bool:
+    """Kills every process that bears the mark; True when none is left."""
+    for _ in range(_PASSES):
+        left = list(bearers(mark))
         if not left:
             return True
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            except PermissionError:
-                return False
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
+        time.sleep(0.001)
+    return False
 
 
-def holders(folder: Path) -> Iterator[int]:
-    """The processes that have the attempt's mark open."""
-    try:
-        mark = os.stat(folder / ALIVE)
-    except FileNotFoundError:
-        return
+def bearers(mark: int) -> Iterator[int]:
+    """The living processes that bear the mark."""
+    wanted = b"%d" % mark
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _holds(entry.name, mark):
+        if entry.name.isdigit() and _mark_of(entry.name) == wanted and not _is_dead(entry.name):
             yield int(entry.name)
 
 
-def _holds(pid: str, mark: os.stat_result) -> bool:
+def _mark_of(pid: str) -> bytes:
     try:
-        fds = os.listdir(f"/proc/{pid}/fd")
-    except OSError:  # gone, a zombie, or another user's
-        return False
-    for fd in fds:
-        try:
-            found = os.stat(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            continue
-        if (found.st_dev, found.st_ino) == (mark.st_dev, mark.st_ino):
-            return True
-    return False
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            words = file.read().partition(_LIMIT)[2].split()
+    except OSError:  # it ended meanwhile
+        return b""
+    return words[1] if len(words) > 1 else b""
+
+
+def _is_dead(pid: str) -> bool:
+    """Whether it has ended, and only waits for its parent to notice."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in b"ZX"
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Keeps launchers of the folder from starting; False if one lives. Without a folder none ever started."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _mark(folder: Path) -> Mark | None:
+    try:
+        return decode_mark((folder / MARK).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _outcome_left(folder: Path, token: int) -> Finished | None:
+    try:
+        report = decode_report((folder / OUTCOME).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return report if isinstance(report, Finished) and report.token == token else None

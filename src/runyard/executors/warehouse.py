@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
 from runyard.executors.base import Sink
-from runyard.warehouse import holder
-from runyard.warehouse.client import Warehouse
-from runyard.warehouse.settings import Settings
+from runyard.warehouse.client import Settings, Warehouse, end_old
 
+AHEAD_SECONDS = 0.05
+"""How much work, by what was finished of late, may wait in the warehouse process: so little that neither priorities
+nor the states of task runs suffer, and none where attempts are long."""
+AHEAD_FACTOR = 8
 _WORKSPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class Pace:
+    """How many attempts ended within the last so many seconds: a count that decays by itself."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._count = 0.0
+        self._at = 0.0
+
+    def add(self, ended: int, now: float) -> None:
+        """Some more ended."""
+        self._count = self._decayed(now) + ended
+        self._at = now
+
+    def count(self, now: float) -> int:
+        """How many that is now."""
+        return int(self._decayed(now))
+
+    def _decayed(self, now: float) -> float:
+        return self._count * math.exp((self._at - now) / self._seconds)
 
 
 class WarehouseExecutor:
@@ -37,8 +64,9 @@ class WarehouseExecutor:
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
     ) -> None:
-        """`attempts` is where large outputs go, `<root>/../attempts` by default."""
-        self.capacity = capacity
+        """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default."""
+        self._threads = capacity
+        self._pace = Pace(AHEAD_SECONDS)
         self._root = root.absolute()
         self._settings = Settings(
             database="",
@@ -56,12 +84,17 @@ class WarehouseExecutor:
         self._held: dict[tuple[int, int], Warehouse] = {}
         self._sink: Sink = lambda reports: None
 
+    @property
+    def capacity(self) -> int:
+        """Those that run at once and, while they are short, so many in line behind them that nobody idles."""
+        return self._threads + min(self._pace.count(time.monotonic()), AHEAD_FACTOR * self._threads)
+
     def open(self, sink: Sink) -> None:
         """Ends what is left of an earlier server's processes and starts the default workspace's in the background."""
         self._sink = sink
         self._root.mkdir(parents=True, exist_ok=True)
         for lock in self._root.glob("*.lock"):
-            holder.end_old(lock.with_suffix(".duckdb"))
+            end_old(lock.with_suffix(".duckdb"))
         self._warehouse("default")
 
     def start(self, assignments: Sequence[Assignment]) -> None:
@@ -134,21 +167,18 @@ class WarehouseExecutor:
         with self._lock:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
-                settings = _replaced(self._settings, database)
+                settings = msgspec.structs.replace(self._settings, database=database)
                 self._warehouses[workspace] = Warehouse(settings, self._take, workspace)
             return self._warehouses[workspace]
 
     def _take(self, reports: Sequence[Report]) -> None:
+        finished = 0
         for report in reports:
             if type(report) is Finished:
+                finished += 1
                 self._held.pop((report.task_run_id, report.token), None)
+        self._pace.add(finished, time.monotonic())
         self._sink(reports)
-
-
-def _replaced(settings: Settings, database: str) -> Settings:
-    import msgspec
-
-    return msgspec.structs.replace(settings, database=database)
 
 
 def _bad_name(workspace: str) -> str:

@@ -44,16 +44,20 @@ def resolve(parts: SplitResult, *, allow_private: bool) -> str:
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
         if not allow_private and not public(address):
-            raise Refused(
-                f"The host {host} has the address {address}, which is not public; allow_private_urls opens those."
-            )
+            sentence = f"The host {host} has the address {address}, which is not public"
+            raise Refused(f"{sentence}; the setting allow_private_urls opens those.")
     return addresses[0]
 
 
 def public(address: str) -> bool:
     """Whether an address is a public unicast one, also when an IPv4 address hides in an IPv6 one."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    return all(one.is_global and not one.is_multicast and not one.is_reserved for one in _faces(parsed))
+    return all(one.is_global and not _special(one) for one in _faces(parsed))
+
+
+def _special(address: _Address) -> bool:
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_multicast or address.is_reserved or site_local
 
 
 def _faces(address: _Address) -> list[_Address]:

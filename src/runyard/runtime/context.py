@@ -7,34 +7,38 @@ tried by hand.
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 import msgspec
 
+from runyard.core.launch import NOTES
+
 VALUE_BYTES = 48 * 1024
 TOTAL_BYTES = 128 * 1024
+PROGRESS_BYTES = 8 * 1024
 
 _encode = msgspec.json.Encoder().encode
 _facts: dict[str, Any] | None = None
-_fd = -1
+_folder = ""
 _values: dict[str, Any] = {}
 
 
-def install(facts: dict[str, Any], fd: int) -> None:
+def install(facts: dict[str, Any], folder: str) -> None:
     """Called by the launcher in a process that it forked; others read the environment."""
-    global _facts, _fd
-    _facts, _fd = facts, fd
+    global _facts, _folder
+    _facts, _folder = facts, folder
 
 
 def _known() -> dict[str, Any]:
-    global _facts, _fd
     if _facts is None:
-        path = os.environ.get("RUNYARD_CONTEXT")
-        if path:
-            with open(path, "rb") as file:
-                _facts = msgspec.json.decode(file.read())
-            _fd = int(os.environ.get("RUNYARD_CONTEXT_FD", "-1"))
-    return _facts if _facts is not None else {}
+        path = os.environ.get("RUNYARD_CONTEXT", "")
+        if not path:
+            return {}
+        with open(path, "rb") as file:
+            install(msgspec.json.decode(file.read()), os.path.dirname(path))
+    assert _facts is not None
+    return _facts
 
 
 def parameters() -> dict[str, Any]:
@@ -88,13 +92,45 @@ def get_value(name: str, default: Any = None) -> Any:
     return _values.get(name, default)
 
 
+def bookmark() -> dict[str, Any]:
+    """What the job had already processed when this attempt began; empty the first time, or after a reset."""
+    return dict(_known().get("bookmark", {}))
+
+
+def set_bookmark(state: dict[str, Any]) -> None:
+    """Says what the job has processed now. It is kept if this attempt succeeds, in the same transaction.
+
+    The last call counts. If another run of the job moved the bookmark meanwhile, this attempt fails instead.
+    Raises ValueError when it is over 48 KiB of JSON, TypeError when it is no JSON object.
+    """
+    if not isinstance(state, dict):
+        raise TypeError(f"A bookmark is a dict; found {type(state).__name__}.")
+    size = len(_encode(state))
+    if size > VALUE_BYTES:
+        raise ValueError(f"The bookmark has {size} bytes of JSON; {VALUE_BYTES} are allowed.")
+    _send({"bookmark": state})
+
+
 def progress(fraction: float | None = None, message: str | None = None, **counts: int) -> None:
-    """Tells how far the work is: `fraction` from 0 to 1, a sentence, counts such as rows=10."""
+    """Tells how far the work is: `fraction` from 0 to 1, a sentence, counts such as rows=10.
+
+    Raises ValueError when it is over 8 KiB of JSON.
+    """
     told = {"fraction": fraction, "message": message, **counts}
-    _send({"progress": {key: value for key, value in told.items() if value is not None}})
+    known = {key: value for key, value in told.items() if value is not None}
+    if (size := len(_encode(known))) > PROGRESS_BYTES:
+        raise ValueError(f"The progress has {size} bytes of JSON; {PROGRESS_BYTES} are allowed.")
+    _send({"progress": known})
 
 
 def _send(note: dict[str, Any]) -> None:
-    _known()
-    if _fd >= 0:
-        os.write(_fd, _encode(note))
+    if not _known():
+        return
+    # Nothing stays open between notes: the script may close files as it likes, fork and start threads.
+    folder = os.open(_folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            # Through the open folder: a socket's path may have 107 bytes only.
+            channel.sendto(_encode(note), f"/proc/self/fd/{folder}/{NOTES}")
+    finally:
+        os.close(folder)

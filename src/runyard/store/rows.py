@@ -9,7 +9,19 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.model import (
+    Bookmark,
+    Event,
+    Job,
+    JobSpec,
+    JobVersion,
+    Principal,
+    Queue,
+    Run,
+    TaskRun,
+    Tick,
+    Timetable,
+)
 from runyard.core.states import State
 
 Row = tuple[Any, ...]
@@ -308,3 +320,18 @@ def bookmark_of(row: Row) -> Bookmark:
 def bookmark_row(one: Bookmark) -> Row:
     """All columns of a bookmark."""
     return (one.job_key, one.version, one.run_id, one.attempt, _encode(one.state).decode(), one.created_at)
+
+
+def timetable_row(one: Timetable) -> Row:
+    """All columns of a schedule's state."""
+    return (one.job_id, one.anchor_at, int(one.paused), one.next_at, one.last_at)
+
+
+def timetable_of(row: Row) -> Timetable:
+    """A schedule's state from its row."""
+    return Timetable(job_id=row[0], anchor_at=row[1], paused=bool(row[2]), next_at=row[3], last_at=row[4])
+
+
+def tick_of(row: Row) -> Tick:
+    """What became of a tick, from its row."""
+    return Tick(job_id=row[0], at=row[1], run_id=row[2], detail=row[3] or "")

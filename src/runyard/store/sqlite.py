@@ -20,7 +20,19 @@ import apsw
 from runyard.core.attempts import Held
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.model import (
+    Bookmark,
+    Event,
+    Job,
+    JobSpec,
+    JobVersion,
+    Principal,
+    Queue,
+    Run,
+    TaskRun,
+    Tick,
+    Timetable,
+)
 from runyard.core.query import JobFilter, RunFilter
 from runyard.store import listing, rows, sql
 from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Record, Submission
@@ -177,14 +189,23 @@ class SqliteSession:
             case Delivery():
                 values = (record.id, record.run_id, record.url, record.event, record.body, record.attempts)
                 self._execute(_SQL["put_delivery"], (*values, record.due_at, record.error))
+            case Timetable():
+                self._execute(_SQL["put_timetable"], rows.timetable_row(record))
+            case Tick():
+                values = (record.job_id, record.at, record.run_id, record.detail or None)
+                self._execute(_SQL["insert_tick"], values)
 
-    def delete(self, record: Queue | Principal | Run) -> None:
+    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
         self._inside()
         self._write_decisions(more=True)
         if isinstance(record, Queue):
             self._change(_SQL["delete_queue"], (record.name,))
         elif isinstance(record, Principal):
             self._change(_SQL["delete_principal"], (record.id,))
+        elif isinstance(record, Timetable):
+            self._change(_SQL["delete_timetable"], (record.job_id,))
+        elif isinstance(record, Tick):
+            self._change(_SQL["delete_tick"], (record.job_id, record.at))
         else:
             for name in _DELETE_RUN:
                 self._change(_SQL[name], (record.id,))
@@ -324,6 +345,16 @@ class SqliteSession:
 
     def deliveries(self, now: int) -> list[Delivery]:
         return [Delivery(*row) for row in self._all(_SQL["due_deliveries"], (now,))]
+
+    def timetable(self, job_id: int) -> Timetable | None:
+        row = self._one(_SQL["timetable"], (job_id,))
+        return rows.timetable_of(row) if row else None
+
+    def due_timetables(self, now: int, limit: int) -> list[int]:
+        return [row[0] for row in self._all(_SQL["due_timetables"], (now, limit))]
+
+    def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
+        return [rows.tick_of(row) for row in self._all(_SQL["ticks"], (job_id, start, end, limit))]
 
     def live_by_state(self) -> dict[str, int]:
         return dict(self._all(_SQL["live_by_state"]))

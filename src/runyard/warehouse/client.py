@@ -6,6 +6,7 @@ Imports neither duckdb nor pyarrow: the server process must stay small.
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import os
 import socket
@@ -22,6 +23,7 @@ import msgspec
 from runyard.core.attempts import Assignment, Finished, Outcome, Report
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.states import Reason
+from runyard.warehouse.holder import end_old
 from runyard.warehouse.protocol import (
     Answer,
     Failed,
@@ -36,8 +38,11 @@ from runyard.warehouse.protocol import (
     decode_to_server,
     frame,
     frames,
+    result_of,
 )
 from runyard.warehouse.settings import Settings
+
+__all__ = ["Settings", "Warehouse", "end_old"]
 
 _SLOWEST_RESTART = 10.0
 _SOCKET_BYTES = 4 * 1024 * 1024
@@ -86,10 +91,8 @@ class Pipe:
 
     def close(self) -> None:
         """EOF for the other side."""
-        try:
+        with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._end.close()
         self._more.set()
 
@@ -132,8 +135,7 @@ class Warehouse:
             if self._pipe is not None:
                 return self._send(Stop(task_run_id, token, why))
             self._take_back(task_run_id, token)
-        result = "released" if why == "release" else "stopped"
-        self._report([self._end(task_run_id, token, Outcome(result=result))])
+        self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
 
     def query(self, sql: str, parameters: dict[str, Any], schema: str, limit: int) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
@@ -152,6 +154,7 @@ class Warehouse:
         with self._lock:
             self._closing = True
             held = list(self._held)
+            self._empty.clear()
         for task_run_id, token in held:
             self.stop(task_run_id, token, "release")
         if held:

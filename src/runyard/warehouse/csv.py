@@ -22,7 +22,8 @@ _ERRORS = (
 class Shape(msgspec.Struct):
     """How a file is written, and the columns that it has, with the types found for them."""
 
-    reading: str
+    reading: dict[str, str]
+    """How `read_csv` is told to read it: option and SQL literal."""
     delimiter: str
     columns: dict[str, str]
 
@@ -35,7 +36,7 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     cursor = target.cursor
     rows = target.count(
         f"INSERT INTO {target.path} ({', '.join(map(name, places))}) SELECT * FROM"
-        f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {shape.reading},"
+        f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
         " store_rejects = true, rejects_limit = 0)"
     )
     invalid, first = _invalid(cursor)
@@ -59,7 +60,7 @@ def _shape(target: Target, source: Source) -> Shape:
         found = other if {name.lower() for name in _types(other)} <= known else found
     reading = {"auto_detect": "false", "delim": text(_plain(found[0])), "quote": "'\"'", "escape": "'\"'"}
     reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **options}
-    return Shape(", ".join(f"{key} = {value}" for key, value in reading.items()), _plain(found[0]), _types(found))
+    return Shape(reading, _plain(found[0]), _types(found))
 
 
 def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
@@ -70,13 +71,17 @@ def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any
     try:
         row = target.cursor.execute(
             "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns FROM"
-            f" sniff_csv({text(str(source.path))}, {', '.join(f'{key} = {value}' for key, value in given.items())})"
+            f" sniff_csv({text(str(source.path))}, {_said(given)})"
         ).fetchone()
     except duckdb.Error as error:
         raise LoadFailed(_not_csv(source, error)) from None
     if row is None or next(iter(_types(row))).lower().startswith(("<html", "<!doctype", "<?xml")):
         raise LoadFailed("The file cannot be read as CSV: it is a page or another document.")
     return row
+
+
+def _said(options: dict[str, str]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in options.items())
 
 
 def _types(found: tuple[Any, ...]) -> dict[str, str]:
@@ -125,10 +130,10 @@ def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:
 def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
     """The original columns of the rejected lines as text, with what was wrong."""
     kinds = ", ".join(["'c__line': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
-    reading = ", ".join(part for part in shape.reading.split(", ") if not part.startswith(("header", "skip")))
+    reading = _said({**shape.reading, "header": "false", "skip": "0"})
     listed = ", ".join(f"f.{name(place)}" for place in places)
     return target.keep_aside(
         places,
         f"SELECT {listed}, e.columns, e.errors FROM read_csv({text(str(path))}, columns = {{{kinds}}}, {reading},"
-        f" header = false, ignore_errors = true) f JOIN ({_ERRORS}) e ON e.line = f.c__line",
+        f" ignore_errors = true) f JOIN ({_ERRORS}) e ON e.line = f.c__line",
     )

@@ -7,7 +7,6 @@ import shutil
 import sys
 import types
 import zoneinfo
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,9 @@ def _provide_zones() -> None:
 
 
 class Database:
-    """One open database. Besides `readable` it can only read files in `spool`, whose name cannot be guessed."""
+    """One open database. It can only reach files in `spool`, a folder whose name cannot be guessed."""
 
-    def __init__(
-        self, path: Path, *, memory_limit: str | None = None, threads: int | None = None, readable: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, path: Path, *, memory_limit: str | None = None, threads: int | None = None) -> None:
         _provide_zones()
         home = path.with_suffix(".spool")
         shutil.rmtree(home, ignore_errors=True)
@@ -54,11 +51,11 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _EFFECTS.split(";"):
             self._root.execute(statement)
-        self._lock_down([str(self.spool), *readable])
+        self._lock_down()
 
-    def _lock_down(self, folders: Sequence[str]) -> None:
-        listed = ", ".join(_quoted(folder.rstrip("/") + "/") for folder in folders)
-        self._root.execute(f"SET allowed_directories = [{listed}]")
+    def _lock_down(self) -> None:
+        """After this no statement, ours included, reads or writes a file outside the spool folder."""
+        self._root.execute(f"SET allowed_directories = [{_quoted(f'{self.spool}/')}]")
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
         self._root.execute("SET allow_community_extensions = false")
         self._root.execute("SET enable_external_access = false")

@@ -107,8 +107,12 @@ class Download:
             headers["Range"] = f"bytes={self.got}-"
         if self.got and self._tag:
             headers["If-Range"] = self._tag
-        connection.request("GET", path, headers=headers)
-        return connection, connection.getresponse()
+        try:
+            connection.request("GET", path, headers=headers)
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
 
     def _take(self, url: str, response: http.client.HTTPResponse, target: Any) -> None:
         if response.status not in {200, 206}:

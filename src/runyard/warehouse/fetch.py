@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,15 +48,37 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
-def local(source: str, wanted: str, settings: Settings) -> Source:
-    """A file below one of the allowed folders, symbolic links followed; raises `LoadFailed`."""
+def local(source: str, wanted: str, spool: Path, settings: Settings, task: Task) -> Source:
+    """A file below one of the allowed folders, symbolic links followed; raises `LoadFailed`.
+
+    It gets a second name in the spool folder, the only one that DuckDB may read: were the folder itself
+    allowed, SQL could read every file in it.
+    """
     allowed = [Path(os.path.realpath(folder)) for folder in settings.allowed_paths]
     bases = [path for path in [Path(source)] if path.is_absolute()] or [folder / source for folder in allowed]
     for base in bases:
         path = Path(os.path.realpath(base))
         if any(path.is_relative_to(folder) for folder in allowed) and path.is_file():
-            return Source(path, _format(wanted, path.name, ""), path.stat().st_size)
+            kind = _format(wanted, path.name, "")
+            return Source(_brought(path, spool, task), kind, path.stat().st_size, temporary=True)
     raise LoadFailed(f"There is no file {source} below a folder that loads may read.")
+
+
+def _brought(path: Path, spool: Path, task: Task) -> Path:
+    """The file in the spool folder: a hard link, or a copy where that cannot be."""
+    inside = _place(path.name, spool, task)
+    inside.unlink(missing_ok=True)
+    try:
+        os.link(path, inside)
+    except OSError:
+        shutil.copyfile(path, inside)
+    return inside
+
+
+def _place(name: str, spool: Path, task: Task) -> Path:
+    """A path of the attempt's own; the ending tells DuckDB how it is packed."""
+    packed = next((ending for ending in _PACKED if name.lower().endswith(ending)), "")
+    return spool / f"{task.assignment.task_run_id}-{task.assignment.token}.data{packed}"
 
 
 def download(
@@ -63,9 +86,7 @@ def download(
 ) -> Source:
     """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was."""
     name = Path(urlsplit(source).path).name
-    packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
-    key = task.assignment
-    path = spool / f"{key.task_run_id}-{key.token}.data{packed}"
+    path = _place(name, spool, task)
     began = time.monotonic()
     request = Request(
         url=source,
@@ -86,13 +107,13 @@ def download(
 def _run(request: Request, task: Task, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     command = [sys.executable, "-m", "runyard.warehouse.download", msgspec.json.encode(request).decode()]
     last: dict[str, Any] = {}
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, close_fds=True) as child:
-        with task.ended_by(child.kill):
-            assert child.stdout is not None
-            for line in child.stdout:
-                last = json.loads(line)
-                if "bytes" in last:
-                    tell(_progress(last))
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, close_fds=True)
+    with child, task.ended_by(child.kill):
+        assert child.stdout is not None
+        for line in child.stdout:
+            last = json.loads(line)
+            if "bytes" in last:
+                tell(_progress(last))
     task.check()
     if "failed" in last:
         raise LoadFailed(last["failed"], retry=last["retry"])

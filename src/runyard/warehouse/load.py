@@ -41,15 +41,16 @@ class Loader:
         tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
         try:
             return effects.once(cursor, task.assignment, lambda: self._load(task, target, source))
-        except duckdb.Error as error:
-            raise LoadFailed(_hide(str(error), self._spool, source.path).splitlines()[0], retry=True) from None
+        except (duckdb.Error, LoadFailed) as error:
+            retry = error.retry if isinstance(error, LoadFailed) else True
+            raise LoadFailed(_hide(str(error), self._spool, source.path).splitlines()[0], retry=retry) from None
         finally:
             if source.temporary:
                 source.path.unlink(missing_ok=True)
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         if not is_url(action.source):
-            return local(action.source, action.format, self._settings)
+            return local(action.source, action.format, self._spool, self._settings, task)
         return download(action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data))
 
     def _load(self, task: Task, target: Target, source: Source) -> Outcome:
@@ -59,7 +60,7 @@ class Loader:
         limit = target.action.max_bad_rows
         if limit is not None and counts.bad > limit:
             raise LoadFailed(
-                f"{counts.bad} rows do not fit (the first: {counts.first}), and at most {limit} may: nothing was loaded."
+                f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
             )
         metrics = {
             "rows": counts.rows,

@@ -25,14 +25,14 @@ class Outbox:
         self._wake = threading.Event()
         threading.Thread(target=self._flush_late, name="outbox", daemon=True).start()
 
-    def add(self, *reports: Report, flush: bool = False, wake: bool = True) -> None:
-        """Takes reports; `flush` when nothing more comes soon, `wake` false when the caller flushes later."""
+    def add(self, *reports: Report, flush: bool = False) -> None:
+        """Takes reports; `flush` when nothing more comes soon."""
         with self._lock:
             self._waiting.extend(reports)
             full = len(self._waiting) >= _BATCH
         if flush or full:
             self.flush()
-        elif wake and not self._wake.is_set():
+        elif not self._wake.is_set():
             self._wake.set()
 
     def flush(self) -> None:

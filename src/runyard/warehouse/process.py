@@ -49,8 +49,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.outbox import Outbox
     from runyard.warehouse.runner import Runner
 
-    readable = [os.path.realpath(folder) for folder in settings.allowed_paths]
-    database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads, readable=readable)
+    database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads)
     outbox = Outbox(pipe)
     loader = Loader(database.spool, settings)
     runner = Runner(database, outbox, loader, threads=settings.capacity, attempts=Path(settings.attempts))

@@ -19,6 +19,7 @@ MAX_FRAME = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
 _READ_BYTES = 1 << 18
 
+Result = Literal["stopped", "released"]
 Why = Literal["cancel", "timeout", "release"]
 
 
@@ -26,13 +27,13 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
     """Fields travel by position: both ends are always the same version."""
 
 
-class Work(_Message, tag="work"):
+class Work(_Message, frozen=True, tag="work"):
     """Attempts to begin, in the order in which they were claimed."""
 
     assignments: list[Assignment]
 
 
-class Stop(_Message, tag="stop"):
+class Stop(_Message, frozen=True, tag="stop"):
     """End this attempt; ignored when it is not held."""
 
     task_run_id: int
@@ -40,7 +41,7 @@ class Stop(_Message, tag="stop"):
     why: Why
 
 
-class Query(_Message, tag="query"):
+class Query(_Message, frozen=True, tag="query"):
     """An interactive read of at most `limit` rows; answered by `Answer`."""
 
     id: int
@@ -50,31 +51,31 @@ class Query(_Message, tag="query"):
     limit: int
 
 
-class Tables(_Message, tag="tables"):
+class Tables(_Message, frozen=True, tag="tables"):
     """What tables and views there are; answered by `Answer`."""
 
     id: int
 
 
-class Ready(_Message, tag="ready"):
+class Ready(_Message, frozen=True, tag="ready"):
     """The database is open; sent once, first."""
 
     pid: int
 
 
-class Failed(_Message, tag="failed"):
+class Failed(_Message, frozen=True, tag="failed"):
     """The database cannot be opened; the process ends after this."""
 
     sentence: str
 
 
-class Reports(_Message, tag="reports"):
+class Reports(_Message, frozen=True, tag="reports"):
     """What happened to attempts, in order."""
 
     reports: list[Report]
 
 
-class Answer(_Message, tag="answer"):
+class Answer(_Message, frozen=True, tag="answer"):
     """The reply to a `Query` or `Tables`; `error` is a sentence when it was refused or failed."""
 
     id: int
@@ -88,6 +89,11 @@ ToServer = Ready | Failed | Reports | Answer
 _encoder = msgspec.msgpack.Encoder()
 decode_to_process = msgspec.msgpack.Decoder(ToProcess).decode
 decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
+
+
+def result_of(why: Why) -> Result:
+    """How an attempt ends that was stopped for this reason."""
+    return "released" if why == "release" else "stopped"
 
 
 def frame(message: ToProcess | ToServer) -> bytes:

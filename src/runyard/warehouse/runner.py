@@ -13,7 +13,7 @@ import duckdb
 from runyard.core.actions import Load, Sql
 from runyard.core.attempts import Assignment, EffectKey, Finished, Outcome, Progress, Started
 from runyard.core.states import Reason
-from runyard.warehouse import constants, sql
+from runyard.warehouse import sql
 from runyard.warehouse.checker import Refused, check
 from runyard.warehouse.database import Database
 from runyard.warehouse.fetch import LoadFailed
@@ -39,24 +39,18 @@ class Runner:
         self._held: dict[tuple[int, int], Task] = {}
         self._effects: dict[EffectKey, Task] = {}
         self._running: set[Task] = set()
-        self._waiting: queue.SimpleQueue[list[Task]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
         for number in range(threads):
             threading.Thread(target=self._work, name=f"work-{number}", daemon=True).start()
         threading.Thread(target=self._tick, name="ticker", daemon=True).start()
 
     def accept(self, assignments: Sequence[Assignment]) -> None:
         """Takes attempts in their order: the places of writers in the line are given here."""
-        alike: list[Task] = []
         for assignment in assignments:
             task = Task(assignment)
             self._hold(task)
-            if (items := constants.constant(assignment)) is not None:
-                task.select_list = items
-                alike.append(task)
-            elif self._prepare(task):
-                self._waiting.put([task])
-        if alike:
-            self._waiting.put(alike)
+            if self._prepare(task):
+                self._waiting.put(task)
 
     def stop(self, asked: Stop) -> None:
         """Ends an attempt: at once when it has not begun, else by an interrupt that is repeated until it ends."""
@@ -93,6 +87,10 @@ class Runner:
         except (Refused, duckdb.Error) as error:
             self._finish(task, _failed(task, error, Reason.SQL_ERROR))
             return False
+        except Exception as error:  # no text may end the thread that all attempts come through
+            refused = Refused(f"The statement cannot be analysed ({error}).")
+            self._finish(task, _failed(task, refused, Reason.SQL_ERROR))
+            return False
         if task.plan.writes:
             task.ticket = self._locks.take(task.plan.tables)
         return True
@@ -100,11 +98,7 @@ class Runner:
     def _work(self) -> None:
         seat = Seat(self._database)
         while True:
-            tasks = self._waiting.get()
-            if len(tasks) > 1 or tasks[0].select_list:
-                self._run_constants(tasks, seat)
-            else:
-                self._run(tasks[0], seat)
+            self._run(self._waiting.get(), seat)
 
     def _begun(self, task: Task) -> bool:
         """Whether the attempt may run: it is still held, and from now on ends by itself."""
@@ -156,33 +150,6 @@ class Runner:
             task.leave()
             seat.leave(clean=task.ticket is None)
 
-    def _run_constants(self, tasks: list[Task], seat: Seat) -> None:
-        """Answers constant SELECTs together; alone where that fails."""
-        mine = [task for task in tasks if self._begun(task)]
-        first = [task for task in mine if task.after is None and task.why is None]
-        try:
-            began = now()
-            start = time.perf_counter()
-            lists = [(task.select_list, constants.width(task.select_list)) for task in first]
-            outputs = constants.answer(seat.take("main"), lists) if lists else []
-            seconds = round(time.perf_counter() - start, 6)
-        except (duckdb.Error, ValueError):
-            first = []
-        else:
-            self._finish_all(first, outputs, began, seconds)
-        for task in mine:
-            if task not in first and self._prepare(task):
-                self._run(task, seat)
-
-    def _finish_all(self, tasks: list[Task], outputs: list[dict[str, object]], began: int, seconds: float) -> None:
-        ended = now()
-        metrics = {"rows": 1, "bytes": 0, "seconds": seconds}
-        for task, output in zip(tasks, outputs, strict=True):
-            self._outbox.add(Started(task.assignment.task_run_id, task.assignment.token, began), wake=False)
-            outcome = Outcome(result="succeeded", output=output, metrics=metrics, started_at=began, ended_at=ended)
-            self._finish(task, outcome, flush=False)
-        self._outbox.flush()
-
     def _started(self, task: Task) -> None:
         key = task.assignment
         self._outbox.add(Started(key.task_run_id, key.token, task.started_at))
@@ -191,7 +158,7 @@ class Runner:
         key = task.assignment
         self._outbox.add(Progress(key.task_run_id, key.token, now(), data))
 
-    def _finish(self, task: Task, outcome: Outcome, *, flush: bool = True) -> None:
+    def _finish(self, task: Task, outcome: Outcome) -> None:
         """Ends an attempt; the second of two calls does nothing."""
         key = task.assignment
         with self._lock:
@@ -205,7 +172,7 @@ class Runner:
             self._locks.give_back(task.ticket)
         task.end()
         report = Finished(key.task_run_id, key.token, now(), outcome)
-        self._outbox.add(report, flush=flush and self._waiting.empty(), wake=flush)
+        self._outbox.add(report, flush=self._waiting.empty())
 
     def _tick(self) -> None:
         """Repeats interrupts that came between two statements, and tells how far long work is."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -10,12 +12,15 @@ from runyard.warehouse.fetch import LoadFailed, Source
 from runyard.warehouse.tables import Counts, Target, name, text
 
 _STAGE = "temp.runyard_stage"
+_SAMPLE_ROWS = 20_000
 
 
 def load_ndjson(target: Target, source: Source, spool: Path) -> Counts:
     """One JSON object a line; lines that are none are invalid lines."""
     path = text(str(source.path))
     detected = _described(target, f"read_ndjson_auto({path}, ignore_errors = true)", "NDJSON")
+    if list(detected.items()) == [("json", "JSON")]:  # some lines are no objects: look at the others
+        detected = _structure(target, path)
     places = target.prepare(detected)
     columns = dict(zip(places, detected, strict=True))
     columns |= {column: column for column in target.columns if column not in columns}
@@ -47,6 +52,26 @@ def _described(target: Target, reader: str, what: str) -> dict[str, str]:
     except duckdb.Error as error:
         raise LoadFailed(f"The file cannot be read as {what}: {str(error).splitlines()[0]}") from None
     return {row[0]: row[1] for row in rows}
+
+
+def _structure(target: Target, path: str) -> dict[str, str]:
+    """Fields and types of the first objects of a file."""
+    row = target.cursor.execute(
+        f"SELECT json_group_structure(json) FROM (SELECT json FROM read_ndjson_objects({path}, ignore_errors = true)"
+        f" WHERE json_type(json) = 'OBJECT' LIMIT {_SAMPLE_ROWS})"
+    ).fetchone()
+    if row is None or row[0] is None:
+        raise LoadFailed("The file cannot be read as NDJSON: no line of it is a JSON object.")
+    return {field: _kind(node) for field, node in json.loads(row[0]).items()}
+
+
+def _kind(node: Any) -> str:
+    """A SQL type for what DuckDB says about the structure of JSON."""
+    if isinstance(node, list):
+        return _kind(node[0]) + "[]"
+    if isinstance(node, dict):
+        return "STRUCT(" + ", ".join(f"{name(field)} {_kind(inner)}" for field, inner in node.items()) + ")"
+    return {"UBIGINT": "BIGINT", "NULL": "VARCHAR"}.get(node, str(node))
 
 
 def _extracted(column: str, kind: str) -> str:

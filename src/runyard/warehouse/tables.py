@@ -12,8 +12,6 @@ from runyard.core.actions import Load
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.fetch import LoadFailed
 
-# A SQL type as text: names, numbers, brackets. Anything else would be pasted SQL.
-_TYPE = re.compile(r"[A-Za-z0-9_ ,()\[\]\"']{1,500}")
 _COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_catalog = current_database()"
     " AND lower(table_schema) = lower(?) AND lower(table_name) = lower(?) ORDER BY ordinal_position"
@@ -55,10 +53,15 @@ class Target:
         self.quarantine = f"{name(action.schema)}.{name(action.table + '_quarantine')}"
         if HIDDEN_SCHEMA in f"{action.schema}.{action.table}".lower() or not action.table.strip():
             raise LoadFailed(f"{action.schema}.{action.table} cannot be loaded into.")
-        for column, kind in action.columns.items():
-            if not _TYPE.fullmatch(kind):
-                raise LoadFailed(f"{kind!r}, given for column {column}, is not a SQL type.")
+        self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
         self._refuse_existing()
+
+    def _type(self, column: str, kind: str) -> str:
+        """The type as DuckDB itself spells it, so that nothing else can be pasted into our statements."""
+        try:
+            return str(self.cursor.type(kind))
+        except (duckdb.Error, ValueError):
+            raise LoadFailed(f"{kind!r}, given for column {column}, is not a SQL type.") from None
 
     def _refuse_existing(self) -> None:
         if self.action.mode == "create" and self._existing():
@@ -91,7 +94,7 @@ class Target:
         return matched
 
     def _declared(self, detected: dict[str, str]) -> dict[str, str]:
-        return dict(self.action.columns) or detected
+        return self._given or detected
 
     def _match(self, found: Sequence[str]) -> list[str]:
         places = {column.lower(): column for column in self.columns}

@@ -12,7 +12,7 @@ import duckdb
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse.checker import Plan
 from runyard.warehouse.locks import Ticket
-from runyard.warehouse.protocol import Why
+from runyard.warehouse.protocol import Why, result_of
 
 
 class Stopped(Exception):
@@ -25,7 +25,6 @@ class Task:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.plan: Plan | None = None
-        self.select_list = ""
         self.ticket: Ticket | None = None
         self.after: Task | None = None
         self.why: Why | None = None
@@ -104,8 +103,7 @@ class Task:
     def stopped(self) -> Outcome:
         """How an attempt ends that was asked to."""
         ended = now()
-        result = "released" if self.why == "release" else "stopped"
-        return Outcome(result=result, started_at=self.started_at or ended, ended_at=ended)
+        return Outcome(result=result_of(self.why or "cancel"), started_at=self.started_at or ended, ended_at=ended)
 
 
 def now() -> int:

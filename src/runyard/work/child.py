@@ -12,18 +12,15 @@ import msgspec
 
 from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment
-from runyard.core.launch import ALIVE, WORK
+from runyard.core.launch import CONTEXT, INHERITED, WORK
 from runyard.runtime import context
 from runyard.work import linux, python, shell
 
-INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "SSL_CERT_FILE")
-"""What a task sees of the server's environment; nothing else of it, so no secret either."""
-
 CANNOT_START = 127
-_CONTEXT_FD, _ALIVE_FD = 3, 4
+_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def become(claim: Assignment, stdout: int, stderr: int, notes: int, parent: int, started: int) -> NoReturn:
+def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: int) -> NoReturn:
     """Turns this freshly forked process into the user's work. Never returns."""
     code = CANNOT_START
     try:
@@ -31,38 +28,51 @@ def become(claim: Assignment, stdout: int, stderr: int, notes: int, parent: int,
         if os.getppid() != parent:
             os._exit(CANNOT_START)
         os.setpgid(0, 0)
-        _streams(stdout, stderr, notes, started)
-        action = claim.action
-        assert isinstance(action, (Python, Shell))
-        _limits(claim)
-        environment = _environment(claim, action)
-        os.chdir(action.working_directory or WORK)
-        if isinstance(action, Python) and action.interpreter is None:
-            code = _run_forked(claim, action, environment)
-        else:
-            _exec(claim, action, environment)
+        _streams(stdout, stderr, started)
+        code = _work(claim)
     except OSError as error:
         _say(f"runyard: the task cannot be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except MemoryError:
         _say("MemoryError")
         code = 1
+    except Exception as error:  # a zero byte in an argument, an empty command ...
+        _say(f"runyard: the task cannot be started: {error}")
     finally:
         os._exit(code)
 
 
-def _streams(stdout: int, stderr: int, notes: int, started: int) -> None:
-    """Standard streams, the channel to the launcher at 3, and the mark of life at 4; everything else is closed."""
+def _streams(stdout: int, stderr: int, started: int) -> None:
+    """Standard streams; everything else is closed."""
     null = os.open(os.devnull, os.O_RDONLY)
-    alive = os.open(ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr, notes, alive))]
+    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr))]
     os.write(started, b"!")
     for place, fd in enumerate(high):
         os.dup2(fd, place, True)
-    os.closerange(5, 4096)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
+    os.closerange(3, 4096)
+    for number in _RESET:
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _work(claim: Assignment) -> int:
+    action = claim.action
+    assert isinstance(action, (Python, Shell))
+    facts, folder = _facts(claim), os.getcwd()
+    with open(CONTEXT, "wb") as file:
+        file.write(msgspec.json.encode(facts))
+    environment = _environment(claim, action, os.path.join(folder, CONTEXT))
+    if isinstance(action, Python):
+        python.keep_source(action, WORK)
+    os.chdir(action.working_directory or WORK)
+    _limits(claim)
+    if isinstance(action, Shell):
+        _exec(shell.command(action), environment)
+    if action.interpreter is not None:
+        _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
+    os.environ.clear()
+    os.environ.update(environment)
+    context.install(facts, folder)
+    return python.run_here(action, os.path.join(folder, WORK))
 
 
 def _limits(claim: Assignment) -> None:
@@ -74,15 +84,16 @@ def _limits(claim: Assignment) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
 
 
-def _environment(claim: Assignment, action: Python | Shell) -> dict[str, str]:
+def _environment(claim: Assignment, action: Python | Shell, context_file: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     own = {
         "RUNYARD_RUN_ID": str(claim.run_id),
         "RUNYARD_TASK_RUN_ID": str(claim.task_run_id),
         "RUNYARD_TASK": claim.task_key,
         "RUNYARD_ATTEMPT": str(claim.attempt),
+        "RUNYARD_CONTEXT": context_file,
     }
-    return {"PATH": os.defpath, **kept, **own, **action.environment}
+    return {"PATH": os.defpath, **kept, **action.environment, **own}
 
 
 def _facts(claim: Assignment) -> dict[str, Any]:
@@ -93,22 +104,11 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "attempt": claim.attempt,
         "parameters": claim.parameters,
         "input": claim.input,
+        "bookmark": claim.bookmark,
     }
 
 
-def _run_forked(claim: Assignment, action: Python, environment: dict[str, str]) -> int:
-    os.environ.clear()
-    os.environ.update(environment)
-    context.install(_facts(claim), _CONTEXT_FD)
-    return python.run_here(action)
-
-
-def _exec(claim: Assignment, action: Python | Shell, environment: dict[str, str]) -> NoReturn:
-    path = os.path.abspath(".runyard-context.json")
-    with open(path, "wb") as file:
-        file.write(msgspec.json.encode(_facts(claim)))
-    environment |= {"RUNYARD_CONTEXT": path, "RUNYARD_CONTEXT_FD": str(_CONTEXT_FD)}
-    arguments = python.command(action) if isinstance(action, Python) else shell.command(action)
+def _exec(arguments: list[str], environment: dict[str, str]) -> NoReturn:
     try:
         os.execvpe(arguments[0], arguments, environment)
     except OSError as error:  # it names the last directory that it tried

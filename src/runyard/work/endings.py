@@ -11,9 +11,10 @@ from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
 from runyard.work.child import CANNOT_START
 
-_HEAD = "Traceback (most recent call last):"
+_HEAD = re.compile(r"^(?:  \+ Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
 _START = "runyard: the task cannot be started: "
-_TYPE = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$")
+_TYPE = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
+_GROUP_MARGIN = re.compile(r"^  [|+] ?", re.MULTILINE)
 
 
 def of(status: int, tail: bytes, facts: dict[str, Any]) -> Outcome:
@@ -29,8 +30,8 @@ def of(status: int, tail: bytes, facts: dict[str, Any]) -> Outcome:
         return Outcome(
             result="failed", reason=Reason.START_ERROR, detail=f"Cannot be started: {detail}", retry=False, **facts
         )
-    if _HEAD in text:
-        return _by_exception(code, text, facts)
+    if code == 1 and (heads := list(_HEAD.finditer(text))):  # an exception that nobody caught
+        return _by_exception(text[heads[-1].start() :], facts)
     last = text.splitlines()[-1].strip()[:500] if text else ""
     if last.endswith("MemoryError"):
         return Outcome(result="failed", reason=Reason.MEMORY, detail="It ran out of memory.", exit_code=code, **facts)
@@ -48,19 +49,21 @@ def _by_signal(number: int, text: str, facts: dict[str, Any]) -> Outcome:
     return Outcome(result="failed", reason=reason, detail=detail, exit_code=128 + number, **facts)
 
 
-def _by_exception(code: int, text: str, facts: dict[str, Any]) -> Outcome:
-    trace = text[text.rindex(_HEAD) :]
-    line = _last_error_line(trace)
-    found = _TYPE.match(line)
-    kind, message = (found.group(1), found.group(2) or "") if found else ("", line)
-    reason = Reason.MEMORY if kind == "MemoryError" else Reason.EXCEPTION
+def _by_exception(trace: str, facts: dict[str, Any]) -> Outcome:
+    said = _what_it_says(trace)
+    found = _TYPE.match(said)
+    kind, message = (found.group(1), found.group(2) or "") if found else ("", said)
+    reason = Reason.MEMORY if kind.endswith("MemoryError") else Reason.EXCEPTION
     error = {"type": kind, "message": message, "trace": trace}
-    return Outcome(result="failed", reason=reason, detail=line[:500], exit_code=code, error=error, **facts)
+    return Outcome(result="failed", reason=reason, detail=said.split("\n")[0][:500], exit_code=1, error=error, **facts)
 
 
-def _last_error_line(trace: str) -> str:
-    """The exception's own line: the first unindented one after the frames (its message may go on below)."""
-    for line in trace.splitlines()[1:]:
+def _what_it_says(trace: str) -> str:
+    """The exception's type and message, of as many lines as it has: all after the indented frames."""
+    if trace.startswith(" "):  # an exception group: a margin before each line, and its members below
+        trace = _GROUP_MARGIN.sub("", trace.partition("\n  +-")[0])
+    lines = trace.splitlines()[1:]
+    for place, line in enumerate(lines):
         if line and not line[0].isspace():
-            return line
-    return trace.splitlines()[-1].strip()
+            return "\n".join(lines[place:])
+    return lines[-1].strip() if lines else ""

@@ -12,12 +12,15 @@ import os
 import signal
 import socket
 import sys
+import time
 
 # Imported once here, so that no attempt pays for them.
 import traceback  # noqa: F401
 
 from runyard.core.launch import MESSAGE_BYTES, decode_launch
 from runyard.work import launcher
+
+_FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
 
 
 def serve(orders: socket.socket) -> None:
@@ -30,12 +33,21 @@ def serve(orders: socket.socket) -> None:
         data, fds, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 1)
         if not data:
             return
-        order = decode_launch(data)
-        if os.fork() == 0:
+        if _fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             orders.close()
-            launcher.own(order.folder, order.log_bytes, socket.socket(fileno=fds[0]))
+            launcher.own(decode_launch(data), socket.socket(fileno=fds[0]))
         os.close(fds[0])
+
+
+def _fork() -> int:
+    """Forks; where the system has no room for a process just now, waits a while for it."""
+    for _ in range(_FORK_TRIES):
+        try:
+            return os.fork()
+        except BlockingIOError:
+            time.sleep(_FORK_WAIT_SECONDS)
+    return -1  # the order is dropped, and its channel closed: the executor gives the claim back
 
 
 def _reap(*_: object) -> None:

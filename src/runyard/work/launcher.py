@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -19,48 +20,84 @@ from typing import Any, NoReturn
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.core.launch import (
     CLAIM,
+    LOCK,
+    MARK,
     MESSAGE_BYTES,
+    NOTES,
     OUTCOME,
     SOCKET,
     WORK,
     Attach,
+    Launch,
+    Mark,
     StopOrder,
     decode_claim,
     decode_note,
     decode_order,
     encode,
 )
+from runyard.core.states import Reason
+from runyard.runtime.context import PROGRESS_BYTES, TOTAL_BYTES
 from runyard.work import child, endings, linux
 from runyard.work.logfile import LogFile
 
 _PIECE = 64 * 1024
 _PROGRESS_SECONDS = 0.2
+_ATTACH_SECONDS = 1.0
+_KILL_AGAIN_SECONDS = 0.1
+_TREE_SECONDS = 0.002
 
 
-def own(folder: str, log_bytes: int, channel: socket.socket) -> NoReturn:
+def own(order: Launch, channel: socket.socket) -> NoReturn:
     """What a freshly forked launcher does. Never returns."""
     try:
         os.setsid()
         linux.adopt_orphans()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        os.chdir(folder)
-        _take_over()
-        with open(CLAIM, "rb") as file:
-            claim = decode_claim(file.read())
-        os.makedirs(WORK, exist_ok=True)
-        Launcher(claim, log_bytes, channel).run()
+        # Blocked, not ignored: a stop that comes while the child is being made waits until the child can take it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        os.chdir(order.folder)
+        claim = _take_over(order.token)
+        if claim is not None:
+            _see_through(claim, order, channel)
     finally:
         os._exit(0)
 
 
-def _take_over() -> None:
-    """Waits until an older launcher of this folder is gone. It is dead already, by what the engine holds."""
-    lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _take_over(token: int) -> Assignment | None:
+    """The claim of this folder, once its older launcher is gone; None if the order came too late for it."""
+    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    for stale in (SOCKET, OUTCOME):
+    try:
+        with open(CLAIM, "rb") as file:
+            claim = decode_claim(file.read())
+    except FileNotFoundError:
+        return None
+    return claim if claim.token == token else None
+
+
+def _see_through(claim: Assignment, order: Launch, channel: socket.socket) -> None:
+    try:
+        _clear()
+        with open(MARK, "wb") as file:
+            file.write(encode(Mark(claim.token, linux.bear_mark())))
+        launcher = Launcher(claim, order.log_bytes, channel)
+        launcher.start()
+    except OSError as error:  # no room for a file, no room for a process
+        detail = f"No process can be started: {error}"
+        outcome = Outcome(result="failed", reason=Reason.START_ERROR, detail=detail)
+        channel.send(encode(Finished(claim.task_run_id, claim.token, _now(), outcome)))
+        return
+    launcher.run()
+
+
+def _clear() -> None:
+    """Takes away what an earlier claim of this folder left, but for its log."""
+    for stale in (SOCKET, NOTES, OUTCOME, MARK):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stale)
+    if os.path.isdir(WORK):
+        shutil.rmtree(WORK, ignore_errors=True)
+    os.makedirs(WORK, exist_ok=True)
 
 
 class Launcher:
@@ -73,62 +110,67 @@ class Launcher:
         self.poll = select.poll()
         self.handlers: dict[int, Any] = {}
         self.values: dict[str, Any] = {}
+        self.bookmark: dict[str, Any] | None = None
         self.progress: dict[str, Any] | None = None
-        self.progress_sent = 0.0
+        self.untold_at: float | None = None
+        """When progress that came too soon after the last is told."""
+        self.told_at = 0.0
         self.started_at: int | None = None
         self.order: StopOrder | None = None
         self.kill_at: float | None = None
         self.status: int | None = None
+        self.by_itself = False
 
     # --- life ---
 
-    def run(self) -> None:
-        """Starts the work, sees it through, tells how it ended."""
-        self._listen()
-        self._watch(self._need_channel().fileno(), self._on_order)
-        self._start()
-        while self.status is None:
-            self._turn()
-        before_stop = self.order is None or self.ended_by_itself
-        self._end_tree()
-        self._drain()
-        self._finish(before_stop)
-
-    def _start(self) -> None:
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
-        notes, notes_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        started, started_child = os.pipe2(os.O_CLOEXEC)
+    def start(self) -> None:
+        """Starts the work, and listens to it and to who owns it."""
+        self.listener = self._listen(SOCKET, socket.SOCK_SEQPACKET)
+        self.listener.listen(4)
+        self._watch(self.listener.fileno(), self._on_connection)
+        self.notes = self._listen(NOTES, socket.SOCK_DGRAM)
+        self.notes.setblocking(False)
+        self._watch(self.notes.fileno(), self._on_note)
+        assert self.channel is not None
+        self._watch(self.channel.fileno(), self._on_order)
+        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            child.become(self.claim, pipes[0][1], pipes[1][1], notes_child.fileno(), parent, started_child)
-        for fd in (pipes[0][1], pipes[1][1], started_child):
-            os.close(fd)
-        notes_child.close()
-        self.notes = notes
+            child.become(self.claim, pipes[0][1], pipes[1][1], pipes[2][1], parent)
+        for _, end in pipes:
+            os.close(end)
         self.streams = {pipes[0][0]: 1, pipes[1][0]: 2}
         for fd in self.streams:
             os.set_blocking(fd, False)
             self._watch(fd, self._on_output)
-        notes.setblocking(False)
-        self._watch(notes.fileno(), self._on_note)
-        self.pidfd = os.pidfd_open(self.pid)
-        self._watch(self.pidfd, self._on_exit)
-        if os.read(started, 1):  # the child is about to run its first instruction
+        self._watch(os.pidfd_open(self.pid), self._on_exit)
+        signal.signal(signal.SIGCHLD, self._reap)  # orphans come here to be waited for
+        if os.read(pipes[2][0], 1):  # the child is about to run its first instruction
             self.started_at = _now()
             self._send(Started(self.claim.task_run_id, self.claim.token, self.started_at))
-        os.close(started)
+        os.close(pipes[2][0])
 
-    def _turn(self) -> None:
-        wait = None if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
-        for fd, _ in self.poll.poll(None if wait is None else wait * 1000):
+    def run(self) -> None:
+        """Sees the work through, and tells how it ended."""
+        self._reap()
+        while self.status is None:
+            self._turn(min(filter(None, (self.kill_at, self.untold_at)), default=None))
+        self._end_tree()
+        self._drain()
+        self._finish()
+
+    def _turn(self, until: float | None) -> None:
+        for fd, _ in self.poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000):
             handler = self.handlers.get(fd)
             if handler is not None:
                 handler(fd)
-        if self.kill_at is not None and time.monotonic() >= self.kill_at:
-            self.kill_at = None
-            for pid in list(linux.descendants(os.getpid())):
-                linux.kill(pid, signal.SIGKILL)
+        now = time.monotonic()
+        if self.untold_at is not None and now >= self.untold_at:
+            self._tell_progress()
+        if self.kill_at is not None and now >= self.kill_at:
+            self.kill_at = now + _KILL_AGAIN_SECONDS
+            self._kill_tree()
 
     def _watch(self, fd: int, handler: Any) -> None:
         self.handlers[fd] = handler
@@ -152,43 +194,45 @@ class Launcher:
 
     def _on_note(self, fd: int) -> None:
         try:
-            data = self.notes.recv(MESSAGE_BYTES)
-        except (BlockingIOError, ConnectionResetError):
+            note = decode_note(self.notes.recv(MESSAGE_BYTES))
+        except (BlockingIOError, ValueError):  # the channel is the task's own to spoil
             return
-        if not data:
-            self._unwatch(fd)
-            return
-        try:
-            note = decode_note(data)
-        except ValueError:  # the channel is the task's own to spoil
-            return
-        self.values.update(note.values)
-        if note.progress is not None:
+        self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
+        values = {**self.values, **note.values}
+        if len(encode(values)) <= TOTAL_BYTES:
+            self.values = values
+        else:
+            said = f"\nrunyard: {sorted(note.values)} not kept: all values together have {TOTAL_BYTES} bytes at most.\n"
+            self.log.write(2, said.encode())
+        if note.progress is not None and len(encode(note.progress)) <= PROGRESS_BYTES:
             self.progress = note.progress
-            self._tell_progress()
+            self.untold_at = self.told_at + _PROGRESS_SECONDS
 
     def _tell_progress(self) -> None:
-        now = time.monotonic()
-        if self.progress is not None and now - self.progress_sent >= _PROGRESS_SECONDS:
-            self.progress_sent = now
-            self._send(Progress(self.claim.task_run_id, self.claim.token, _now(), self.progress))
+        self.untold_at, self.told_at = None, time.monotonic()
+        self._send(Progress(self.claim.task_run_id, self.claim.token, _now(), self.progress or {}))
 
     def _on_exit(self, fd: int) -> None:
-        _, self.status = os.waitpid(self.pid, 0)
-        self.ended_at = _now()
-        self.ended_by_itself = self.order is None
         self._unwatch(fd)
+        self._reap()
+
+    def _reap(self, *_: object) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self.pid:
+                    self.status, self.ended_at = ended[1], _now()
+                    self.by_itself = self.order is None
 
     # --- orders ---
 
-    def _listen(self) -> None:
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(SOCKET)
-        self.listener.listen(4)
-        self._watch(self.listener.fileno(), self._on_connection)
+    def _listen(self, name: str, kind: socket.SocketKind) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, kind)
+        listener.bind(name)
+        return listener
 
     def _on_connection(self, fd: int) -> None:
         connection, _ = self.listener.accept()
+        connection.settimeout(_ATTACH_SECONDS)
         try:
             order = decode_order(connection.recv(MESSAGE_BYTES))
         except (OSError, ValueError):
@@ -204,31 +248,22 @@ class Launcher:
             self._send(Started(self.claim.task_run_id, self.claim.token, self.started_at))
 
     def _on_order(self, fd: int) -> None:
+        assert self.channel is not None
         try:
-            data = self._need_channel().recv(MESSAGE_BYTES)
-        except OSError:
-            data = b""
-        if not data:
+            order = decode_order(self.channel.recv(MESSAGE_BYTES))
+        except (OSError, ValueError):
             self._drop_channel()  # the server is gone; the work goes on
             return
-        order = decode_order(data)
-        if isinstance(order, StopOrder):
+        if isinstance(order, StopOrder) and self.status is None:
             self._stop(order)
 
     def _stop(self, order: StopOrder) -> None:
-        if self.status is not None:
-            return
         if self.order is None:
             self.order = order
-            for pid in list(linux.descendants(os.getpid())):
-                linux.kill(pid, signal.SIGTERM)
-                linux.kill(pid, signal.SIGCONT)
+            self._signal_tree(signal.SIGTERM)
+            self._signal_tree(signal.SIGCONT)
         until = time.monotonic() + order.grace
         self.kill_at = until if self.kill_at is None else min(self.kill_at, until)
-
-    def _need_channel(self) -> socket.socket:
-        assert self.channel is not None
-        return self.channel
 
     def _drop_channel(self) -> None:
         if self.channel is not None:
@@ -236,55 +271,76 @@ class Launcher:
             self.channel.close()
             self.channel = None
 
-    def _send(self, report: Report) -> None:
-        if self.channel is None:
-            return
-        try:
-            self.channel.send(encode(report))
-        except OSError:
+    def _send(self, report: Report) -> bool:
+        """Never waits: a server that does not listen finds out when it connects again."""
+        data = encode(report)
+        if self.channel is not None:
+            if len(data) <= MESSAGE_BYTES:
+                with contextlib.suppress(OSError):
+                    self.channel.send(data, socket.MSG_DONTWAIT)
+                    return True
             self._drop_channel()
+        return False
 
     # --- the end ---
+
+    def _signal_tree(self, number: int) -> None:
+        for pid in list(linux.descendants(os.getpid())):
+            linux.kill(pid, number)
+
+    def _kill_tree(self) -> None:
+        found = []
+        for pid in linux.descendants(os.getpid()):
+            linux.kill(pid, signal.SIGSTOP)  # so that it starts nothing more while we look below it
+            found.append(pid)
+        for pid in found:
+            linux.kill(pid, signal.SIGKILL)
 
     def _end_tree(self) -> None:
         """Kills whatever the work left behind: all of it is below this process, however often it forked."""
         while True:
-            for pid in list(linux.descendants(os.getpid())):
-                linux.kill(pid, signal.SIGKILL)
+            self._kill_tree()
             try:
-                os.waitpid(-1, 0)
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
             except ChildProcessError:
                 return
+            time.sleep(_TREE_SECONDS)
 
     def _drain(self) -> None:
-        for fd in list(self.streams):
-            while fd in self.handlers:
-                if not select.select([fd], [], [], 0)[0]:
-                    break
+        for fd in self.streams:
+            while fd in self.handlers and select.select([fd], [], [], 0)[0]:
                 self._on_output(fd)
-        while self.notes.fileno() in self.handlers and select.select([self.notes], [], [], 0)[0]:
+        while select.select([self.notes], [], [], 0)[0]:
             self._on_note(self.notes.fileno())
 
-    def _finish(self, by_itself: bool) -> None:
-        outcome = self._outcome(by_itself)
-        finished = Finished(self.claim.task_run_id, self.claim.token, _now(), outcome)
-        # Not synced: after a power cut the engine calls an attempt without an outcome lost, and tries again.
-        with open(f"{OUTCOME}.new", "wb") as file:
-            file.write(encode(finished))
-        os.rename(f"{OUTCOME}.new", OUTCOME)
-        self._send(finished)
-        with contextlib.suppress(OSError):
-            os.unlink(SOCKET)
+    def _finish(self) -> None:
+        finished = Finished(self.claim.task_run_id, self.claim.token, _now(), self._outcome())
+        # A full disk: whoever connects is told.
+        while not (self._keep(finished) | self._send(finished)):
+            self._turn(time.monotonic() + _ATTACH_SECONDS)
 
-    def _outcome(self, by_itself: bool) -> Outcome:
-        facts = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+    def _keep(self, finished: Finished) -> bool:
+        # Not synced: after a power cut the engine calls an attempt without an outcome lost, and tries again.
+        try:
+            with open(f"{OUTCOME}.new", "wb") as file:
+                file.write(encode(finished))
+            os.rename(f"{OUTCOME}.new", OUTCOME)
+        except OSError:
+            return False
+        return True
+
+    def _outcome(self) -> Outcome:
+        facts: dict[str, Any] = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+        if self.bookmark is not None:
+            facts |= {"bookmark": self.bookmark, "bookmark_version": self.claim.bookmark_version}
         if self.progress is not None:
             facts["metrics"] = self.progress
         assert self.status is not None
-        if by_itself or self.order is None:
+        if self.by_itself or self.order is None:
             return endings.of(self.status, self.log.tail, facts)
         result = "released" if self.order.why == "release" else "stopped"
-        return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # one of the literals
+        return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # by key
 
 
 def _now() -> int:

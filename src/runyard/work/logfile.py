@@ -23,6 +23,7 @@ class LogFile:
         self._size = os.fstat(self._log).st_size
         self._cap = self._size + cap
         self._cut = False
+        self._missing = 0
         self._last = (0, 0)
         self.tail = b""
         """The end of standard error, for the reason of a failure."""
@@ -33,12 +34,29 @@ class LogFile:
             self.tail = (self.tail + data)[-TAIL_BYTES:]
         if self._cut:
             return
+        if self._missing:
+            said = f"\nrunyard: {self._missing} bytes are missing here: the disk was full.\n".encode()
+            missing, self._missing = self._missing, 0
+            if not self._append(stream, said):
+                self._missing = missing + len(data)
+                return
         room = self._cap - self._size
         if len(data) > room:
             self._cut = True
             data = data[:room] + f"\nrunyard: the log was cut here, at its limit of {self._cap} bytes.\n".encode()
-        self._mark(stream)
-        self._size += os.write(self._log, data)
+        self._append(stream, data)
+
+    def _append(self, stream: int, data: bytes) -> bool:
+        """False if not all of it could be written; the work goes on."""
+        try:
+            self._mark(stream)
+            while data:
+                written = os.write(self._log, data)
+                self._size += written
+                data = data[written:]
+        except OSError:
+            self._missing += len(data)
+        return not data
 
     def _mark(self, stream: int) -> None:
         now = time.time_ns() // 1_000_000

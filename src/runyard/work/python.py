@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import gc
+import importlib.util
 import linecache
 import os
 import runpy
+import signal
 import sys
 import traceback
 import types
@@ -15,24 +20,36 @@ from runyard.core.actions import Python
 SOURCE_NAME = "task.py"
 
 
-def command(action: Python) -> list[str]:
-    """The argument list for an interpreter that must be exec'd; the source is in the working directory."""
+def keep_source(action: Python, folder: str) -> None:
+    """Writes an inline program where an interpreter, a traceback and a `spawn`ed process find it."""
+    if action.source is not None:
+        Path(folder, SOURCE_NAME).write_text(action.source, encoding="utf-8")
+
+
+def command(action: Python, folder: str, environment: dict[str, str]) -> list[str]:
+    """The argument list for an interpreter that must be exec'd."""
     assert action.interpreter is not None
+    environment.setdefault("PYTHONUNBUFFERED", "1")  # a log is read while it is written
     if action.module is not None:
         return [action.interpreter, "-m", action.module, *action.arguments]
-    if action.source is not None:
-        Path(SOURCE_NAME).write_text(action.source)
-    return [action.interpreter, action.file or SOURCE_NAME, *action.arguments]
+    if action.working_directory is not None and action.source is not None:
+        known = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), known)))
+    return [action.interpreter, _present(action.file) if action.file else f"{folder}/{SOURCE_NAME}", *action.arguments]
 
 
-def run_here(action: Python) -> int:
+def run_here(action: Python, folder: str) -> int:
     """Runs the program in this process, as `python FILE` would; answers its exit code."""
+    file = _present(action.file) if action.file else None
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # they come as exceptions, as in every Python program
+        signal.signal(number, signal.SIG_IGN)
     _fresh_streams()
-    name = action.file or action.module or SOURCE_NAME
-    sys.argv = [name, *action.arguments]
-    sys.path[0:0] = [str(Path(action.file).parent) if action.file else os.getcwd()]
+    sys.argv = [action.file or action.module or SOURCE_NAME, *action.arguments]
+    sys.path[0:0] = [os.path.dirname(file) if file else os.getcwd()]
+    _check_module(action)
     try:
-        _execute(action)
+        _execute(action, file, f"{folder}/{SOURCE_NAME}")
         code = 0
     except SystemExit as error:
         code = _exit_code(error)
@@ -42,16 +59,29 @@ def run_here(action: Python) -> int:
     return _shut_down(code)
 
 
-def _execute(action: Python) -> None:
+def _present(file: str) -> str:
+    with open(file, "rb"):  # what cannot be read is told before anything is started
+        return os.path.abspath(file)
+
+
+def _check_module(action: Python) -> None:
+    found: object = True
+    with contextlib.suppress(ImportError, ValueError):  # of its package: the program's own failure
+        found = action.module is None or importlib.util.find_spec(action.module)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "No such module", action.module)
+
+
+def _execute(action: Python, file: str | None, kept: str) -> None:
     if action.source is not None:
         linecache.cache[SOURCE_NAME] = (len(action.source), None, action.source.splitlines(True), SOURCE_NAME)
         module = types.ModuleType("__main__")
-        module.__file__ = SOURCE_NAME
+        module.__file__ = kept
         sys.modules["__main__"] = module
         # The user's own program, in the process that was made for it.
         exec(compile(action.source, SOURCE_NAME, "exec"), module.__dict__)  # noqa: S102
-    elif action.file is not None:
-        runpy.run_path(action.file, run_name="__main__")
+    elif file is not None:
+        runpy.run_path(file, run_name="__main__")
     else:
         assert action.module is not None
         runpy.run_module(action.module, run_name="__main__", alter_sys=True)
@@ -80,7 +110,7 @@ def _own_frames_left_out(trace: types.TracebackType | None) -> types.TracebackTy
 
 
 def _shut_down(code: int) -> int:
-    """What the interpreter does at its end: waits for threads, runs exit handlers, flushes."""
+    """What the interpreter does at its end: waits for threads, runs exit handlers, closes what is left open."""
     threading = sys.modules.get("threading")
     try:
         if threading is not None:
@@ -88,6 +118,8 @@ def _shut_down(code: int) -> int:
         import atexit
 
         atexit._run_exitfuncs()
+        sys.modules.pop("__main__", None)
+        gc.collect()
     except BaseException:
         traceback.print_exc()
         code = code or 1

@@ -176,7 +176,7 @@ SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark WHERE 
 -- name: bookmark_of_run
 -- The newest state that a run (or one before it) committed: what a rewind to that run restores.
 SELECT job_key, version, run_id, attempt, state, created_at FROM bookmark
-  WHERE job_key=? AND run_id<=? ORDER BY version DESC LIMIT 1;
+  WHERE job_key=? AND run_id>0 AND run_id<=? ORDER BY run_id DESC, version DESC LIMIT 1;
 
 -- name: put_bookmark
 INSERT INTO bookmark VALUES (?,?,?,?,?,?);
@@ -206,3 +206,31 @@ SELECT state, count(*) FROM run WHERE state IN ('queued', 'running', 'cancelling
 -- The largest id that was ever handed out and kept.
 SELECT max(id) FROM (SELECT max(id) AS id FROM run UNION ALL SELECT max(id) FROM task_run
   UNION ALL SELECT max(id) FROM job UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting','running','cancelling'));
+
+-- name: timetable
+SELECT job_id, anchor_at, paused, next_at, last_at FROM schedule WHERE job_id=?;
+
+-- name: put_timetable
+INSERT OR REPLACE INTO schedule VALUES (?,?,?,?,?);
+
+-- name: delete_timetable
+DELETE FROM schedule WHERE job_id=?;
+
+-- name: due_timetables
+-- The jobs whose next tick has come.
+SELECT job_id FROM schedule WHERE next_at <= ? ORDER BY next_at LIMIT ?;
+
+-- name: insert_tick
+-- Refused when the moment has its line already: it gets one run.
+INSERT INTO schedule_tick VALUES (?,?,?,?);
+
+-- name: delete_tick
+-- A moment that got no run may get one later.
+DELETE FROM schedule_tick WHERE job_id=? AND at=? AND run_id IS NULL;
+
+-- name: delete_run_tick
+DELETE FROM schedule_tick WHERE run_id=?;
+
+-- name: ticks
+-- What became of the ticks of a stretch of time, newest first.
+SELECT job_id, at, run_id, detail FROM schedule_tick WHERE job_id=? AND at>=? AND at<? ORDER BY at DESC LIMIT ?;

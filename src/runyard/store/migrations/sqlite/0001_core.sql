@@ -159,6 +159,7 @@ CREATE TABLE bookmark (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (job_key, version)
 ) WITHOUT ROWID;
+CREATE INDEX bookmark_run ON bookmark (job_key, run_id, version);
 
 CREATE TABLE principal (
   id INTEGER PRIMARY KEY,
