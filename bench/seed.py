@@ -124,7 +124,7 @@ def _one(
     return {
         "run": [rows.run_insert(run, None if kind.job_id else spec)],
         "run_tag": [(key, value, run.id) for key, value in kind.tags.items()],
-        "task_run": [(*rows.task_run_insert(one), '{"rows":[[1]]}') for one in task_runs],
+        "task_run": [rows.task_run_insert(one, '{"rows":[[1]]}') for one in task_runs],
         "event": [rows.event_row(event) for event in _events(run, task_runs)],
     }
 

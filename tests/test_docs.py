@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,9 @@ import pytest
 
 from runyard.cli.commands import GROUPS
 from runyard.client.jobfile import parse
+from runyard.core.cron import Flavour
 from runyard.core.graph import validate
+from runyard.core.schedule import Schedule, local_text, rule, upcoming
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -79,3 +82,18 @@ def test_the_readme_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
     assert "make test" in text
+
+
+EXPRESSION = re.compile(r"^\| (\w+) \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "row", EXPRESSION.findall((ROOT / "docs" / "schedules.md").read_text()), ids=lambda row: row[1]
+)
+def test_an_expression_in_the_docs_fires_as_they_say(row: tuple[str, str, str]) -> None:
+    flavour, text, said = row
+    times = said.split(", ")
+    start = round(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000) - 1
+    found = rule(Schedule(cron=text, flavour=Flavour(flavour)), UTC, 0)
+    shown = [local_text(at, UTC)[:19].replace("T", " ") for at in upcoming(found, start, len(times))]
+    assert shown == [time if len(time) > 16 else f"{time}:00" for time in times]

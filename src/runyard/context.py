@@ -2,11 +2,13 @@
 
 from runyard.runtime.context import (
     attempt,
+    bookmark,
     get_value,
     parameter,
     parameters,
     progress,
     run_id,
+    set_bookmark,
     set_value,
     task_input,
     task_run_id,
@@ -14,11 +16,13 @@ from runyard.runtime.context import (
 
 __all__ = [
     "attempt",
+    "bookmark",
     "get_value",
     "parameter",
     "parameters",
     "progress",
     "run_id",
+    "set_bookmark",
     "set_value",
     "task_input",
     "task_run_id",

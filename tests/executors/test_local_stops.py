@@ -199,3 +199,11 @@ def test_orphans_that_ended_do_not_pile_up_as_zombies(bench: Bench) -> None:
     one = bench.start(python(textwrap.dedent(source)))
     assert bench.outcome(one).result == "succeeded"
     assert bench.log(one) == b"0\n"
+
+
+def test_a_stop_right_after_the_start_is_not_waited_out(bench: Bench) -> None:
+    claims = [bench.start(shell("sleep 60")) for _ in range(20)]
+    for number, one in enumerate(claims):
+        time.sleep(0.0005 * (number % 4))
+        bench.executor.stop(one.task_run_id, one.token, grace=30, why="cancel")
+    assert {bench.outcome(one).result for one in claims} == {"stopped"}

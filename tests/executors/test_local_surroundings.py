@@ -340,3 +340,20 @@ def test_the_context_outside_an_attempt_is_empty_and_harmless(tmp_path: Path) ->
     )
     assert done.stdout == "{} 2 None None 0 1\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bookmark_goes_in_with_the_claim_and_comes_out_with_the_success(bench: Bench) -> None:
+    source = "from runyard import context; old = context.bookmark(); context.set_bookmark({'day': old['day'] + 1})"
+    outcome = bench.run(Python(source=source), bookmark={"day": 1}, bookmark_version=7)
+    assert (outcome.bookmark, outcome.bookmark_version) == ({"day": 2}, 7)
+
+
+def test_a_bookmark_over_its_size_is_refused_in_the_script(bench: Bench) -> None:
+    source = "from runyard import context; context.set_bookmark({'x': 'y' * 50_000})"
+    assert "ValueError: The bookmark has" in bench.run(Python(source=source)).detail
+
+
+def test_a_task_cannot_call_itself_by_another_name(bench: Bench) -> None:
+    one = bench.start(shell('echo "$RUNYARD_TASK $OWN"', environment={"RUNYARD_TASK": "x", "OWN": "mine"}))
+    assert bench.outcome(one).result == "succeeded"
+    assert bench.log(one) == b"t mine\n"

@@ -122,6 +122,7 @@ def test_a_deleted_run_leaves_its_idempotency_key_alone_behind(store: Store) -> 
         write(
             store,
             added(run, one, events=[an_event(run, 1)]),
+            Submission("default/native", f"key of {run.id}", b"digest", run.id, NOW),
             Delivery(new_id(), run.id, "http://example.org/", "success", "{}", 0, NOW),
         )
     with transaction(store) as session:

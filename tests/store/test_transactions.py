@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Queue
@@ -13,7 +14,7 @@ from runyard.core.query import RunFilter
 from runyard.core.states import State
 from runyard.store.base import Store
 from tests.store.harness import Harness
-from tests.store.make import a_run, a_task_run, added, an_event, transaction, write
+from tests.store.make import SPEC, a_run, a_task_run, added, an_event, changed, transaction, write
 
 
 def _ids(store: Store) -> list[int]:
@@ -21,7 +22,8 @@ def _ids(store: Store) -> list[int]:
         return [run.id for run in reads.runs(RunFilter(), 200, None)]
 
 
-def test_a_refused_command_is_undone_and_its_batch_stays(store: Store) -> None:
+@pytest.mark.parametrize("read", [True, False])
+def test_a_refused_command_is_undone_and_its_batch_stays(store: Store, read: bool) -> None:
     first, refused, last = a_run(), a_run(tags={"a": "b"}), a_run()
     session = store.writer
     session.begin()
@@ -30,8 +32,9 @@ def test_a_refused_command_is_undone_and_its_batch_stays(store: Store) -> None:
     session.keep()
     session.mark()
     session.apply(added(refused, a_task_run(refused), events=[an_event(refused, 1)]), None)
-    with pytest.raises(RunyardError):
-        session.apply(added(first), None)
+    if read:
+        assert session.run(refused.id) == refused
+    session.put(Queue(name="of the refused one"))
     session.undo()
     session.mark()
     session.apply(added(last), None)
@@ -39,22 +42,81 @@ def test_a_refused_command_is_undone_and_its_batch_stays(store: Store) -> None:
     session.commit()
     assert _ids(store) == [last.id, first.id]
     with store.reading() as reads:
+        assert reads.queues() == []
         assert reads.queued("warehouse", 10, set()) == []
         assert reads.events(refused.id, 0, 10) == []
         assert reads.runs(RunFilter(tag=("a", "b")), 10, None) == []
 
 
-def test_half_a_decision_is_undone_as_a_whole(store: Store) -> None:
-    run, other = a_run(), a_run()
+def test_a_change_that_fails_inside_its_command_is_undone_as_a_whole(store: Store) -> None:
+    run, stays, other = a_run(), a_run(), a_run()
     one = a_task_run(run)
     write(store, added(run, one))
     session = store.writer
     session.begin()
     session.mark()
+    session.apply(added(stays), None)
+    session.keep()
+    session.mark()
+    session.apply(added(other, a_task_run(other, id=one.id), events=[an_event(other, 1)]), None)
     with pytest.raises(RunyardError) as refused:
-        session.apply(added(other, a_task_run(other, id=one.id), events=[an_event(other, 1)]), None)
+        session.run(other.id)
     assert refused.value.code is Code.ALREADY_EXISTS
     session.undo()
+    session.commit()
+    assert _ids(store) == [stays.id, run.id]
+
+
+def test_a_command_that_was_through_and_fails_later_takes_its_whole_batch_along(store: Store) -> None:
+    run = a_run()
+    write(store, run)
+    session = store.writer
+    session.begin()
+    for one in (a_run(), a_run(id=run.id, name="twice"), a_run()):
+        session.mark()
+        session.apply(added(one), None)
+        session.keep()
+    session.mark()
+    with pytest.raises(RunyardError):
+        session.run(run.id)
+    for step in (session.undo, session.keep, session.flush, session.commit):
+        with pytest.raises(RunyardError) as refused:
+            step()
+        assert refused.value.code is Code.ALREADY_EXISTS
+    session.rollback()
+    assert _ids(store) == [run.id]
+    write(store, a_run())
+    assert len(_ids(store)) == 2
+
+
+def test_a_run_that_one_transaction_makes_and_moves_is_kept_as_it_ends(store: Store) -> None:
+    run = a_run(tags={"a": "b"})
+    one = a_task_run(run)
+    later = replace(run, state=State.RUNNING, seq=2)
+    with transaction(store) as session:
+        session.apply(added(run, one, events=[an_event(run, 1)]), SPEC)
+        session.apply(changed(later, replace(one, token=5), events=[an_event(run, 2)], outputs={one.id: b"1"}), None)
+    with store.reading() as reads:
+        assert reads.run(run.id) == later
+        assert reads.run_spec(run.id) == SPEC
+        assert reads.task_runs(run.id) == [replace(one, token=5)]
+        assert len(reads.events(run.id, 0, 9)) == 2
+        assert reads.output(one.id) == b"1"
+
+
+def test_an_undone_command_takes_back_a_change_of_a_run_that_its_batch_made(store: Store) -> None:
+    run = a_run()
+    session = store.writer
+    session.begin()
+    session.mark()
+    session.apply(added(run), SPEC)
+    session.keep()
+    session.mark()
+    session.apply(changed(replace(run, state=State.CANCELLING)), None)
+    session.undo()
+    session.mark()
+    assert session.run(run.id) == run
+    session.keep()
     session.commit()
     assert _ids(store) == [run.id]
 
@@ -181,8 +243,9 @@ def test_after_a_full_disk_undid_a_batch_nothing_more_of_it_is_kept(harness: Har
     session = store.writer
     session.begin()
     session.mark()
+    session.apply(added(a_run(parameters={"text": "x" * 200_000})), None)
     with pytest.raises(RunyardError) as refused:
-        session.apply(added(a_run(parameters={"text": "x" * 200_000})), None)
+        session.flush()
     assert refused.value.code is Code.STORAGE_FULL
     for step in (session.undo, session.keep, session.commit):
         with pytest.raises(RunyardError) as refused:
@@ -205,6 +268,7 @@ def test_a_change_outside_of_a_transaction_is_refused(store: Store) -> None:
         lambda: session.put(Queue(name="q")),
         lambda: session.delete(Queue(name="q")),
         session.mark,
+        session.flush,
         session.commit,
     ]
     for change in changes:

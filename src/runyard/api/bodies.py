@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core.model import Dependency, JobSpec
+from runyard.core.schedule import Schedule
 from runyard.core.states import State
 
 
@@ -74,6 +75,8 @@ class RunBody(Body, frozen=True, kw_only=True):
     queue: str
     priority: int
     trigger: str
+    scheduled_at: str | None = None
+    """The tick of its job's schedule that it runs for."""
     parameters: dict[str, Any] = {}
     tags: dict[str, str] = {}
     admitted_at: str | None = None
@@ -90,6 +93,26 @@ class RunBody(Body, frozen=True, kw_only=True):
     spec: JobSpec | None = None
 
 
+class TickBody(Body, frozen=True, kw_only=True):
+    """What became of one moment of a schedule: its run, or why it got none."""
+
+    at: str
+    run_id: int | None = None
+    detail: str = ""
+
+
+class ScheduleBody(Body, frozen=True, kw_only=True):
+    """A job's schedule as it stands; `next` are its next ticks, none while it is paused."""
+
+    schedule: Schedule
+    paused: bool
+    next: list[str]
+    last_at: str | None = None
+    """The newest tick that got a run."""
+    ticks: list[TickBody] = []
+    """What became of the newest ticks."""
+
+
 class JobBody(Body, frozen=True, kw_only=True):
     """A kept job with its newest definition."""
 
@@ -103,6 +126,8 @@ class JobBody(Body, frozen=True, kw_only=True):
     owner: str
     created_at: str
     updated_at: str
+    schedule: ScheduleBody | None = None
+    """Left out in lists."""
 
 
 class JobVersionBody(Body, frozen=True, kw_only=True):
@@ -214,6 +239,17 @@ class RerunGiven(Given, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
+class BackfillGiven(Given, frozen=True, kw_only=True):
+    """The stretch of time whose ticks get the runs that they lack; times as in every filter."""
+
+    from_: str = msgspec.field(name="from")
+    to: str | None = None
+    """Not included; null: now."""
+    limit: int = 100
+    dry_run: bool = False
+    """Only say which ticks these are."""
+
+
 class QueueGiven(Given, frozen=True, kw_only=True):
     """What to change of a queue; fields left out stay as they are, in a new queue as by default."""
 
@@ -262,6 +298,14 @@ class Cancelled(Body, frozen=True, kw_only=True):
     """How many runs were asked to end."""
 
     cancelled: int
+
+
+class Backfilled(Body, frozen=True, kw_only=True):
+    """The ticks and their new runs, in step; `next` is where the next backfill goes on, if there is more."""
+
+    times: list[str]
+    ids: list[int]
+    next: str | None = None
 
 
 class Ids(Body, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from runyard.api.declare import route
 from runyard.core.model import Job, JobSpec
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
+from runyard.engine.schedules import Outlook, Schedules
 from runyard.http.answers import answer, nothing
 from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
@@ -20,9 +21,10 @@ _SPEC = msgspec.json.Decoder(JobSpec)
 class JobRoutes:
     """Handlers over the registry's jobs."""
 
-    def __init__(self, registry: Registry, runs: Runs) -> None:
+    def __init__(self, registry: Registry, runs: Runs, schedules: Schedules) -> None:
         self._registry = registry
         self._runs = runs
+        self._schedules = schedules
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
@@ -46,7 +48,7 @@ class JobRoutes:
         asked = query(request, queries.NewJobQuery)
         spec = await read(request, _SPEC)
         job = await self._registry.create_job(spec, by=request.principal.name, key=asked.key)
-        return _told(job, 201)
+        return await self._told(job, 201)
 
     async def find(self, request: Request) -> Answer:
         """GET /jobs"""
@@ -57,14 +59,20 @@ class JobRoutes:
     async def show(self, request: Request) -> Answer:
         """GET /jobs/{id}"""
         query(request, Query)
-        return _told(await offload(self._registry.job, request.id("job")))
+        return await self._told(await offload(self._registry.job, request.id("job")))
 
     async def update(self, request: Request) -> Answer:
         """PUT /jobs/{id}"""
         expected = queries.if_match(request.header(b"if-match"))
         spec = await read(request, _SPEC)
         by = request.principal.name
-        return _told(await self._registry.update_job(request.id("job"), spec, by=by, expect_version=expected))
+        return await self._told(
+            await self._registry.update_job(request.id("job"), spec, by=by, expect_version=expected)
+        )
+
+    async def _told(self, job: Job, status: int = 200) -> Answer:
+        outlook = await offload(self._schedules.outlook, job.id) if job.spec.schedule else None
+        return _answered(job, outlook, status)
 
     async def delete(self, request: Request) -> Answer:
         """DELETE /jobs/{id}"""
@@ -89,8 +97,8 @@ class JobRoutes:
         return answer(bodies.Cancelled(cancelled=cancelled))
 
 
-def _told(job: Job, status: int = 200) -> Answer:
+def _answered(job: Job, outlook: Outlook | None, status: int) -> Answer:
     headers = {"ETag": f'"{job.version}"'}
     if status == 201:
         headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return answer(wire.job_body(job), status, headers)
+    return answer(wire.job_body(job, outlook), status, headers)

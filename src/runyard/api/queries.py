@@ -54,6 +54,12 @@ class NewJobQuery(Query, frozen=True, kw_only=True):
     """A name of its own, unique among jobs of this face."""
 
 
+class ScheduleQuery(Query, frozen=True, kw_only=True):
+    """How many of the next ticks."""
+
+    count: int = 5
+
+
 class RunQuery(Query, frozen=True, kw_only=True):
     """What to say about a run."""
 

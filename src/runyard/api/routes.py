@@ -7,6 +7,7 @@ from runyard.api.errors import refuse
 from runyard.api.jobs import JobRoutes
 from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
 from runyard.api.runs import RunRoutes
+from runyard.api.schedules import ScheduleRoutes
 from runyard.api.system import SystemRoutes
 from runyard.api.task_runs import TaskRunRoutes
 from runyard.engine.engine import Engine
@@ -21,7 +22,8 @@ def card(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -
     """The native face over this engine."""
     system = SystemRoutes(engine, counters, streams)
     families = (
-        JobRoutes(engine.registry, engine.runs),
+        JobRoutes(engine.registry, engine.runs, engine.schedules),
+        ScheduleRoutes(engine.schedules),
         RunRoutes(engine.runs, streams),
         TaskRunRoutes(engine.runs, streams),
         QueueRoutes(engine.registry),

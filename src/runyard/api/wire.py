@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from runyard.api.bodies import (
+    Backfilled,
     BatchGiven,
     Body,
     BookmarkBody,
@@ -17,8 +18,10 @@ from runyard.api.bodies import (
     QueueBody,
     QueueGiven,
     RunBody,
+    ScheduleBody,
     SubmitGiven,
     TaskRunBody,
+    TickBody,
 )
 from runyard.api.times import say, say_or_none
 from runyard.core.actions import kind_of
@@ -36,6 +39,7 @@ from runyard.core.model import (
     Task,
     TaskRun,
 )
+from runyard.engine.schedules import Backfill, Outlook
 
 B = TypeVar("B", bound=Body)
 
@@ -86,6 +90,7 @@ def run_body(
         queue=run.queue,
         priority=run.priority,
         trigger=run.trigger,
+        scheduled_at=_scheduled(run),
         parameters=run.parameters,
         tags=run.tags,
         admitted_at=say_or_none(run.admitted_at),
@@ -128,9 +133,31 @@ def in_order(task_runs: list[TaskRun], spec: JobSpec) -> list[tuple[TaskRun, Tas
     return [(one, order.get(one.task_key, last)[1]) for one in ordered]
 
 
-def job_body(job: Job) -> JobBody:
-    """A job as the API says it."""
-    return _said(job, JobBody, name=job.spec.name)
+def _scheduled(run: Run) -> str | None:
+    kept = run.extras.get("schedule")
+    return say_or_none(kept.get("at")) if isinstance(kept, dict) else None
+
+
+def job_body(job: Job, outlook: Outlook | None = None) -> JobBody:
+    """A job as the API says it, with its schedule if that was asked for."""
+    return _said(job, JobBody, name=job.spec.name, schedule=schedule_body(outlook) if outlook else None)
+
+
+def schedule_body(outlook: Outlook) -> ScheduleBody:
+    """A schedule as the API says it."""
+    return ScheduleBody(
+        schedule=outlook.schedule,
+        paused=outlook.timetable.paused,
+        next=[say(at) for at in outlook.next],
+        last_at=say_or_none(outlook.timetable.last_at),
+        ticks=[TickBody(at=say(one.at), run_id=one.run_id, detail=one.detail) for one in outlook.ticks],
+    )
+
+
+def backfilled(found: Backfill) -> Backfilled:
+    """What a backfill did, as the API says it."""
+    ids = [run.id for run in found.runs]
+    return Backfilled(times=[say(at) for at in found.times], ids=ids, next=say_or_none(found.next))
 
 
 def version_body(version: JobVersion) -> JobVersionBody:

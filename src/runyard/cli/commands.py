@@ -29,7 +29,7 @@ GROUPS: dict[str, list[Command]] = {
         Command("query", "runyard.cli.data:query", "Read the warehouse with SQL"),
     ],
     "Keep": [
-        Command("jobs", "runyard.cli.jobs:app", "List, apply, show and delete kept jobs"),
+        Command("jobs", "runyard.cli.jobs:app", "Kept jobs: list, apply, show, pause, resume, backfill, delete"),
         Command("queues", "runyard.cli.queues:app", "List, set and delete queues"),
     ],
     "Serve": [

@@ -16,7 +16,7 @@ import msgspec
 from runyard.client import views
 from runyard.client.errors import Error
 from runyard.client.transport import Transport, persist
-from runyard.client.views import Event, Job, JobVersion, Queue, Result, Run, Table, TaskRun
+from runyard.client.views import Backfill, Event, Job, JobVersion, Queue, Result, Run, Schedule, Table, TaskRun
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
 
@@ -226,6 +226,33 @@ class Client:
     def cancel_job_runs(self, job_id: int) -> int:
         """Ends all unfinished runs of a job; returns how many."""
         return int(self.transport.call(dict[str, int], "POST", f"/jobs/{job_id}/cancel-runs")["cancelled"])
+
+    # --- schedules ----------------------------------------------------------------------------------------
+
+    def schedule(self, job_id: int, *, count: int | None = None) -> Schedule:
+        """A job's next so many ticks, and what became of the newest; conflict if it has no schedule."""
+        return self.transport.call(Schedule, "GET", f"/jobs/{job_id}/schedule", params=_query(count=count))
+
+    def pause_job(self, job_id: int) -> Schedule:
+        """Stops a job's schedule; its runs go on."""
+        return self.transport.call(Schedule, "POST", f"/jobs/{job_id}/schedule/pause")
+
+    def resume_job(self, job_id: int) -> Schedule:
+        """Lets a job's schedule go on with its next tick."""
+        return self.transport.call(Schedule, "POST", f"/jobs/{job_id}/schedule/resume")
+
+    def backfill(
+        self,
+        job_id: int,
+        start: datetime | date | str,
+        end: datetime | date | str | None = None,
+        *,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Gives the ticks from `start` on and before `end` (now) the runs that they lack, the oldest `limit`."""
+        body = _query(to=end, **{"from": start}) | _given(limit=limit) | {"dry_run": dry_run}
+        return self.transport.call(Backfill, "POST", f"/jobs/{job_id}/backfill", json=body)
 
     # --- queues, data, server -----------------------------------------------------------------------------
 

@@ -11,7 +11,9 @@ import msgspec
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
+from runyard.core.schedule import Schedule
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -193,6 +195,24 @@ def _points(item: Item) -> list[str]:
 NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
 
 
+SCHEDULE = {
+    "cron": Field(Item.text),
+    "every": Field(Item.duration),
+    "flavour": Field(lambda item: Flavour(item.choice(*Flavour))),
+    "time_zone": Field(Item.text),
+    "paused": Field(Item.boolean),
+    "misfire": Field(_choice("skip", "catch_up")),
+    "catch_up_limit": Field(Item.integer),
+    "parameters": Field(Item.value_map),
+}
+
+
+def _schedule(item: Item) -> Schedule:
+    if not item.is_mapping():
+        return Schedule(cron=item.text("a cron expression, or a mapping with cron or every"))
+    return Schedule(**item.fields(SCHEDULE, "a schedule"))
+
+
 def _needs(item: Item) -> list[Dependency]:
     if item.is_null():
         return []
@@ -269,6 +289,7 @@ JOB: dict[str, Field] = {
     "max_concurrent_runs": Field(Item.integer),
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),
+    "schedule": Field(_schedule),
     "tags": Field(Item.text_map),
     "tasks": Field(_tasks),
 }

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from runyard.core.model import JobSpec
+from runyard.core.schedule import Schedule as ScheduleSpec
 from runyard.core.states import TERMINAL, State
 
 
@@ -87,6 +88,8 @@ class Run(View, frozen=True, kw_only=True):
     """How many times it was repaired."""
     seq: int = 0
     depth: int = 0
+    scheduled_at: datetime | None = None
+    """The tick of its job's schedule that it runs for."""
     created_at: datetime | None = None
     admitted_at: datetime | None = None
     started_at: datetime | None = None
@@ -116,6 +119,32 @@ class Run(View, frozen=True, kw_only=True):
         return found[-1]
 
 
+class Tick(View, frozen=True, kw_only=True):
+    """What became of one moment of a schedule: its run, or why it got none."""
+
+    at: datetime
+    run_id: int | None = None
+    detail: str = ""
+
+
+class Schedule(View, frozen=True, kw_only=True):
+    """A job's schedule as it stands; `next` are its next ticks, none while it is paused."""
+
+    schedule: ScheduleSpec
+    paused: bool = False
+    next: list[datetime] = []
+    last_at: datetime | None = None
+    ticks: list[Tick] = []
+
+
+class Backfill(View, frozen=True, kw_only=True):
+    """The ticks that got runs and those runs, in step; `next` is where the next backfill goes on."""
+
+    times: list[datetime]
+    ids: list[int] = []
+    next: datetime | None = None
+
+
 class Job(View, frozen=True, kw_only=True):
     """A kept job and its newest definition."""
 
@@ -129,6 +158,8 @@ class Job(View, frozen=True, kw_only=True):
     owner: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    schedule: Schedule | None = None
+    """Filled when the job was asked for by its id."""
 
 
 class JobVersion(View, frozen=True, kw_only=True):

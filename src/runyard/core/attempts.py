@@ -44,6 +44,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     input: Any = None
     limits: Limits = Limits()
+    bookmark: dict[str, Any] = {}
+    """What the job had already processed when the work was claimed, for process tasks."""
+    bookmark_version: int = 0
 
     @property
     def effect(self) -> EffectKey:
@@ -72,6 +75,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """{"type", "message", "trace"?}"""
     started_at: int | None = None
     ended_at: int | None = None
+    bookmark: dict[str, Any] | None = None
+    """What the job has processed now; kept only with a success, and only if nobody moved it meanwhile."""
+    bookmark_version: int = 0
+    """The version that the work began from."""
     retry: bool = True
     """False when trying again cannot help (bad input of the task itself)."""
 

@@ -5,6 +5,7 @@ Condition, for-each and run-job tasks are decided here; they need no worker.
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, Literal
 
 import msgspec
@@ -13,8 +14,9 @@ from runyard.core import references
 from runyard.core.actions import ENGINE, Condition, ForEach, RunJob, executor_of
 from runyard.core.changes import ChildRun, Decision, StopWork
 from runyard.core.graph import Fan, Snapshot, Verdict, judge
-from runyard.core.model import TaskRun
+from runyard.core.model import Run, TaskRun
 from runyard.core.references import Unresolved
+from runyard.core.schedule import local_text
 from runyard.core.states import TERMINAL, Move, Reason, State
 
 MAX_DEPTH = 3
@@ -321,10 +323,18 @@ def _about(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:
             "round": run.round,
             "created_at": run.created_at,
             "trigger": run.trigger,
+            "scheduled_at": scheduled_at(run),
+            "scheduled_date": scheduled_at(run)[:10],
         },
         "job": {"id": run.job_id, "name": snapshot.plan.spec.name, "version": run.job_version},
         "task": {"key": slot.task_key, "id": slot.id, "attempt": slot.attempt, "round": slot.round},
     }
+
+
+def scheduled_at(run: Run) -> str:
+    """For which moment it runs, in the schedule's time zone; of a run by hand, when it was made, in UTC."""
+    kept = run.extras.get("schedule")
+    return str(kept["local"]) if isinstance(kept, dict) and "local" in kept else local_text(run.created_at, UTC)
 
 
 def _task_value(snapshot: Snapshot, rest: list[str]) -> Any:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references
+from runyard.core import references, schedule
 from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
@@ -20,7 +20,7 @@ MAX_TASKS = 10_000
 MAX_NAME = 4096
 MAX_TEXT = 4 * 1024 * 1024
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
-_RUN_KEYS = frozenset({"id", "name", "round", "created_at", "trigger"})
+_RUN_KEYS = frozenset({"id", "name", "round", "created_at", "trigger", "scheduled_at", "scheduled_date"})
 _JOB_KEYS = frozenset({"id", "name", "version"})
 _TASK_KEYS = frozenset({"key", "id", "attempt", "round"})
 _TASKS_KEYS = frozenset({"values", "state", "id", "outcome"})
@@ -92,6 +92,7 @@ def validate(spec: JobSpec) -> Plan:
     _positive(spec.timeout, "timeout")
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
+    _check_schedule(spec)
     _check_keys(spec)
     actions = {task.key: task.action for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
@@ -99,6 +100,17 @@ def validate(spec: JobSpec) -> Plan:
     plan = Plan(spec)
     _check_references(plan, _in_order(plan))
     return plan
+
+
+def _check_schedule(spec: JobSpec) -> None:
+    if spec.schedule is None:
+        return
+    schedule.check(spec.schedule)
+    try:
+        merge_parameters(spec, spec.schedule.parameters)
+    except RunyardError as error:
+        said = f"A scheduled run could not start: {error.message} Give it a default, or set it in schedule.parameters."
+        raise invalid(said, field="schedule.parameters") from None
 
 
 def _check_keys(spec: JobSpec) -> None:

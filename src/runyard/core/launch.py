@@ -36,6 +36,7 @@ class Note(msgspec.Struct, frozen=True):
 
     values: dict[str, Any] = {}
     progress: dict[str, Any] | None = None
+    bookmark: dict[str, Any] | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):

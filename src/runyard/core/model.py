@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core.actions import Action
+from runyard.core.schedule import Schedule
 from runyard.core.states import State
 
 
@@ -110,6 +111,7 @@ class JobSpec(Definition, frozen=True, kw_only=True):
     max_concurrent_runs: int | None = None
     on_limit: OnLimit = OnLimit.QUEUE
     notifications: list[Notification] = []
+    schedule: Schedule | None = None
     tags: dict[str, str] = {}
 
 
@@ -245,6 +247,29 @@ class Queue(Value, frozen=True, kw_only=True):
     """How many of its task runs may be active at once; None: as many as workers take."""
     priority: int = 0
     paused: bool = False
+
+
+class Timetable(Value, frozen=True, kw_only=True):
+    """Where the schedule of a job stands; the schedule itself is part of the job's definition."""
+
+    job_id: int
+    anchor_at: int
+    """Since when it fires at these times; intervals count from here."""
+    paused: bool = False
+    next_at: int | None = None
+    """The next tick; None while it is paused and when there is none any more."""
+    last_at: int | None = None
+    """The newest tick that was handled."""
+
+
+class Tick(Value, frozen=True, kw_only=True):
+    """What became of one moment of a schedule; there is one at most for each job and moment."""
+
+    job_id: int
+    at: int
+    run_id: int | None = None
+    detail: str = ""
+    """Why it got no run."""
 
 
 class Bookmark(Value, frozen=True, kw_only=True):

@@ -158,6 +158,8 @@ class Reason(enum.StrEnum):
     CHILD_RUN = "child_run"
     """A run-job task that waits for its run, or whose run did not succeed."""
     ITERATIONS = "iterations"
+    BOOKMARK = "bookmark"
+    """Another run of the job moved its bookmark while this one worked."""
     UPSTREAM_FAILED = "upstream_failed"
     UPSTREAM_CANCELLED = "upstream_cancelled"
     EXCLUDED = "excluded"

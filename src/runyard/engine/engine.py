@@ -18,9 +18,11 @@ from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
 from runyard.engine.duties import notifier, pruner, timers
+from runyard.engine.duties.scheduler import Scheduler
 from runyard.engine.ledger import Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
+from runyard.engine.schedules import Schedules
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
@@ -59,7 +61,9 @@ class Engine:
         self._loop = loop
         self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
         self.runs = Runs(store, self.writer, self.worker, self.bus)
-        self.registry = Registry(store, self.writer, self.worker)
+        self.registry = Registry(store, self.writer, self.worker, self.clock)
+        self.schedules = Schedules(store, self.writer, self.clock)
+        self._scheduler = Scheduler(self.writer)
         self.data = Data(tables)
         self._keep_days = keep_days
         self._post = post
@@ -167,9 +171,11 @@ class Engine:
         now = self.clock.now()
         with self.store.reading() as reads:
             due = reads.next_due()
+            scheduled = self._scheduler.find(reads, now)
         if due is not None and due <= now and not self._ticking:
             self._ticking = True
             self.writer.post(self._timers, self._timers_failed)
+        self._scheduler.handle(scheduled, now)
         if self._keep_days is not None and now >= self._next_prune:
             self._next_prune = now + round(PRUNE_EVERY_SECONDS * 1000)
             keep = self._keep_days

@@ -213,11 +213,12 @@ class Ledger:
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
-        if spec.on_limit is OnLimit.REFUSE:
+        on_limit = _on_limit(run, spec)
+        if on_limit is OnLimit.REFUSE:
             raise RunyardError(
                 Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id
             )
-        if spec.on_limit is OnLimit.SKIP:
+        if on_limit is OnLimit.SKIP:
             now = self.now()
             return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
         return replace(run, reason=Reason.JOB_LIMIT, detail=said)
@@ -304,6 +305,13 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
         submitted_by=by,
         **values,
     )
+
+
+def _on_limit(run: Run, spec: JobSpec) -> OnLimit:
+    """Nobody is there to be refused a scheduled run: it is kept as skipped. What is run later may as well wait."""
+    if run.trigger == "backfill":
+        return OnLimit.QUEUE
+    return OnLimit.SKIP if run.trigger == "schedule" and spec.on_limit is OnLimit.REFUSE else spec.on_limit
 
 
 def _set(held: dict[K, V], key: K, value: V | None) -> None:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from runyard.core import lifecycle
+from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.core.changes import StopWork
 from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
+from runyard.engine import bookmarks
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
 from runyard.store.base import Queued
@@ -141,7 +145,13 @@ class Worker:
             return None
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
-        return _assignment(snapshot, slot, token, action)
+        assignment = _assignment(snapshot, slot, token, action)
+        if assignment.action.__class__ not in (Python, Shell):
+            return assignment
+        kept = ledger.session.bookmark(bookmarks.key_of(snapshot.run), None)
+        if kept is None:
+            return assignment
+        return msgspec.structs.replace(assignment, bookmark=kept.state, bookmark_version=kept.version)
 
     def _hold(self, assignment: Assignment, executor: str) -> None:
         held = Held(assignment.run_id, assignment.task_run_id, assignment.token, State.STARTING.value)
@@ -209,7 +219,14 @@ class Worker:
             ledger.advance(run_id, lifecycle.Start(report.task_run_id, report.token, report.at))
         elif isinstance(report, Finished):
             self.let_go(report.task_run_id, report.token)
-            ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, report.outcome))
+            self._finish(ledger, run_id, report)
+
+    def _finish(self, ledger: Ledger, run_id: int, report: Finished) -> None:
+        run = ledger.snapshot(run_id).run
+        outcome = bookmarks.checked(ledger, run_id, report.outcome)
+        changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
+        if changes and outcome.bookmark is not None and outcome.result == "succeeded":
+            bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""

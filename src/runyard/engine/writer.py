@@ -95,6 +95,7 @@ class Transactions:
             for command in commands:
                 self._run_one(batch, command)
             batch.claims = self._claim_in(batch)
+            session.flush()
         except BaseException as error:
             self.failed(batch, error)
             raise

@@ -92,6 +92,25 @@ def get_value(name: str, default: Any = None) -> Any:
     return _values.get(name, default)
 
 
+def bookmark() -> dict[str, Any]:
+    """What the job had already processed when this attempt began; empty the first time, or after a reset."""
+    return dict(_known().get("bookmark", {}))
+
+
+def set_bookmark(state: dict[str, Any]) -> None:
+    """Says what the job has processed now. It is kept if this attempt succeeds, in the same transaction.
+
+    The last call counts. If another run of the job moved the bookmark meanwhile, this attempt fails instead.
+    Raises ValueError when it is over 48 KiB of JSON, TypeError when it is no JSON object.
+    """
+    if not isinstance(state, dict):
+        raise TypeError(f"A bookmark is a dict; found {type(state).__name__}.")
+    size = len(_encode(state))
+    if size > VALUE_BYTES:
+        raise ValueError(f"The bookmark has {size} bytes of JSON; {VALUE_BYTES} are allowed.")
+    _send({"bookmark": state})
+
+
 def progress(fraction: float | None = None, message: str | None = None, **counts: int) -> None:
     """Tells how far the work is: `fraction` from 0 to 1, a sentence, counts such as rows=10.
 

@@ -13,7 +13,19 @@ import msgspec
 
 from runyard.core.attempts import Held
 from runyard.core.changes import Changes
-from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.model import (
+    Bookmark,
+    Event,
+    Job,
+    JobSpec,
+    JobVersion,
+    Principal,
+    Queue,
+    Run,
+    TaskRun,
+    Tick,
+    Timetable,
+)
 from runyard.core.query import JobFilter, RunFilter
 
 
@@ -64,7 +76,7 @@ class HeldClaim(msgspec.Struct, frozen=True):
     executor: str
 
 
-Record = Job | JobVersion | Queue | Bookmark | Principal | Submission | Delivery
+Record = Job | JobVersion | Queue | Bookmark | Principal | Submission | Delivery | Timetable | Tick
 
 
 class Reads(Protocol):
@@ -106,6 +118,13 @@ class Reads(Protocol):
     def queues(self) -> list[Queue]: ...
     def principals(self) -> list[Principal]: ...
     def deliveries(self, now: int) -> list[Delivery]: ...
+    def timetable(self, job_id: int) -> Timetable | None: ...
+    def due_timetables(self, now: int, limit: int) -> list[int]:
+        """The jobs whose next tick has come, the longest due first."""
+
+    def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
+        """What became of the ticks from `start` on and before `end`, newest first."""
+
     def live_by_state(self) -> dict[str, int]: ...
     def ended_before(self, moment: int, limit: int) -> list[int]: ...
 
@@ -117,16 +136,28 @@ class Session(Reads, Protocol):
     def mark(self) -> None: ...
     def keep(self) -> None: ...
     def undo(self) -> None: ...
+    def flush(self) -> None:
+        """Executes what `apply` left to be executed with others, so that `commit` only waits for the disk."""
+
     def commit(self) -> None:
         """Returns once the changes are on disk; raises `RunyardError` (storage_full, unavailable) if they are not."""
 
     def rollback(self) -> None: ...
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
-        """Stores one decision; `spec` is the definition of a new one-time run."""
+        """Stores one decision; `spec` is the definition of a new one-time run. Reads of this session see it.
 
-    def put(self, record: Record) -> None: ...
-    def delete(self, record: Queue | Principal | Run) -> None:
-        """Removes a record; a run goes with its task runs, events, tags and deliveries. Its idempotency key stays."""
+        It may be executed later with others: a failure then is that of the read, the `flush` or the `commit`
+        that brought it about, and the transaction as a whole is refused from there on.
+        """
+
+    def put(self, record: Record) -> None:
+        """Keeps a record; already_exists for a second tick of the same job and moment."""
+
+    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
+        """Removes a record; a run goes with all that is its own, except its idempotency key.
+
+        A tick goes only if it got no run.
+        """
 
 
 class Store(Protocol):

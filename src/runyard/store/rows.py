@@ -1,4 +1,7 @@
-"""Values of the core as rows of a database, and back. Column orders follow the migrations."""
+"""Values of the core as rows of a database, and back. Column orders follow the migrations.
+
+States go in as they are: each is a text, and asking an enum for its value costs more than the rest of its row.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,19 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.model import (
+    Bookmark,
+    Event,
+    Job,
+    JobSpec,
+    JobVersion,
+    Principal,
+    Queue,
+    Run,
+    TaskRun,
+    Tick,
+    Timetable,
+)
 from runyard.core.states import State
 
 Row = tuple[Any, ...]
@@ -46,7 +61,7 @@ def run_insert(run: Run, spec: str | None) -> Row:
         run.name,
         run.workspace,
         run.origin,
-        run.state.value,
+        run.state,
         run.reason,
         run.detail,
         run.queue,
@@ -73,7 +88,7 @@ def run_insert(run: Run, spec: str | None) -> Row:
 def run_update(run: Run) -> Row:
     """The columns of a run that change, then its id."""
     return (
-        run.state.value,
+        run.state,
         run.reason,
         run.detail,
         to_json(run.parameters),
@@ -119,8 +134,8 @@ def run_of(row: Row) -> Run:
     )
 
 
-def task_run_insert(one: TaskRun) -> Row:
-    """All columns of a new task run but its output."""
+def task_run_insert(one: TaskRun, output: str | None) -> Row:
+    """All columns of a new task run."""
     return (
         one.id,
         one.run_id,
@@ -130,7 +145,7 @@ def task_run_insert(one: TaskRun) -> Row:
         one.attempt,
         one.failures,
         one.losses,
-        one.state.value,
+        one.state,
         one.reason,
         one.detail,
         one.executor,
@@ -138,6 +153,7 @@ def task_run_insert(one: TaskRun) -> Row:
         one.priority,
         one.created_at,
         *_changing(one),
+        output,
     )
 
 
@@ -160,9 +176,9 @@ def _changing(one: TaskRun) -> Row:
     )
 
 
-def task_run_update(one: TaskRun) -> Row:
-    """The columns of a task run that change, then its id."""
-    return (one.state.value, one.reason, one.detail, *_changing(one), one.id)
+def task_run_update(one: TaskRun, output: str | None) -> Row:
+    """The columns of a task run that change, its output (None: as it is), then its id."""
+    return (one.state, one.reason, one.detail, *_changing(one), output, one.id)
 
 
 def task_run_of(row: Row) -> TaskRun:
@@ -202,10 +218,18 @@ def task_run_of(row: Row) -> TaskRun:
 
 def event_row(event: Event) -> Row:
     """All columns of an event; empty text is kept as NULL, which costs a byte."""
-    state = event.state.value if event.state is not None else None
-    data = to_json(event.data)
-    reason, detail, by = event.reason or None, event.detail or None, event.by or None
-    return (event.run_id, event.seq, event.at, event.kind, event.task_run_id, state, reason, detail, by, data)
+    return (
+        event.run_id,
+        event.seq,
+        event.at,
+        event.kind,
+        event.task_run_id,
+        event.state,
+        event.reason or None,
+        event.detail or None,
+        event.by or None,
+        to_json(event.data),
+    )
 
 
 def event_of(row: Row) -> Event:
@@ -296,3 +320,18 @@ def bookmark_of(row: Row) -> Bookmark:
 def bookmark_row(one: Bookmark) -> Row:
     """All columns of a bookmark."""
     return (one.job_key, one.version, one.run_id, one.attempt, _encode(one.state).decode(), one.created_at)
+
+
+def timetable_row(one: Timetable) -> Row:
+    """All columns of a schedule's state."""
+    return (one.job_id, one.anchor_at, int(one.paused), one.next_at, one.last_at)
+
+
+def timetable_of(row: Row) -> Timetable:
+    """A schedule's state from its row."""
+    return Timetable(job_id=row[0], anchor_at=row[1], paused=bool(row[2]), next_at=row[3], last_at=row[4])
+
+
+def tick_of(row: Row) -> Tick:
+    """What became of a tick, from its row."""
+    return Tick(job_id=row[0], at=row[1], run_id=row[2], detail=row[3] or "")

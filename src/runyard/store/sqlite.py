@@ -20,10 +20,23 @@ import apsw
 from runyard.core.attempts import Held
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import Bookmark, Event, Job, JobSpec, JobVersion, Principal, Queue, Run, TaskRun
+from runyard.core.model import (
+    Bookmark,
+    Event,
+    Job,
+    JobSpec,
+    JobVersion,
+    Principal,
+    Queue,
+    Run,
+    TaskRun,
+    Tick,
+    Timetable,
+)
 from runyard.core.query import JobFilter, RunFilter
 from runyard.store import listing, rows, sql
 from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Record, Submission
+from runyard.store.gathered import Gathered, Kept
 from runyard.store.migrate import Migration, pending
 
 _SQL = sql.load("sqlite.sql")
@@ -44,42 +57,62 @@ class SqliteSession:
         self._execute = connection.execute
         self._read_deadline = read_deadline
         self.deadline = 0.0
-        self._trouble: RunyardError | None = None
-        """Why the database last refused a change: SQLite ends the whole transaction on a full or failing disk."""
+        self._decisions: list[Kept] = []
+        """Applied, but not written yet: reads, puts, deletes and `flush` write them."""
+        self._mark: int | None = None
+        """How many of them are of commands that are through; None outside of a command."""
+        self._saved = False
+        """Whether the command under way has written something, behind a savepoint."""
+        self._broken: RunyardError | None = None
+        """Why nothing of this transaction can be kept any more."""
 
     # --- transactions ---
 
     def begin(self) -> None:
-        self._trouble = None
+        self._forget()
         self._change("BEGIN IMMEDIATE")
 
     def mark(self) -> None:
         self._inside()
-        self._change("SAVEPOINT command")
+        self._mark = len(self._decisions)
 
     def keep(self) -> None:
         self._inside()
-        self._change("RELEASE command")
+        self._end_command("RELEASE command")
 
     def undo(self) -> None:
         self._inside()
-        self._change("ROLLBACK TO command")
-        self._change("RELEASE command")
+        del self._decisions[self._mark or 0 :]
+        self._end_command("ROLLBACK TO command", "RELEASE command")
+
+    def _end_command(self, *statements: str) -> None:
+        for statement in statements if self._saved else ():
+            self._change(statement)
+        self._mark, self._saved = None, False
+
+    def flush(self) -> None:
+        self._inside()
+        if self._decisions:
+            self._write_decisions()
 
     def commit(self) -> None:
-        self._inside()
+        self.flush()
         self._change("COMMIT")
 
     def rollback(self) -> None:
+        self._forget()
         if self.connection.in_transaction:
             self._execute("ROLLBACK")
 
+    def _forget(self) -> None:
+        self._decisions, self._mark, self._saved, self._broken = [], None, False, None
+
     def _inside(self) -> None:
-        """Refuses to go on after SQLite ended the transaction: each later statement would be committed by itself."""
+        """Refuses to go on after the transaction broke: what follows would be kept without what came before."""
+        if self._broken is not None:
+            raise self._broken
         if not self.connection.in_transaction:
-            raise self._trouble or RunyardError(
-                Code.INTERNAL, "A change outside of a transaction: nothing was changed."
-            )
+            raise RunyardError(Code.INTERNAL, "A change outside of a transaction: nothing was changed.")
 
     def _change(self, statement: str, values: rows.Row = ()) -> None:
         try:
@@ -88,37 +121,48 @@ class SqliteSession:
             raise self._refused(error) from error
 
     def _refused(self, error: apsw.Error) -> RunyardError:
-        self._trouble = refusal(error)
-        return self._trouble
+        refused = refusal(error)
+        if not self.connection.in_transaction:  # SQLite ends the whole of it when a disk is full or fails
+            self._broken = refused
+        return refused
 
     # --- writes ---
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
         self._inside()
+        self._decisions.append((changes, spec))
+
+    def _write_decisions(self, more: bool = False) -> None:
+        """Writes what was applied, the open command's own part behind a savepoint; so also if it has `more`."""
+        decisions, mark, self._decisions = self._decisions, self._mark, []
+        self._write_through(decisions[:mark])
+        if mark is None:
+            return
+        self._mark = 0
+        if not self._saved and (more or mark < len(decisions)):
+            self._change("SAVEPOINT command")
+            self._saved = True
+        self._write(decisions[mark:])
+
+    def _write_through(self, decisions: list[Kept]) -> None:
         try:
-            self._apply(changes, spec)
+            self._write(decisions)
+        except RunyardError as error:
+            self._broken = error  # their commands are through: only the transaction as a whole can be refused
+            raise
+
+    def _write(self, decisions: list[Kept]) -> None:
+        if not decisions:
+            return
+        try:
+            for name, values in Gathered(decisions).statements():
+                self.connection.executemany(_SQL[name], values)
         except apsw.Error as error:
             raise self._refused(error) from error
 
-    def _apply(self, changes: Changes, spec: JobSpec | None) -> None:
-        execute, run = self._execute, changes.run
-        if changes.new_run:
-            execute(_SQL["insert_run"], rows.run_insert(run, rows.spec_json(spec) if spec is not None else None))
-            for key, value in run.tags.items():
-                execute(_SQL["insert_tag"], (key, value, run.id))
-        elif changes.run_changed:
-            execute(_SQL["update_run"], rows.run_update(run))
-        for one in changes.added.values():
-            execute(_SQL["insert_task_run"], rows.task_run_insert(one))
-        for one in changes.updated.values():
-            execute(_SQL["update_task_run"], rows.task_run_update(one))
-        for event in changes.events:
-            execute(_SQL["insert_event"], rows.event_row(event))
-        for task_run_id, output in changes.outputs.items():
-            execute(_SQL["set_output"], (output.decode(), task_run_id))
-
     def put(self, record: Record) -> None:
         self._inside()
+        self._write_decisions(more=True)
         try:
             self._put(record)
         except apsw.Error as error:
@@ -145,13 +189,23 @@ class SqliteSession:
             case Delivery():
                 values = (record.id, record.run_id, record.url, record.event, record.body, record.attempts)
                 self._execute(_SQL["put_delivery"], (*values, record.due_at, record.error))
+            case Timetable():
+                self._execute(_SQL["put_timetable"], rows.timetable_row(record))
+            case Tick():
+                values = (record.job_id, record.at, record.run_id, record.detail or None)
+                self._execute(_SQL["insert_tick"], values)
 
-    def delete(self, record: Queue | Principal | Run) -> None:
+    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
         self._inside()
+        self._write_decisions(more=True)
         if isinstance(record, Queue):
             self._change(_SQL["delete_queue"], (record.name,))
         elif isinstance(record, Principal):
             self._change(_SQL["delete_principal"], (record.id,))
+        elif isinstance(record, Timetable):
+            self._change(_SQL["delete_timetable"], (record.job_id,))
+        elif isinstance(record, Tick):
+            self._change(_SQL["delete_tick"], (record.job_id, record.at))
         else:
             for name in _DELETE_RUN:
                 self._change(_SQL[name], (record.id,))
@@ -159,6 +213,8 @@ class SqliteSession:
     # --- reads ---
 
     def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
+        if self._decisions:
+            self._write_decisions()
         self.deadline = time.monotonic() + self._read_deadline
         try:
             return self._execute(statement, values).fetchall()
@@ -289,6 +345,16 @@ class SqliteSession:
 
     def deliveries(self, now: int) -> list[Delivery]:
         return [Delivery(*row) for row in self._all(_SQL["due_deliveries"], (now,))]
+
+    def timetable(self, job_id: int) -> Timetable | None:
+        row = self._one(_SQL["timetable"], (job_id,))
+        return rows.timetable_of(row) if row else None
+
+    def due_timetables(self, now: int, limit: int) -> list[int]:
+        return [row[0] for row in self._all(_SQL["due_timetables"], (now, limit))]
+
+    def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
+        return [rows.tick_of(row) for row in self._all(_SQL["ticks"], (job_id, start, end, limit))]
 
     def live_by_state(self) -> dict[str, int]:
         return dict(self._all(_SQL["live_by_state"]))

@@ -93,7 +93,7 @@ def _environment(claim: Assignment, action: Python | Shell, context_file: str) -
         "RUNYARD_ATTEMPT": str(claim.attempt),
         "RUNYARD_CONTEXT": context_file,
     }
-    return {"PATH": os.defpath, **kept, **own, **action.environment}
+    return {"PATH": os.defpath, **kept, **action.environment, **own}
 
 
 def _facts(claim: Assignment) -> dict[str, Any]:
@@ -104,6 +104,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "attempt": claim.attempt,
         "parameters": claim.parameters,
         "input": claim.input,
+        "bookmark": claim.bookmark,
     }
 
 

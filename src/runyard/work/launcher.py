@@ -53,8 +53,8 @@ def own(order: Launch, channel: socket.socket) -> NoReturn:
     try:
         os.setsid()
         linux.adopt_orphans()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        # Blocked, not ignored: a stop that comes while the child is being made waits until the child can take it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         os.chdir(order.folder)
         claim = _take_over(order.token)
         if claim is not None:
@@ -110,6 +110,7 @@ class Launcher:
         self.poll = select.poll()
         self.handlers: dict[int, Any] = {}
         self.values: dict[str, Any] = {}
+        self.bookmark: dict[str, Any] | None = None
         self.progress: dict[str, Any] | None = None
         self.untold_at: float | None = None
         """When progress that came too soon after the last is told."""
@@ -196,6 +197,7 @@ class Launcher:
             note = decode_note(self.notes.recv(MESSAGE_BYTES))
         except (BlockingIOError, ValueError):  # the channel is the task's own to spoil
             return
+        self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
         values = {**self.values, **note.values}
         if len(encode(values)) <= TOTAL_BYTES:
             self.values = values
@@ -329,7 +331,9 @@ class Launcher:
         return True
 
     def _outcome(self) -> Outcome:
-        facts = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+        facts: dict[str, Any] = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
+        if self.bookmark is not None:
+            facts |= {"bookmark": self.bookmark, "bookmark_version": self.claim.bookmark_version}
         if self.progress is not None:
             facts["metrics"] = self.progress
         assert self.status is not None

@@ -12,15 +12,13 @@ INSERT OR IGNORE INTO run_tag VALUES (?,?,?);
 
 -- name: insert_task_run
 -- A new attempt; its output comes when it ends.
-INSERT INTO task_run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL);
+INSERT INTO task_run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
 
 -- name: update_task_run
--- Everything of a task run that can change after it was made, except its output.
+-- Everything of a task run that can change after it was made; an output stays unless there is a new one.
 UPDATE task_run SET state=?, reason=?, detail=?, queued_at=?, due_at=?, claimed_at=?, started_at=?, ended_at=?,
-  deadline_at=?, worker=?, token=?, exit_code=?, child_run_id=?, input=?, "values"=?, metrics=?, error=? WHERE id=?;
-
--- name: set_output
-UPDATE task_run SET output=? WHERE id=?;
+  deadline_at=?, worker=?, token=?, exit_code=?, child_run_id=?, input=?, "values"=?, metrics=?, error=?,
+  output=coalesce(?, output) WHERE id=?;
 
 -- name: insert_event
 INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?);
@@ -208,3 +206,31 @@ SELECT state, count(*) FROM run WHERE state IN ('queued', 'running', 'cancelling
 -- The largest id that was ever handed out and kept.
 SELECT max(id) FROM (SELECT max(id) AS id FROM run UNION ALL SELECT max(id) FROM task_run
   UNION ALL SELECT max(id) FROM job UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting','running','cancelling'));
+
+-- name: timetable
+SELECT job_id, anchor_at, paused, next_at, last_at FROM schedule WHERE job_id=?;
+
+-- name: put_timetable
+INSERT OR REPLACE INTO schedule VALUES (?,?,?,?,?);
+
+-- name: delete_timetable
+DELETE FROM schedule WHERE job_id=?;
+
+-- name: due_timetables
+-- The jobs whose next tick has come.
+SELECT job_id FROM schedule WHERE next_at <= ? ORDER BY next_at LIMIT ?;
+
+-- name: insert_tick
+-- Refused when the moment has its line already: it gets one run.
+INSERT INTO schedule_tick VALUES (?,?,?,?);
+
+-- name: delete_tick
+-- A moment that got no run may get one later.
+DELETE FROM schedule_tick WHERE job_id=? AND at=? AND run_id IS NULL;
+
+-- name: delete_run_tick
+DELETE FROM schedule_tick WHERE run_id=?;
+
+-- name: ticks
+-- What became of the ticks of a stretch of time, newest first.
+SELECT job_id, at, run_id, detail FROM schedule_tick WHERE job_id=? AND at>=? AND at<? ORDER BY at DESC LIMIT ?;
