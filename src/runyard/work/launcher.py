@@ -91,12 +91,12 @@ def _see_through(claim: Assignment, order: Launch, channel: socket.socket) -> No
 
 
 def _clear() -> None:
-    """Takes away what an earlier claim of this folder left, but for its log."""
-    for stale in (SOCKET, NOTES, OUTCOME, MARK):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(stale)
-    if os.path.isdir(WORK):
+    """Takes away what an earlier claim of this folder left, but for its log; its mark goes last."""
+    if os.path.exists(MARK):
         shutil.rmtree(WORK, ignore_errors=True)
+        for stale in (SOCKET, NOTES, OUTCOME, MARK):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(stale)
     os.makedirs(WORK, exist_ok=True)
 
 
@@ -299,12 +299,12 @@ class Launcher:
     def _end_tree(self) -> None:
         """Kills whatever the work left behind: all of it is below this process, however often it forked."""
         while True:
-            self._kill_tree()
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             except ChildProcessError:
                 return
+            self._kill_tree()
             time.sleep(_TREE_SECONDS)
 
     def _drain(self) -> None:
