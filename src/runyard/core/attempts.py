@@ -44,6 +44,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     input: Any = None
     limits: Limits = Limits()
+    tables: dict[str, Any] = {}
+    """What the executor gives the program so that it reaches the warehouse's tables: `core.tables.Access`."""
 
     @property
     def effect(self) -> EffectKey:

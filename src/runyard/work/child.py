@@ -104,6 +104,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "attempt": claim.attempt,
         "parameters": claim.parameters,
         "input": claim.input,
+        "tables": claim.tables,
     }
 
 
