@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 import pytest
 
-from runyard.core.attempts import Outcome
+from runyard.core.attempts import Assignment, Outcome
 from runyard.executors.warehouse import WarehouseExecutor
 from runyard.runtime import context
 from tests.executors.harness import Bench, python
@@ -83,7 +81,6 @@ def test_types_come_back_as_they_were_written(both: Both) -> None:
     )
     (row,) = both.desk.rows("SELECT zoned, amount, many, pair FROM types WHERE i = 1")
     assert row == ["2024-02-29T12:30:00.123456+00:00", "1.20", [1, None], {"x": 1, "y": "a"}]
-    assert decimal.Decimal(row[1]) and datetime.datetime.fromisoformat(row[0])
 
 
 def test_the_modes_and_all_that_holds_rows(both: Both) -> None:
@@ -166,8 +163,8 @@ def test_a_claim_that_was_lost_and_a_wrong_token_are_refused(both: Both) -> None
     both.works("context.read_table('SELECT 1')", run_id=70, token=5_000_000)
     assert "a newer one" in both.fails("context.write_table('stale', {'a': [1]})", run_id=70, token=4_000_000)
     for field, value in (("token", "0" * 64), ("run_id", 1), ("task_key", "x"), ("round", 9), ("token", "\u00fc")):
-        spoilt = f"context.run_id(); context._facts['tables'][{field!r}] = {value!r}; context.read_table('SELECT 1')"
-        assert "its token is not valid" in both.fails(spoilt)
+        spoilt = f"import runyard.runtime.context as c; c._known(); c._facts['tables'][{field!r}] = {value!r}\n"
+        assert "its token is not valid" in both.fails(f"{spoilt}context.read_table('SELECT 1')")
     assert not both.desk.rows("SELECT 1 FROM information_schema.tables WHERE table_name = 'stale'")
 
 
@@ -183,7 +180,7 @@ def test_the_token_of_an_attempt_outlives_its_server(tmp_path: Path) -> None:
         """
     held = one.start(python(HEAD + textwrap.dedent(source)))
     try:
-        one.wait(lambda: next(one.folder(held).glob("writes-*"), None))
+        one.wait(lambda: any(file.stat().st_size for file in one.folder(held).glob("writes-*")))
         desk.close()
         (one.folder(held) / "work" / "go").touch()
         desk = Desk(tmp_path, key=key)
@@ -200,14 +197,14 @@ def test_the_token_of_an_attempt_outlives_its_server(tmp_path: Path) -> None:
         ("CREATE TABLE evil (a INTEGER)", "A query reads"),
         ("SELECT 1; SELECT 2", "A query reads"),
         ("SELECT * FROM _runyard.effects", "not available"),
-        ("effects; DROP TABLE half", "A query reads"),
+        ("SELECT 1; DROP TABLE half", "A query reads"),
         ("SELECT * FROM read_csv('/etc/passwd')", "not available"),
         ("SELECT * FROM '/etc/passwd'", "cannot read files"),
         ("duckdb_settings", "not available"),
         ("_runyard.effects", "not available"),
         ("SELECT * FROM duckdb_secrets()", "not available"),
         ("SELECT * FROM access", "access"),
-        ("COMMIT", "not available"),
+        ("COMMIT; BEGIN", "not available"),
         ("SELECT $gone", "$gone"),
         ("SELECT 1 +", "syntax"),
         ("SELECT error('in the middle') FROM range(5)", "in the middle"),
@@ -259,7 +256,7 @@ def test_grants_of_two_keys_differ(tmp_path: Path) -> None:
     executors = [WarehouseExecutor(tmp_path / str(n), key=bytes([n]) * 32) for n in (1, 2)]
     claim = msgspec.convert(
         {"run_id": 1, "task_run_id": 2, "token": 3, "task_key": "t", "action": {"kind": "shell", "command": "x"}},
-        type=__import__("runyard.core.attempts", fromlist=["Assignment"]).Assignment,
+        type=Assignment,
     )
     tokens = [executor.grant(claim)["token"] for executor in executors]
     assert tokens[0] != tokens[1]
@@ -286,6 +283,5 @@ def test_reading_is_fast(both: Both, capsys: pytest.CaptureFixture[str]) -> None
         """
     )
     with capsys.disabled():
-        print(f"\n100 MB as Arrow: read {values['read']:.0f} MB/s, written {values['write']:.0f} MB/s")
+        sys.stdout.write(f"\n100 MB as Arrow: read {values['read']:.0f} MB/s, written {values['write']:.0f} MB/s\n")
     assert values["read"] > 50
-    assert pa.__version__
