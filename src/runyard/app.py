@@ -142,22 +142,18 @@ def listen(settings: Settings) -> socket.socket:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
+    import hmac
     from functools import partial
 
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
+    from runyard.http.tokens import load_master_key
     from runyard.store.sqlite import SqliteStore
 
     private = settings.allow_private_urls or settings.dev
     store = SqliteStore(settings.database, readers=settings.reader_threads)
-    processes = LocalExecutor(
-        folder / "attempts",
-        settings.process_capacity or 4 * (os.cpu_count() or 1),
-        log_bytes=settings.log_cap,
-        memory_bytes=settings.process_memory or None,
-    )
     warehouse = WarehouseExecutor(
         folder / "warehouse",
         capacity=settings.warehouse_capacity,
@@ -165,6 +161,15 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allow_private_urls=private,
         allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
+        # The same after a restart: attempts that outlive the server keep their access.
+        key=hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256"),
+    )
+    processes = LocalExecutor(
+        folder / "attempts",
+        settings.process_capacity or 4 * (os.cpu_count() or 1),
+        log_bytes=settings.log_cap,
+        memory_bytes=settings.process_memory or None,
+        grant=warehouse.grant,
     )
     return Engine(
         store,

@@ -47,6 +47,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     bookmark: dict[str, Any] = {}
     """What the job had already processed when the work was claimed, for process tasks."""
     bookmark_version: int = 0
+    tables: dict[str, Any] = {}
+    """What the executor gives the program so that it reaches the warehouse's tables: `core.tables.Access`."""
 
     @property
     def effect(self) -> EffectKey:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -69,9 +69,19 @@ class LocalExecutor:
     name = "process"
 
     def __init__(
-        self, root: Path, capacity: int, *, log_bytes: int = DEFAULT_LOG_BYTES, memory_bytes: int | None = None
+        self,
+        root: Path,
+        capacity: int,
+        *,
+        log_bytes: int = DEFAULT_LOG_BYTES,
+        memory_bytes: int | None = None,
+        grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
-        """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own."""
+        """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
+
+        `grant` says how the program of an attempt reaches the warehouse's tables.
+        """
+        self._grant = grant
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -188,7 +198,7 @@ class LocalExecutor:
         self._attempts[one.task_run_id] = attempt
         try:
             attempt.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (attempt.folder / CLAIM).write_bytes(encode(self._limited(one)))
+            (attempt.folder / CLAIM).write_bytes(encode(self._complete(one)))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._connect(attempt, ours)
             with theirs:
@@ -199,11 +209,12 @@ class LocalExecutor:
             outcome = Outcome(result="failed", reason="start_error", detail=f"No process can be started: {error}")
             self._sink([Finished(one.task_run_id, one.token, time.time_ns() // 1_000_000, outcome)])
 
-    def _limited(self, one: Assignment) -> Assignment:
-        if self._memory_bytes is None or one.limits.memory_bytes is not None:
-            return one
-        limits = msgspec.structs.replace(one.limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(one, limits=limits)
+    def _complete(self, one: Assignment) -> Assignment:
+        """With the limits that hold for all, and with its access to tables."""
+        limits = one.limits
+        if self._memory_bytes is not None and limits.memory_bytes is None:
+            limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
+        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one))
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

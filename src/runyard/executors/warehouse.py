@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
+import secrets
 import shutil
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
+from runyard.core import tables
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
 from runyard.executors.base import Sink
-from runyard.warehouse.client import Settings, Warehouse, end_old
+from runyard.warehouse.client import Serve, Settings, Warehouse, end_old
 
 AHEAD_SECONDS = 0.05
 """How much work, by what was finished of late, may wait in the warehouse process: so little that neither priorities
@@ -63,8 +66,13 @@ class WarehouseExecutor:
         allow_private_urls: bool = False,
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
+        key: bytes | None = None,
     ) -> None:
-        """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default."""
+        """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
+
+        With `key` the tokens of `grant` are made: by default with one that ends with this object.
+        """
+        self._key = key or secrets.token_bytes(32)
         self._threads = capacity
         self._pace = Pace(AHEAD_SECONDS)
         self._root = root.absolute()
@@ -156,6 +164,19 @@ class WarehouseExecutor:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
         return self._named(workspace).tables()
 
+    def grant(self, assignment: Assignment) -> dict[str, Any]:
+        """What the program of an attempt needs to reach its workspace's tables; nothing for a name that cannot be."""
+        if not _WORKSPACE.fullmatch(assignment.workspace):
+            return {}
+        self._warehouse(assignment.workspace)
+        access = tables.access(assignment, self._socket(assignment.workspace), self._key)
+        return cast(dict[str, Any], msgspec.to_builtins(access))
+
+    def _socket(self, workspace: str) -> str:
+        """A name that fits into a socket's address, which has 107 bytes, beside the way to this folder."""
+        short = workspace if len(workspace) <= 64 else hashlib.sha256(workspace.encode()).hexdigest()
+        return str(self._root / f"{short}.sock")
+
     def _named(self, workspace: str) -> Warehouse:
         if not _WORKSPACE.fullmatch(workspace):
             raise invalid(_bad_name(workspace), field="workspace")
@@ -168,7 +189,8 @@ class WarehouseExecutor:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
                 settings = msgspec.structs.replace(self._settings, database=database)
-                self._warehouses[workspace] = Warehouse(settings, self._take, workspace)
+                serve = Serve(self._socket(workspace), self._key)
+                self._warehouses[workspace] = Warehouse(settings, self._take, workspace, serve)
             return self._warehouses[workspace]
 
     def _take(self, reports: Sequence[Report]) -> None:

@@ -18,6 +18,11 @@ VALUE_BYTES = 48 * 1024
 TOTAL_BYTES = 128 * 1024
 PROGRESS_BYTES = 8 * 1024
 
+
+class TableError(RuntimeError):
+    """A table could not be read or written; its text is one sentence that says why."""
+
+
 _encode = msgspec.json.Encoder().encode
 _facts: dict[str, Any] | None = None
 _folder = ""
@@ -121,6 +126,37 @@ def progress(fraction: float | None = None, message: str | None = None, **counts
     if (size := len(_encode(known))) > PROGRESS_BYTES:
         raise ValueError(f"The progress has {size} bytes of JSON; {PROGRESS_BYTES} are allowed.")
     _send({"progress": known})
+
+
+def read_table(name_or_sql: str, parameters: dict[str, Any] | None = None) -> Any:
+    """A warehouse table, or the rows of one SELECT, as a pyarrow.Table: one state of all tables that it names.
+
+    `parameters` are bound to `$name`. Raises `TableError`.
+    """
+    access = _access("read_table")
+    from runyard.runtime import tables  # as heavy as pyarrow
+
+    return tables.read(access, name_or_sql, parameters or {})
+
+
+def write_table(name: str, data: Any, mode: str = "append") -> int:
+    """Writes a pyarrow Table, a dict of columns, or record batches into a warehouse table, whole or not at all.
+
+    `mode` is append (makes a table that is not there), replace or create. Returns the number of rows. A repeated
+    attempt's n-th write of a table is the same effect as the first attempt's: it changes nothing and returns the
+    number recorded. Raises `TableError`; ValueError or TypeError for what can be no table.
+    """
+    access = _access("write_table")
+    from runyard.runtime import tables
+
+    return tables.write(access, _folder, name, data, mode)
+
+
+def _access(function: str) -> dict[str, Any]:
+    access: dict[str, Any] | None = _known().get("tables")
+    if not access:
+        raise TableError(f"{function} works only inside an attempt: run the program as a task of a job.")
+    return access
 
 
 def _send(note: dict[str, Any]) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import duckdb
 
-from runyard.warehouse.checker import HIDDEN_SCHEMA, Refused, check
+from runyard.warehouse.checker import HIDDEN_SCHEMA, Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Answer, Query, Tables
 from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.seat import Seat
+from runyard.warehouse.sql import reading
 
 _TABLES = f"""
 SELECT table_schema, table_name, table_type FROM information_schema.tables
@@ -57,16 +58,11 @@ class Answers:
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
-    plan = check(message.sql)
-    if plan.writes or len(plan.statements) != 1:
-        raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
-    if missing := sorted(plan.parameters[0] - message.parameters.keys()):
-        raise Refused(f"The query uses ${missing[0]}, which is not among its parameters.")
+    statement, values = reading(message.sql, message.parameters)
     cursor = seat.take(message.schema)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
-        values = {name: message.parameters[name] for name in plan.parameters[0]}
-        cursor.execute(plan.statements[0], values) if values else cursor.execute(plan.statements[0])
+        cursor.execute(statement, values) if values else cursor.execute(statement)
         columns = columns_of(cursor)
         return {"columns": columns, "rows": safe_rows(columns, cursor.fetchmany(message.limit))}
     finally:

@@ -30,6 +30,7 @@ from runyard.warehouse.protocol import (
     Query,
     Ready,
     Reports,
+    Serve,
     Stop,
     Tables,
     ToProcess,
@@ -42,7 +43,7 @@ from runyard.warehouse.protocol import (
 )
 from runyard.warehouse.settings import Settings
 
-__all__ = ["Settings", "Warehouse", "end_old"]
+__all__ = ["Serve", "Settings", "Warehouse", "end_old"]
 
 _SLOWEST_RESTART = 10.0
 _SOCKET_BYTES = 4 * 1024 * 1024
@@ -100,8 +101,10 @@ class Pipe:
 class Warehouse:
     """One workspace's process. All methods return at once; reports come to `sink` from a reader thread."""
 
-    def __init__(self, settings: Settings, sink: Callable[[Sequence[Report]], None], workspace: str) -> None:
-        self._settings, self._sink, self._workspace = settings, sink, workspace
+    def __init__(
+        self, settings: Settings, sink: Callable[[Sequence[Report]], None], workspace: str, serve: Serve
+    ) -> None:
+        self._settings, self._sink, self._workspace, self._serve = settings, sink, workspace, serve
         self._lock = threading.RLock()
         self._held: dict[tuple[int, int], Assignment] = {}
         self._unsent: list[ToProcess] = []
@@ -215,6 +218,8 @@ class Warehouse:
             theirs.close()
         with self._lock:
             self._process = process
+        with contextlib.suppress(OSError):  # it has died already: its end is read next
+            ours.sendall(frame(self._serve))  # not among its arguments, which anybody can see
         for body in frames(ours):
             self._take(decode_to_server(body), ours)
         self._died(process, ours)

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from runyard.warehouse import holder
-from runyard.warehouse.protocol import Failed, Query, Ready, Stop, Tables, Work, decode_to_process, frame, frames
+from runyard.warehouse.protocol import Failed, Query, Ready, Serve, Stop, Tables, Work, decode_to_process, frame, frames
 from runyard.warehouse.settings import Settings
 
 _PARENT_SECONDS = 0.25
@@ -44,20 +44,25 @@ def main(argument: str) -> None:
 def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     # Imported late: the lock is taken first, so that an old holder ends while these load.
     from runyard.warehouse.answers import Answers
+    from runyard.warehouse.arrow import Programs
     from runyard.warehouse.database import Database
     from runyard.warehouse.load import Loader
+    from runyard.warehouse.locks import WriterLocks
     from runyard.warehouse.outbox import Outbox
     from runyard.warehouse.runner import Runner
 
     database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads)
     outbox = Outbox(pipe)
     loader = Loader(database.spool, settings)
-    runner = Runner(database, outbox, loader, threads=settings.capacity, attempts=Path(settings.attempts))
+    locks = WriterLocks()
+    runner = Runner(database, outbox, loader, locks, threads=settings.capacity, attempts=Path(settings.attempts))
     answers = Answers(database, outbox)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):
         message = decode_to_process(body)
         match message:
+            case Serve():
+                Programs(database, locks, Path(message.socket), message.key)
             case Work():
                 runner.accept(message.assignments)
             case Stop():

@@ -27,6 +27,13 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
     """Fields travel by position: both ends are always the same version."""
 
 
+class Serve(_Message, frozen=True, tag="serve"):
+    """Sent first: serve the programs of attempts at this socket; their tokens were made with this key."""
+
+    socket: str
+    key: bytes
+
+
 class Work(_Message, frozen=True, tag="work"):
     """Attempts to begin, in the order in which they were claimed."""
 
@@ -83,7 +90,7 @@ class Answer(_Message, frozen=True, tag="answer"):
     error: str | None = None
 
 
-ToProcess = Work | Stop | Query | Tables
+ToProcess = Serve | Work | Stop | Query | Tables
 ToServer = Ready | Failed | Reports | Answer
 
 _encoder = msgspec.msgpack.Encoder()

@@ -32,9 +32,18 @@ _WAIT_TOLD_SECONDS = 0.2
 class Runner:
     """The attempts of one database. `accept` and `stop` are called by one thread, in the server's order."""
 
-    def __init__(self, database: Database, outbox: Outbox, loader: Loader, *, threads: int, attempts: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        loader: Loader,
+        locks: WriterLocks,
+        *,
+        threads: int,
+        attempts: Path,
+    ) -> None:
         self._database, self._outbox, self._loader, self._attempts = database, outbox, loader, attempts
-        self._locks = WriterLocks()
+        self._locks = locks
         self._lock = threading.Lock()
         self._held: dict[tuple[int, int], Task] = {}
         self._effects: dict[EffectKey, Task] = {}

@@ -11,7 +11,7 @@ import duckdb
 from runyard.core.actions import Sql
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse import effects, results
-from runyard.warehouse.checker import Plan, Refused
+from runyard.warehouse.checker import Plan, Refused, check
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 
@@ -34,6 +34,16 @@ def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Pat
     if len(plan.statements) == 1:
         return work()
     return _together(cursor, work)
+
+
+def reading(text: str, parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The one statement of a text that only reads, and its parameters; raises `Refused` or duckdb.Error."""
+    plan = check(text)
+    if plan.writes or len(plan.statements) != 1:
+        raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
+    if missing := sorted(plan.parameters[0] - parameters.keys()):
+        raise Refused(f"The query uses ${missing[0]}, which is not among its parameters.")
+    return plan.statements[0], {name: parameters[name] for name in plan.parameters[0]}
 
 
 def _together(cursor: duckdb.DuckDBPyConnection, work: Any) -> Outcome:

@@ -105,6 +105,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "parameters": claim.parameters,
         "input": claim.input,
         "bookmark": claim.bookmark,
+        "tables": claim.tables,
     }
 
 

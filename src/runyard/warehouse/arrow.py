@@ -1,0 +1,223 @@
+"""Tables for the programs of attempts, as Arrow over a unix socket: reads are streamed, writes are effects.
+
+pyarrow is imported with the first request, so that a process that is not asked stays small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import duckdb
+import msgspec
+
+from runyard.core.actions import Load
+from runyard.core.attempts import Assignment, EffectKey, Outcome
+from runyard.core.tables import Access, End, Read, Reply, Write, genuine, pack, unpack
+from runyard.warehouse import effects
+from runyard.warehouse.checker import Refused
+from runyard.warehouse.database import Database
+from runyard.warehouse.locks import WriterLocks
+from runyard.warehouse.seat import Seat
+from runyard.warehouse.sql import reading
+from runyard.warehouse.tables import Target, name
+from runyard.warehouse.tasks import Task
+
+_MOST = 64
+_REMEMBERED = 10_000
+_ASK_SECONDS = 10.0
+_TICK_SECONDS = 0.1
+_BATCH_ROWS = 131_072
+_BUFFER_BYTES = 1 << 18
+_NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
+_BLOCK = "runyard_block"
+
+
+class Programs:
+    """Serves the programs of attempts, each connection on a thread of its own."""
+
+    def __init__(self, database: Database, locks: WriterLocks, path: Path, key: bytes) -> None:
+        self._database, self._locks, self._key = database, locks, key
+        self._lock = threading.Lock()
+        self._newest: dict[EffectKey, int] = {}
+        """The newest claim of a task that was seen: older ones have no say any more."""
+        self._tasks: dict[int, Task] = {}
+        self._busy = threading.Event()
+        self._places = threading.Semaphore(_MOST)
+        self._listener = _listen(path)
+        threading.Thread(target=self._accept, name="programs", daemon=True).start()
+        threading.Thread(target=self._watch, name="programs-watch", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            self._places.acquire()
+            channel, _ = self._listener.accept()
+            threading.Thread(target=self._serve, args=(channel,), name="program", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Interrupts the work for programs that are gone, again and again: one between two statements is lost."""
+        while self._busy.wait():
+            time.sleep(_TICK_SECONDS)
+            with self._lock:
+                for fd in _hung_up(self._tasks):
+                    self._tasks[fd].stop("cancel")
+                if not self._tasks:
+                    self._busy.clear()
+
+    def _serve(self, channel: socket.socket) -> None:
+        try:
+            with channel, contextlib.suppress(OSError):  # of a program that is gone
+                source = cast(IO[bytes], channel.makefile("rb", _BUFFER_BYTES))
+                sink = cast(IO[bytes], channel.makefile("wb", _BUFFER_BYTES))
+                with source, sink:
+                    try:
+                        reply = self._answer(channel, source, sink)
+                    except Exception as error:
+                        reply = Reply(error=(str(error).strip() or type(error).__name__).splitlines()[0][:1000])
+                    _tell(sink, reply)
+        finally:
+            self._places.release()
+
+    def _answer(self, channel: socket.socket, source: IO[bytes], sink: IO[bytes]) -> Reply:
+        channel.settimeout(_ASK_SECONDS)
+        asked: Read | Write = unpack(source.read, Read, Write)
+        channel.settimeout(None)
+        self._admit(asked.access)
+        task, seat = Task(_assignment(asked)), Seat(self._database)
+        with self._lock:
+            self._tasks[channel.fileno()] = task
+            self._busy.set()
+        try:
+            cursor = seat.take("main")
+            if isinstance(asked, Read):
+                task.begin(cursor)
+                return _read(asked, cursor, sink)
+            return self._write(asked, task, cursor, source, sink)
+        finally:
+            with self._lock:
+                del self._tasks[channel.fileno()]
+            task.leave()
+            seat.leave(clean=False)
+
+    def _admit(self, asked: Access) -> None:
+        """Raises `Refused` for a token that is not ours, and for a claim that was lost to a newer one."""
+        if not genuine(asked, self._key):
+            raise Refused("The warehouse refuses this attempt: its token is not valid.")
+        effect = EffectKey(asked.run_id, asked.task_key, asked.iteration, asked.round)
+        with self._lock:
+            if asked.claim < self._newest.get(effect, 0):
+                raise Refused("The warehouse refuses this attempt: a newer one of the same task has begun.")
+            self._newest.pop(effect, None)
+            self._newest[effect] = asked.claim
+            if len(self._newest) > _REMEMBERED:
+                del self._newest[next(iter(self._newest))]
+
+    def _write(
+        self, asked: Write, task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], sink: IO[bytes]
+    ) -> Reply:
+        if asked.schema.lower() in _NOT_OURS:
+            raise Refused(f"The schema {asked.schema} cannot be written to.")
+        task.ticket = self._locks.take(frozenset({asked.table.lower()}))
+        try:
+            task.ticket.ready.wait()
+            task.begin(cursor)
+            outcome = effects.once(cursor, task.assignment, lambda: _insert(task, cursor, source, sink))
+        finally:
+            self._locks.give_back(task.ticket)
+        return Reply(rows=outcome.metrics["rows"])
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Through the open folder: a socket's path may have 107 bytes only.
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+    path.chmod(0o600)  # before anybody can connect
+    listener.listen(_MOST)
+    return listener
+
+
+def _hung_up(fds: dict[int, Task]) -> list[int]:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLRDHUP)
+    return [fd for fd, _ in poll.poll(0)]
+
+
+def _assignment(asked: Read | Write) -> Assignment:
+    """The request as work of its own: a task's key holds no #, so that no task's effect has a write's key."""
+    who, key, action = asked.access, asked.access.task_key, Load(source="", table="-")
+    if isinstance(asked, Write):
+        action = Load(source="", schema=asked.schema, table=asked.table, mode=asked.mode)
+        key = f"{key}#{asked.schema.lower()}.{asked.table.lower()}#{asked.number}"
+    return Assignment(
+        run_id=who.run_id,
+        task_run_id=who.task_run_id,
+        token=who.claim,
+        task_key=key,
+        action=action,
+        iteration=who.iteration,
+        round=who.round,
+    )
+
+
+def _tell(sink: IO[bytes], reply: Reply) -> None:
+    sink.write(pack(reply))
+    sink.flush()
+
+
+def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Reply:
+    import pyarrow as pa
+
+    statement, values = reading(asked.statement, asked.parameters)
+    text, count = statement.query.strip().rstrip(";"), 0
+    cursor.execute("BEGIN TRANSACTION READ ONLY")
+    try:
+        relation = cursor.sql(text, params=values) if values else cursor.sql(text)
+        reader = relation.to_arrow_reader(_BATCH_ROWS)
+        _tell(sink, Reply())
+        with pa.ipc.new_stream(sink, reader.schema) as stream:
+            for batch in reader:
+                stream.write_batch(batch)
+                count += batch.num_rows
+    finally:
+        effects.undo(cursor)
+    return Reply(rows=count)
+
+
+def _insert(task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], sink: IO[bytes]) -> Outcome:
+    """Inside the transaction of the effect: the rows as they come; raises when they break off."""
+    import pyarrow as pa
+
+    action = task.assignment.action
+    assert isinstance(action, Load)
+    _tell(sink, Reply())
+    stream = pa.ipc.open_stream(source)
+    shape = cursor.from_arrow(stream.schema.empty_table())
+    detected = dict(zip(shape.columns, map(str, shape.types), strict=True))
+    if action.mode == "replace":
+        action = msgspec.structs.replace(action, columns=detected)
+    target = Target(cursor, action, task.assignment.run_id)
+    places = target.prepare(detected)
+    cursor.register(_BLOCK, pa.RecordBatchReader.from_batches(stream.schema, _batches(stream)))
+    into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))
+    rows = target.count(f"INSERT INTO {target.path} ({into}) SELECT {out} FROM temp.{_BLOCK}")
+    unpack(source.read, End)
+    task.check()
+    return Outcome(result="succeeded", metrics={"rows": rows}, started_at=task.started_at)
+
+
+def _batches(stream: Any) -> Iterator[Any]:
+    """Ends once and for all: what follows the stream is no batch."""
+    yield from stream
