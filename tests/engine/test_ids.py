@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from runyard.core.commands import Submit
 
 from .bench import T0, Bench, spec
@@ -28,7 +26,6 @@ def test_tokens_go_on_after_a_restart_with_the_clock_set_back() -> None:
     assert bench.held(run).token > token
 
 
-@pytest.mark.xfail(reason="notyet: the store forgets the ids of what was deleted", strict=True)
 def test_ids_of_deleted_runs_are_not_given_again_after_a_restart_with_the_clock_set_back() -> None:
     """The key of the deleted run would otherwise answer with the new one."""
     bench = Bench()
@@ -41,7 +38,6 @@ def test_ids_of_deleted_runs_are_not_given_again_after_a_restart_with_the_clock_
     assert bench.submit().id > deleted.id
 
 
-@pytest.mark.xfail(reason="notyet: the store forgets the tokens of claims that were given back", strict=True)
 def test_tokens_of_claims_that_were_given_back_are_not_given_again_after_a_restart_with_the_clock_set_back() -> None:
     """The late report of the first claim would otherwise pass for one of the second."""
     bench = Bench()

@@ -26,6 +26,7 @@ JUSTIFIED = {
     "held": "an index of active task runs only: as many as executors hold",
     "queue_depth": "counts what is queued, for a page about queues; no claim waits for it",
     "queues_waiting": "looks at its own few rows; the table is searched",
+    "last_id": "the mark has one row; the largest of each table is searched",
     "ahead_in_queue": "looks at its own rows, at most 1001",
 }
 SINGLE: dict[str, Any] = {

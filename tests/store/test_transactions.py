@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import Queue
+from runyard.core.model import Principal, Queue
 from runyard.core.query import RunFilter
 from runyard.core.states import State
 from runyard.store.base import Store
@@ -219,6 +219,34 @@ def test_what_was_not_committed_is_gone_after_a_restart(kept: Harness) -> None:
 
 def test_an_empty_store_has_used_no_id(store: Store) -> None:
     assert store.last_id == 0
+
+
+def test_the_largest_id_is_known_although_what_held_it_is_gone(kept: Harness) -> None:
+    store = kept.open()
+    first, run = a_run(), a_run()
+    claimed = a_task_run(first, state=State.RUNNING, token=run.id + 10)
+    write(store, added(first, claimed), added(run))
+    with transaction(store) as session:
+        session.delete(run)
+    store = _again(kept, store)
+    assert store.last_id == run.id + 10
+    write(store, changed(first, replace(claimed, state=State.QUEUED, token=0)))
+    store = _again(kept, store)
+    assert store.last_id == run.id + 10
+    ann = Principal(id=run.id + 20, name="ann", scopes=[], created_at=0)
+    write(store, ann)
+    store = _again(kept, store)
+    assert store.last_id == ann.id
+    with transaction(store) as session:
+        session.delete(ann)
+    store = _again(kept, store)
+    assert store.last_id == ann.id
+    store.close()
+
+
+def _again(kept: Harness, store: Store) -> Store:
+    store.close()
+    return kept.open()
 
 
 def test_a_full_disk_refuses_a_command_by_its_name_and_loses_nothing(harness: Harness) -> None:

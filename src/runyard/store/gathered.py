@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from runyard.core.changes import Changes
 from runyard.core.model import JobSpec, Run, TaskRun
+from runyard.core.states import State
 from runyard.store import rows
 
 Kept = tuple[Changes, JobSpec | None]
@@ -48,7 +49,9 @@ class Gathered:
     def statements(self) -> list[tuple[str, list[rows.Row]]]:
         """Names of statements and the rows of each, in the order in which they are to be executed."""
         new_runs, output = self._new_runs.values(), self._outputs.get
-        named = [
+        released = any(one.state is State.QUEUED and not one.token for one in self._task_runs.values())
+        named: list[tuple[str, list[rows.Row]]] = [
+            ("keep_last_id", [()] if released else []),
             ("insert_run", [rows.run_insert(run, self._specs[run.id]) for run in new_runs]),
             ("insert_tag", [(key, value, run.id) for run in new_runs for key, value in run.tags.items()]),
             ("update_run", [*map(rows.run_update, self._runs.values())]),

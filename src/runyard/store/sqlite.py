@@ -191,6 +191,8 @@ class SqliteSession(SqliteReads):
     def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
         self._inside()
         self._write_decisions(more=True)
+        if isinstance(record, (Run, Principal)):
+            self._change(SQL["keep_last_id"])
         if isinstance(record, Queue):
             self._change(SQL["delete_queue"], (record.name,))
         elif isinstance(record, Principal):

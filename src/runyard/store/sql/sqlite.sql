@@ -204,8 +204,16 @@ SELECT state, count(*) FROM run WHERE state IN ('queued', 'running', 'cancelling
 
 -- name: last_id
 -- The largest id that was ever handed out and kept.
-SELECT max(id) FROM (SELECT max(id) AS id FROM run UNION ALL SELECT max(id) FROM task_run
-  UNION ALL SELECT max(id) FROM job UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting','running','cancelling'));
+SELECT max(last) FROM (SELECT last FROM id_mark UNION ALL SELECT max(id) AS last FROM run UNION ALL SELECT max(id) FROM task_run UNION ALL SELECT max(id) FROM job
+  UNION ALL SELECT max(id) FROM principal UNION ALL SELECT max(id) FROM delivery
+  UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting', 'running', 'cancelling'));
+
+-- name: keep_last_id
+-- Before something goes that may hold the largest id: whatever the clock says, no id is handed out twice.
+INSERT INTO id_mark VALUES (1, (SELECT coalesce(max(last), 0) FROM (SELECT max(id) AS last FROM run UNION ALL SELECT max(id) FROM task_run UNION ALL SELECT max(id) FROM job
+  UNION ALL SELECT max(id) FROM principal UNION ALL SELECT max(id) FROM delivery
+  UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting', 'running', 'cancelling'))))
+  ON CONFLICT (one) DO UPDATE SET last = max(last, excluded.last);
 
 -- name: timetable
 SELECT job_id, anchor_at, paused, next_at, last_at FROM schedule WHERE job_id=?;

@@ -184,3 +184,6 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_due ON delivery (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX delivery_run ON delivery (run_id);
+
+-- One row: the largest id that something held which is gone.
+CREATE TABLE id_mark (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
