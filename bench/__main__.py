@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
+import subprocess
 import sys
 
 from bench import report
@@ -12,22 +12,28 @@ from bench import report
 NAMES = ("submit", "noop", "latency", "listing", "dag", "start")
 
 
+def _listing(given: argparse.Namespace) -> str:
+    runs = given.runs or (20_000 if given.quick else 200_000)
+    command = [sys.executable, "-m", "bench.listing", "--runs", str(runs)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 def main() -> int:
     """The exit code: 0 when every benchmark asked for ran."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks with their peers and limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones ({', '.join(NAMES)}); all by default")
     parser.add_argument("--quick", action="store_true", help="shorter, and nothing is kept in bench/results")
-    parser.add_argument("--runs", type=int, default=0, metavar="N", help="submit: first fill the store with N runs")
+    parser.add_argument(
+        "--runs", type=int, default=0, metavar="N", help="submit: also with N runs kept; listing: among N runs"
+    )
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(NAMES)):
         parser.error(f"there is no benchmark {unknown[0]!r}")
     for name in given.names or NAMES:
-        if importlib.util.find_spec(f"bench.{name}") is None:
-            print(f"{name}: not written yet", file=sys.stderr)
-            continue
-        table = importlib.import_module(f"bench.{name}").measure(given)
-        if table is not None:
-            report.show(table, keep=not given.quick)
+        if name == "listing":
+            report.show_text(name, "a page of runs, by filter", _listing(given), keep=not given.quick)
+        else:
+            report.show(importlib.import_module(f"bench.{name}").measure(given), keep=not given.quick)
     return 0
 
 

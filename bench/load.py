@@ -45,7 +45,7 @@ def run(
     Raises RuntimeError for any other status.
     """
     texts = [[method, API + path, "" if body is None else json.dumps(body)] for method, path, body in requests]
-    work = {"host": urlsplit(url).hostname, "port": urlsplit(url).port, "requests": texts}
+    work: dict[str, Any] = {"host": urlsplit(url).hostname, "port": urlsplit(url).port, "requests": texts}
     work |= {"connections": connections, "seconds": seconds, "status": status}
     done = subprocess.run([sys.executable, "-m", "bench.load"], input=json.dumps(work), capture_output=True, text=True)
     if done.returncode:

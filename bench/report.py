@@ -31,10 +31,20 @@ class Table(NamedTuple):
 
 def show(table: Table, *, keep: bool) -> None:
     """Prints the table and keeps it."""
-    text = "\n".join([f"# {table.name}: {table.question}", "", *_lines(table), "", *_notes(table)])
+    _show(table.name, table.question, "\n".join([*_lines(table), "", *_notes(table)]), keep)
+
+
+def show_text(name: str, question: str, text: str, *, keep: bool) -> None:
+    """The same for a table that is text already."""
+    _show(name, question, f"```\n{text.rstrip()}\n```", keep)
+
+
+def _show(name: str, question: str, body: str, keep: bool) -> None:
+    text = f"# {name}: {question}\n\n{body}"
     print(text, flush=True)
     if keep:
-        (RESULTS / f"{table.name}.md").write_text(f"{text}\n\n{_circumstances()}\n")
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.md").write_text(f"{text}\n\n{_circumstances()}\n")
 
 
 def _lines(table: Table) -> list[str]:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from runyard.core.actions import Sql
 from runyard.core.ids import IdSource
-from runyard.core.model import Event, JobSpec, Run, Task, TaskRun
+from runyard.core.model import Event, Job, JobSpec, Run, Task, TaskRun
 from runyard.core.states import State
 from runyard.store import rows
 from runyard.store.sqlite import SqliteStore
@@ -25,6 +26,8 @@ from runyard.store.sqlite import SqliteStore
 DAYS = 90
 LIVE = 300
 """How many of the newest runs are still queued or running."""
+JOBS = 400
+_SPEC = JobSpec(name="one-time", tasks=[Task(key=f"task-{n}", action=Sql(statement="SELECT 1")) for n in range(5)])
 _ENDS = [State.SUCCEEDED, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.SKIPPED]
 _CHUNK = 5_000
 
@@ -56,14 +59,30 @@ def fill(path: Path, runs: int, *, seed: int = 1, now: int | None = None) -> Non
         connection.execute(f"DROP INDEX {name}")
     history = _history(runs, random.Random(seed), now or time.time_ns() // 1_000_000)
     with connection:
+        _insert(connection, _definitions())
         for one in _chunks(history):
-            for table, values in one.items():
-                marks = ",".join("?" * len(values[0]))
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+            _insert(connection, one)
     for _, statement in indexes:
         connection.execute(statement)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+def _insert(connection: apsw.Connection, gathered: dict[str, list[rows.Row]]) -> None:
+    for table, values in gathered.items():
+        marks = ",".join("?" * len(values[0]))
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", values)
+
+
+def _definitions() -> dict[str, list[rows.Row]]:
+    """The jobs that the runs are of."""
+    jobs = [
+        Job(id=number, version=1, spec=replace(_SPEC, name=f"job-{number}"), workspace="default", origin="native",
+            key=None, owner="ann", created_at=0, updated_at=0)
+        for number in range(1, JOBS + 1)
+    ]  # fmt: skip
+    versions = [(job.id, 1, rows.spec_json(job.spec), 0, "ann") for job in jobs]
+    return {"job": [rows.job_row(job) for job in jobs], "job_version": versions}
 
 
 def _chunks(history: Iterator[dict[str, list[rows.Row]]]) -> Iterator[dict[str, list[rows.Row]]]:
@@ -80,11 +99,11 @@ def _chunks(history: Iterator[dict[str, list[rows.Row]]]) -> Iterator[dict[str, 
 
 
 def _history(count: int, chance: random.Random, now: int) -> Iterator[dict[str, list[rows.Row]]]:
-    kinds = [_Kind(number, chance) for number in range(1, 401)]
+    kinds = [_Kind(number, chance) for number in range(1, JOBS + 1)]
     shares = [1 / (rank + 1) for rank in range(len(kinds))]
     chance.shuffle(kinds)
     ids = IdSource()
-    spec = rows.spec_json(JobSpec(name="one-time", tasks=[Task(key="only", action=Sql(statement="SELECT 1"))]))
+    spec = rows.spec_json(_SPEC)
     step = DAYS * 86_400_000 / count
     for number in range(count):
         kind = chance.choices(kinds, shares)[0]

@@ -122,8 +122,7 @@ def server(place: Path | None = None, *, data: Path | None = None, **settings: s
 def cpu_seconds(pid: int) -> tuple[float, float]:
     """User and system time so far: of the process, and of all below it, also of those that ended."""
     own = _times(pid)
-    below = sum(sum(_times(child)) for child in _below(pid))
-    return own[0], own[1] + below
+    return own[0], own[1] + sum(sum(_times(child)) for child in below(pid))
 
 
 def _times(pid: int) -> tuple[float, float]:
@@ -136,11 +135,12 @@ def _times(pid: int) -> tuple[float, float]:
     return own / _TICKS, ended / _TICKS
 
 
-def _below(pid: int) -> Iterator[int]:
+def below(pid: int) -> Iterator[int]:
+    """Every process below one."""
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in thread.read_text().split():
             yield int(child)
-            yield from _below(int(child))
+            yield from below(int(child))
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -130,7 +130,7 @@ def measure(store: SqliteStore, runs: int, profile: bool) -> None:
 
 
 def _look(ledger: Ledger) -> None:
-    ledger.effects.ready = True
+    ledger.effects.look = True
 
 
 def main() -> None:

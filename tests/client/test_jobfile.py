@@ -244,3 +244,23 @@ def test_a_job_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_bytes(b"job: \xff")
     with pytest.raises(JobFileError, match=r"not UTF-8 text \(byte 5\)"):
         jobfile.load(tmp_path / "job.yaml")
+
+
+def test_an_expression_that_begins_with_a_star_is_told_to_stand_in_quotes() -> None:
+    with pytest.raises(JobFileError) as refused:
+        jobfile.parse("job: a\nschedule: */5 * * * *\ntasks: {b: {shell: date}}")
+    assert (refused.value.line, "stands in quotes" in refused.value.problem) == (2, True)
+
+
+def test_a_wrong_schedule_is_refused_at_its_place() -> None:
+    for text, place, said in (
+        ("schedule: 61 * * * *", (2, 11), "Did you mean '59 * * * *'?"),
+        ("schedule:\n  cron: 0 0 31 2 *", (3, 9), "it would never fire"),
+        ("schedule: {evry: 5m}", (2, 12), "did you mean 'every'"),
+        ("schedule: {every: often}", (2, 19), "such as 90s, 5m or 2h"),
+        ("schedule: {every: 5m, flavour: vixie}", (2, 32), "flavour cannot be 'vixie'"),
+    ):
+        with pytest.raises(JobFileError) as refused:
+            jobfile.parse(f"job: a\n{text}\ntasks: {{b: {{shell: date}}}}")
+        assert (refused.value.line, refused.value.column) == place
+        assert said in refused.value.problem

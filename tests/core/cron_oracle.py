@@ -127,6 +127,8 @@ def _day_hits(flavour: str, dom: str, dow: str, day: date) -> bool:
 
 def moment_of(local: datetime, zone: tzinfo) -> datetime:
     """The first moment at which the zone's clocks show at least this time: by looking at every minute, then second."""
+    if str(zone) == "UTC":
+        return local.replace(tzinfo=UTC)
     moment = local.replace(tzinfo=UTC) - timedelta(hours=15)
     for step in (timedelta(minutes=1), timedelta(seconds=1)):
         while (moment + step).astimezone(zone).replace(tzinfo=None) < local:
@@ -136,7 +138,7 @@ def moment_of(local: datetime, zone: tzinfo) -> datetime:
 
 def fires(text: str, flavour: str, zone: tzinfo, start: datetime, count: int) -> list[datetime]:
     """The first moments later than `start`; each once."""
-    local = start.astimezone(zone).replace(tzinfo=None, fold=0) - timedelta(hours=2)
+    local = start.astimezone(zone).replace(tzinfo=None, fold=0) - timedelta(hours=0 if str(zone) == "UTC" else 2)
     found: list[datetime] = []
     while len(found) < count:
         batch = local_fires(text, flavour, local, count + 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from runyard.core.cron import Calendar, CronError, Flavour, parse
@@ -183,6 +184,7 @@ def test_thousands_of_expressions_agree_with_brute_force(drawn: tuple[Flavour, s
 @given(_unix, _starts)
 def test_any_unix_expression_agrees_with_cronsim(text: str, start: datetime) -> None:
     pytest.importorskip("cronsim")
+    assume(not re.search(r"\b(\d+)-\1/", text))  # cronsim reads 5-5/2 as 5/2
     calendar = _read(text, Flavour.UNIX)
     if calendar is None:
         return

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from runyard.store.base import Session
+
 Call = Callable[..., object]
 
 
@@ -100,21 +102,39 @@ class VirtualLoop:
         if not self._dead:
             call(*args)
 
-    def run_in_executor(self, _: object, call: Call) -> asyncio.Future[Any]:
-        """A commit: it waits for the disk, and meanwhile the next batch gathers."""
-        future = self.create_future()
+    def commit(self, session: Session, done: Callable[[BaseException | None], None]) -> None:
+        """A commit: at once, or it waits for the disk, and meanwhile the next batch gathers."""
         self.committing = True
-        self._agenda.at(self._commit_takes(), self._finish, future, call)
-        return future
+        delay = self._commit_takes()
+        if delay:
+            self._agenda.at(delay, self._commit, session, done)
+        else:
+            self._commit(session, done)
 
-    def _finish(self, future: asyncio.Future[Any], call: Call) -> None:
+    def _commit(self, session: Session, done: Callable[[BaseException | None], None]) -> None:
         if self._dead:
             return
         self.committing = False
+        failure = None
         try:
-            future.set_result(call())
+            session.commit()
         except Exception as error:
-            future.set_exception(error)
+            failure = error
+        done(failure)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         raise context.get("exception") or RuntimeError(context.get("message"))
+
+
+class VirtualCommitter:
+    """Takes the place of the writer's own, which has a thread."""
+
+    def __init__(self, session: Session, loop: VirtualLoop) -> None:
+        self._session = session
+        self._loop = loop
+
+    def start(self, done: Callable[[BaseException | None], None]) -> None:
+        self._loop.commit(self._session, done)
+
+    def close(self) -> None:
+        """Nothing to end."""

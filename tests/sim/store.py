@@ -19,7 +19,7 @@ class WatchedSession(SqliteSession):
     """Remembers which runs a transaction changes, and fails when told to."""
 
     def __init__(self, connection: apsw.Connection) -> None:
-        super().__init__(connection)
+        super().__init__(connection, read_deadline=10.0)
         self.changed: set[int] = set()
         self.deleted = 0
         """The largest id of anything that was deleted: see `SimStore.reopen`."""

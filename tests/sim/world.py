@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import patch
 
 import msgspec
 
@@ -16,6 +17,7 @@ from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Job, JobSpec, OnLimit, Queue, Run
 from runyard.core.states import TERMINAL, State
 from runyard.engine import engine as engine_module
+from runyard.engine import writer
 from runyard.engine.engine import Engine
 from runyard.engine.runs import Submitted
 from runyard.store.base import Store
@@ -23,7 +25,7 @@ from runyard.store.base import Store
 from . import jobs
 from .checks import Checks, Violation, is_held, require
 from .field import Field, FieldExecutor
-from .loop import Agenda, Crash, VirtualLoop
+from .loop import Agenda, Crash, VirtualCommitter, VirtualLoop
 from .store import SimStore
 
 TROUBLE_MS = 6_000
@@ -96,7 +98,7 @@ class World:
 
     def tell(self) -> None:
         """From the first submission until everything is over; raises `Violation`."""
-        with Ears() as ears:
+        with Ears() as ears, patch.object(writer, "Committer", VirtualCommitter):
             self.boot()
             self._settle()
             self._prepare()

@@ -107,7 +107,8 @@ def _compose(text: str, source: str) -> Iterator[yaml.Node]:
 
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.context, error.problem) if part)
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{said}; a text that begins with * stands in quotes" if "scanning an alias" in said else said
 
 
 def _job(node: yaml.Node, source: str, folder: Path | None) -> JobDocument:
