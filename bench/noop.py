@@ -23,7 +23,7 @@ COLUMNS = ("what", "data on", "runs", "runs/s", "low-high", "server CPU us", "he
 
 def measure(given: argparse.Namespace) -> report.Table:
     """One table: SQL and Python here, beside the peers and the bare limits."""
-    trials, sql, python = (1, 1000, 100) if given.quick else (5, 4000, 500)
+    trials, sql, python = (1, 1000, 100) if given.quick else (5, 3000, 300)
     rows: list[list[object]] = []
     for where, place in report.places():
         rows.append(_row("Runyard, SELECT n", where, sql, _ours(place, SQL, sql, trials), place))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
+_BEGUN = time.monotonic()
 MEMORY = Path("/dev/shm")
 """A file system in memory, where a flush to disk costs nothing: what the software costs by itself."""
 
@@ -59,14 +60,29 @@ def _notes(table: Table) -> list[str]:
 
 
 def _circumstances() -> str:
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     facts = [
         f"{os.cpu_count()} cores of {_processor()}, {platform.system()} {platform.release()}, Python "
-        f"{platform.python_version()}; load average at the end {load}",
+        f"{platform.python_version()}; other programs used {_others():.1f} cores meanwhile",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}",
         f"`python -m bench {' '.join(sys.argv[1:])}`",
     ]
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _busy() -> float:
+    """Seconds that all processors together have worked so far."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _others() -> float:
+    """How many processors worked for somebody else since the start: where that is much, look at CPU, not at rates."""
+    own = os.times()
+    mine = own.user + own.system + own.children_user + own.children_system
+    return max(0.0, (_busy() - _BUSY_BEFORE - mine) / (time.monotonic() - _BEGUN))
+
+
+_BUSY_BEFORE = _busy()
 
 
 def _processor() -> str:

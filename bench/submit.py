@@ -122,7 +122,9 @@ def _peers(where: str, place: Path, count: int, trials: int) -> list[list[object
             flush = report.flush_cost(place, 40)
             found = report.repeated(
                 trials,
-                lambda name=name, clients=clients: peers.ask(name, "enqueue", place, clients=clients, count=count),  # type: ignore[misc]
+                lambda name=name, clients=clients: peers.ask(
+                    name, "enqueue", place, clients=clients, count=count // (1 + (name == "dbos"))
+                ),  # type: ignore[misc]
             )
             rows.append(_row(peers.ENQUEUERS[name], where, clients, found, flush if "off" not in name else 0.0))
     return rows

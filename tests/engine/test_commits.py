@@ -307,6 +307,30 @@ def test_a_report_whose_commit_fails_is_kept_and_stored_later(tmp_path: Path, mo
     on_a_loop(tmp_path, story)
 
 
+def test_a_report_that_comes_twice_is_given_up_when_its_run_was_deleted_in_between(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would otherwise be tried again for ever, and what was reported with it would never be stored."""
+
+    async def story(shared: Shared) -> None:
+        run, other = await shared.submit(), await shared.submit()
+        first, second = (
+            Finished(one.task_run_id, one.token, shared.clock.at, Outcome(result="succeeded"))
+            for one in shared.hand.started
+        )
+        replies: list[Any] = []
+        shared.hand.sink([first])
+        asyncio.get_running_loop().call_soon(lambda: replies.append(shared.engine.runs.delete(run.id, "ann")))
+        shared.hand.sink([first, second])
+        await until(lambda: bool(replies))
+        await replies[0]
+        await until(lambda: shared.engine.runs.get(other.id).state is State.SUCCEEDED)
+        assert [one.id for one in shared.engine.runs.find(RunFilter()).items] == [other.id]
+
+    on_a_loop(tmp_path, story)
+    assert not caplog.records
+
+
 def test_a_report_from_another_thread_is_recorded(tmp_path: Path) -> None:
     async def story(shared: Shared) -> None:
         run = await shared.submit()

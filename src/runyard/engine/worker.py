@@ -15,6 +15,7 @@ from runyard.core import lifecycle
 from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.core.changes import StopWork
+from runyard.core.errors import Code, RunyardError
 from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
@@ -210,7 +211,11 @@ class Worker:
 
         def record(ledger: Ledger) -> None:
             for run_id, report in known:
-                self._record_one(ledger, run_id, report)
+                try:
+                    self._record_one(ledger, run_id, report)
+                except RunyardError as error:  # its run was deleted since: the report came a second time
+                    if error.code is not Code.NOT_FOUND:
+                        raise
 
         return record
 
