@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from runyard.engine.engine import Engine
+    from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
@@ -183,15 +184,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
 
 
 def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
-    """The routes of all faces: each face is one line here."""
+    """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
     from runyard.http.table import RouteTable
 
-    return RouteTable(
-        [
-            native(engine, tokens, streams, counters),
-        ]
-    )
+    dialects: list[Card] = []
+    environments = {card.name: card.connect for card in dialects}
+    return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
 
 
 def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Streams) -> ASGIApp:

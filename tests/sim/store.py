@@ -6,8 +6,9 @@ import apsw
 
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import JobSpec, Principal, Queue, Run, Tick, Timetable
+from runyard.core.model import JobSpec, Run
 from runyard.store import sql
+from runyard.store.base import Removable
 from runyard.store.sqlite import SqliteSession, SqliteStore
 
 from .loop import Crash
@@ -30,7 +31,7 @@ class WatchedSession(SqliteSession):
         self.changed.add(changes.run.id)
         super().apply(changes, spec)
 
-    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
+    def delete(self, record: Removable) -> None:
         if isinstance(record, Run):
             self.changed.add(record.id)
             self.deleted = max(self.deleted, record.id, *(one.id for one in self.task_runs(record.id)))

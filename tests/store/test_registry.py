@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import Bookmark, Principal, Queue
+from runyard.core.model import Bookmark, Document, Principal, Queue
 from runyard.core.query import JobFilter
 from runyard.store.base import Delivery, Store, Submission
 from tests.store.make import NOW, SPEC, a_job, transaction, write
@@ -181,3 +181,26 @@ def test_deliveries_are_due_in_order_until_they_are_settled(store: Store) -> Non
     with store.reading() as reads:
         assert reads.deliveries(NOW + 9) == [later]
         assert reads.next_due() == NOW + 2
+
+
+# --- documents ---
+
+
+def test_a_document_is_given_back_changed_in_place_and_removed(store: Store) -> None:
+    first = Document(
+        workspace="default", dialect="glue", kind="workflow", key="n/ä", version=1, body={"a": [None, "ü"]},
+        created_at=NOW, updated_at=NOW, updated_by="ann",
+    )  # fmt: skip
+    newer = replace(first, version=2, body={}, updated_at=NOW + 1, updated_by="bob")
+    write(store, first)
+    write(store, newer, replace(first, key="other"))
+    with store.reading() as reads:
+        assert reads.document("default", "glue", "workflow", "n/ä") == newer
+        assert reads.document("default", "glue", "trigger", "n/ä") is None
+        assert [one.key for one in reads.documents("default", "glue", "workflow", "", None, 10)] == ["n/ä", "other"]
+        assert reads.documents("default", "glue", "workflow", "n/", "n/ä", 10) == []
+        assert [one.key for one in reads.documents("default", "glue", "workflow", "", "n/ä", 1)] == ["other"]
+    with transaction(store) as session:
+        session.delete(newer)
+    with store.reading() as reads:
+        assert reads.document("default", "glue", "workflow", "n/ä") is None

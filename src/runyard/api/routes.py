@@ -18,9 +18,11 @@ from runyard.http.streams import Streams
 from runyard.http.tokens import Tokens
 
 
-def card(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> Card:
-    """The native face over this engine."""
-    system = SystemRoutes(engine, counters, streams)
+def card(
+    engine: Engine, tokens: Tokens, streams: Streams, counters: Counters, dialects: dict[str, dict[str, str]]
+) -> Card:
+    """The native face over this engine; it tells which dialects are served, and the environment of each."""
+    system = SystemRoutes(engine, counters, streams, dialects)
     families = (
         JobRoutes(engine.registry, engine.runs, engine.schedules),
         ScheduleRoutes(engine.schedules),

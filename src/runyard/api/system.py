@@ -25,8 +25,11 @@ METRICS_MEDIA = "text/plain; version=0.0.4"
 class SystemRoutes:
     """Handlers that look at the server, not at work."""
 
-    def __init__(self, engine: Engine, counters: Counters, streams: Streams) -> None:
+    def __init__(
+        self, engine: Engine, counters: Counters, streams: Streams, dialects: dict[str, dict[str, str]]
+    ) -> None:
         self._engine = engine
+        self._dialects = dialects
         self._counters = counters
         self._streams = streams
         self._document: bytes | None = None
@@ -58,7 +61,7 @@ class SystemRoutes:
         found = await offload(self._engine.info)
         workers = [{**worker, "healthy": worker["trouble"] is None} for worker in found["workers"]]
         told = {"version": __version__, "started_at": say(found["started_at"]), "workers": workers}
-        return answer({**found, **told})
+        return answer({**found, **told, "dialects": self._dialects})
 
     async def healthz(self, request: Request) -> Answer:
         """GET /healthz"""

@@ -57,9 +57,18 @@ def connect(
     """Print the environment lines that point a client at this server: `eval "$(runyard connect native)"`."""
     with common.client() as client:
         lines = NATIVE if name == "native" else _lines_of(client.info, name)
-        values = {"url": client.url, "host": client.url.partition("://")[2], "token": client.token or NO_TOKEN}
+        values = _values(client.url, client.token or NO_TOKEN)
     environment = {key: _fill(text, values) for key, text in lines.items()}
     emit_one(environment, common.output, lambda: _print_exports(environment))
+
+
+def _values(url: str, token: str) -> dict[str, str]:
+    """What stands for {url}, {host} (with its port), {port} and {token}."""
+    from urllib.parse import urlsplit
+
+    where = urlsplit(url)
+    port = where.port or (443 if where.scheme == "https" else 80)
+    return {"url": url, "host": where.netloc, "port": str(port), "token": token}
 
 
 def _lines_of(info: Callable[[], dict[str, Any]], name: str) -> dict[str, str]:

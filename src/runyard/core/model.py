@@ -283,6 +283,21 @@ class Bookmark(Value, frozen=True, kw_only=True):
     created_at: int
 
 
+class Document(Value, frozen=True, kw_only=True):
+    """A face's own definition that the core need not understand: JSON under (workspace, dialect, kind, key)."""
+
+    workspace: str
+    dialect: str
+    kind: str
+    key: str
+    version: int
+    """From 1; grows with each change, so that a change made elsewhere meanwhile is noticed."""
+    body: dict[str, Any]
+    created_at: int
+    updated_at: int
+    updated_by: str
+
+
 class Principal(Value, frozen=True, kw_only=True):
     """Who may do what. Tokens and keys are derived from it, so nothing secret is stored."""
 

@@ -17,6 +17,7 @@ from runyard.core.ids import IdSource
 from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
+from runyard.engine.documents import Documents
 from runyard.engine.duties import notifier, pruner, timers
 from runyard.engine.duties.scheduler import Scheduler
 from runyard.engine.ledger import Ledger, look
@@ -62,6 +63,7 @@ class Engine:
         self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
         self.runs = Runs(store, self.writer, self.worker, self.bus)
         self.registry = Registry(store, self.writer, self.worker, self.clock)
+        self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
         self._scheduler = Scheduler(self.writer)
         self.data = Data(tables)

@@ -73,3 +73,6 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     readers: tuple[Reader, ...]
     """Tried in order; the first one that finds something decides."""
     refuse: Refuse
+    connect: dict[str, str] = {}
+    """The environment that points this platform's clients here; {url}, {host} (with its port), {port} and {token}
+    are filled in."""

@@ -15,6 +15,7 @@ from runyard.core.attempts import Held
 from runyard.core.changes import Changes
 from runyard.core.model import (
     Bookmark,
+    Document,
     Event,
     Job,
     JobSpec,
@@ -76,7 +77,8 @@ class HeldClaim(msgspec.Struct, frozen=True):
     executor: str
 
 
-Record = Job | JobVersion | Queue | Bookmark | Principal | Submission | Delivery | Timetable | Tick
+Record = Job | JobVersion | Queue | Bookmark | Document | Principal | Submission | Delivery | Timetable | Tick
+Removable = Queue | Principal | Run | Timetable | Tick | Document
 
 
 class Reads(Protocol):
@@ -115,6 +117,12 @@ class Reads(Protocol):
     def next_due(self) -> int | None: ...
     def submission(self, scope: str, key: str) -> Submission | None: ...
     def bookmark(self, job_key: str, up_to_run: int | None) -> Bookmark | None: ...
+    def document(self, workspace: str, dialect: str, kind: str, key: str) -> Document | None: ...
+    def documents(
+        self, workspace: str, dialect: str, kind: str, prefix: str, after: str | None, limit: int
+    ) -> list[Document]:
+        """Those whose keys begin with `prefix`, in the order of their keys; `after` is the last key before."""
+
     def queues(self) -> list[Queue]: ...
     def principals(self) -> list[Principal]: ...
     def deliveries(self, now: int) -> list[Delivery]: ...
@@ -153,7 +161,7 @@ class Session(Reads, Protocol):
     def put(self, record: Record) -> None:
         """Keeps a record; already_exists for a second tick of the same job and moment."""
 
-    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
+    def delete(self, record: Removable) -> None:
         """Removes a record; a run goes with all that is its own, except its idempotency key.
 
         A tick goes only if it got no run.

@@ -11,6 +11,7 @@ import msgspec
 
 from runyard.core.model import (
     Bookmark,
+    Document,
     Event,
     Job,
     JobSpec,
@@ -335,3 +336,33 @@ def timetable_of(row: Row) -> Timetable:
 def tick_of(row: Row) -> Tick:
     """What became of a tick, from its row."""
     return Tick(job_id=row[0], at=row[1], run_id=row[2], detail=row[3] or "")
+
+
+def document_row(document: Document) -> Row:
+    """All columns of a document."""
+    return (
+        document.workspace,
+        document.dialect,
+        document.kind,
+        document.key,
+        document.version,
+        _encode(document.body).decode(),
+        document.created_at,
+        document.updated_at,
+        document.updated_by,
+    )
+
+
+def document_of(row: Row) -> Document:
+    """A document from its row."""
+    return Document(
+        workspace=row[0],
+        dialect=row[1],
+        kind=row[2],
+        key=row[3],
+        version=row[4],
+        body=from_json(row[5]),
+        created_at=row[6],
+        updated_at=row[7],
+        updated_by=row[8],
+    )

@@ -20,6 +20,7 @@ from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import (
     Bookmark,
+    Document,
     Job,
     JobSpec,
     JobVersion,
@@ -30,7 +31,7 @@ from runyard.core.model import (
     Timetable,
 )
 from runyard.store import rows
-from runyard.store.base import Delivery, Record, Submission
+from runyard.store.base import Delivery, Record, Removable, Submission
 from runyard.store.gathered import Gathered, Kept
 from runyard.store.migrate import Migration, pending
 from runyard.store.sqlite_reads import SQL, SqliteReads, refusal
@@ -177,6 +178,8 @@ class SqliteSession(SqliteReads):
                 self._execute(SQL["put_queue"], values)
             case Bookmark():
                 self._execute(SQL["put_bookmark"], rows.bookmark_row(record))
+            case Document():
+                self._execute(SQL["put_document"], rows.document_row(record))
             case Principal():
                 self._execute(SQL["put_principal"], rows.principal_row(record))
             case Delivery():
@@ -188,7 +191,7 @@ class SqliteSession(SqliteReads):
                 values = (record.job_id, record.at, record.run_id, record.detail or None)
                 self._execute(SQL["insert_tick"], values)
 
-    def delete(self, record: Queue | Principal | Run | Timetable | Tick) -> None:
+    def delete(self, record: Removable) -> None:
         self._inside()
         self._write_decisions(more=True)
         if isinstance(record, (Run, Principal)):
@@ -197,6 +200,8 @@ class SqliteSession(SqliteReads):
             self._change(SQL["delete_queue"], (record.name,))
         elif isinstance(record, Principal):
             self._change(SQL["delete_principal"], (record.id,))
+        elif isinstance(record, Document):
+            self._change(SQL["delete_document"], (record.workspace, record.dialect, record.kind, record.key))
         elif isinstance(record, Timetable):
             self._change(SQL["delete_timetable"], (record.job_id,))
         elif isinstance(record, Tick):

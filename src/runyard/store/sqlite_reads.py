@@ -11,6 +11,7 @@ from runyard.core.attempts import Held
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import (
     Bookmark,
+    Document,
     Event,
     Job,
     JobSpec,
@@ -166,6 +167,16 @@ class SqliteReads:
         else:
             row = self._one(SQL["bookmark_of_run"], (job_key, up_to_run))
         return rows.bookmark_of(row) if row else None
+
+    def document(self, workspace: str, dialect: str, kind: str, key: str) -> Document | None:
+        row = self._one(SQL["document"], (workspace, dialect, kind, key))
+        return rows.document_of(row) if row else None
+
+    def documents(
+        self, workspace: str, dialect: str, kind: str, prefix: str, after: str | None, limit: int
+    ) -> list[Document]:
+        values = (workspace, dialect, kind, prefix, f"{prefix}\U0010ffff", after if after is not None else "", limit)
+        return [rows.document_of(row) for row in self._all(SQL["documents"], values)]
 
     def queues(self) -> list[Queue]:
         return [rows.queue_of(row) for row in self._all(SQL["queues"])]

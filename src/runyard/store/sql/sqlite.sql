@@ -242,3 +242,19 @@ DELETE FROM schedule_tick WHERE run_id=?;
 -- name: ticks
 -- What became of the ticks of a stretch of time, newest first.
 SELECT job_id, at, run_id, detail FROM schedule_tick WHERE job_id=? AND at>=? AND at<? ORDER BY at DESC LIMIT ?;
+
+-- name: document
+-- A face's own definition.
+SELECT workspace, dialect, kind, key, version, body, created_at, updated_at, updated_by FROM document
+WHERE workspace=? AND dialect=? AND kind=? AND key=?;
+
+-- name: documents
+-- Those of one kind whose keys lie between a prefix and its end, after a key, in their order.
+SELECT workspace, dialect, kind, key, version, body, created_at, updated_at, updated_by FROM document
+WHERE workspace=? AND dialect=? AND kind=? AND key>=? AND key<? AND key>? ORDER BY key LIMIT ?;
+
+-- name: put_document
+INSERT OR REPLACE INTO document VALUES (?,?,?,?,?,?,?,?,?);
+
+-- name: delete_document
+DELETE FROM document WHERE workspace=? AND dialect=? AND kind=? AND key=?;
