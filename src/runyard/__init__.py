@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+    from runyard.core.actions import Condition, ForEach, Load, Notebook, Python, RunJob, Shell, Sql
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -39,6 +39,7 @@ __all__ = [
     "Limits",
     "Load",
     "Need",
+    "Notebook",
     "Notification",
     "OnLimit",
     "Python",
@@ -59,7 +60,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Condition", "ForEach", "Load", "Python", "RunJob", "Shell", "Sql")
+_ACTIONS = ("Condition", "ForEach", "Load", "Notebook", "Python", "RunJob", "Shell", "Sql")
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

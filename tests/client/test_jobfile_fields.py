@@ -21,6 +21,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.SQL, actions.Sql),
     (tables.LOAD, actions.Load),
     (tables.PYTHON, actions.Python),
+    (tables.NOTEBOOK, actions.Notebook),
     (tables.SHELL, actions.Shell),
     (tables.CONDITION, actions.Condition),
     (tables.RUN_JOB, actions.RunJob),
