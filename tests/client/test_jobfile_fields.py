@@ -24,6 +24,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.TRUNCATE, actions.Truncate),
     (tables.DELETE, actions.Delete),
     (tables.PYTHON, actions.Python),
+    (tables.NOTEBOOK, actions.Notebook),
     (tables.SHELL, actions.Shell),
     (tables.CONDITION, actions.Condition),
     (tables.RUN_JOB, actions.RunJob),
