@@ -67,6 +67,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     places: Places = Places()
     server: dict[str, Any] = {}
     """How the program reaches the server: {"address": the file that holds its URL, "token"}."""
+    world: dict[str, Any] = {}
+    """What the executor tells the program of the place where it runs: where files may be, what the run is called."""
     tables: dict[str, Any] = {}
     """What the executor gives the program so that it reaches the warehouse's tables: `core.tables.Access`."""
 

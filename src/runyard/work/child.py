@@ -115,6 +115,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "tables": claim.tables,
         "server": claim.server,
         "files": claim.places.files,
+        "world": claim.world,
     }
 
 
