@@ -17,7 +17,7 @@ from runyard.warehouse import sql
 from runyard.warehouse.checker import Refused, check
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox

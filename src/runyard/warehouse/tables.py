@@ -12,7 +12,7 @@ import msgspec
 from runyard.core.actions import Load
 from runyard.warehouse.checker import HIDDEN_SCHEMA, Refused
 from runyard.warehouse.conditions import condition
-from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.failures import LoadFailed
 
 _COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_catalog = current_database()"
