@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate
+    from runyard.core.actions import (
+        Condition,
+        Copy,
+        Delete,
+        ForEach,
+        Load,
+        Materialize,
+        Python,
+        RunJob,
+        Shell,
+        Sql,
+        Truncate,
+    )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -40,6 +52,7 @@ __all__ = [
     "JobFileError",
     "Limits",
     "Load",
+    "Materialize",
     "Need",
     "Notification",
     "OnLimit",
@@ -62,7 +75,19 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Condition", "Copy", "Delete", "ForEach", "Load", "Python", "RunJob", "Shell", "Sql", "Truncate")
+_ACTIONS = (
+    "Condition",
+    "Copy",
+    "Delete",
+    "ForEach",
+    "Load",
+    "Materialize",
+    "Python",
+    "RunJob",
+    "Shell",
+    "Sql",
+    "Truncate",
+)
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

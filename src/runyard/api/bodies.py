@@ -287,6 +287,24 @@ class QueryGiven(Given, frozen=True, kw_only=True):
     workspace: str = "default"
 
 
+class ViewGiven(Given, frozen=True, kw_only=True):
+    """A materialized view: `statement` runs over each block that is appended to `source`, and fills `target`."""
+
+    name: str
+    source: str
+    statement: str
+    target: str
+    schema: str = "main"
+    workspace: str = "default"
+
+
+class Dropped(Body, frozen=True, kw_only=True):
+    """A table that is gone, and the views that went with it."""
+
+    table: str
+    views: list[str]
+
+
 class Issued(Body, frozen=True, kw_only=True):
     """A principal and its token, which is shown here only."""
 

@@ -10,7 +10,19 @@ import msgspec
 
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
-from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Materialize,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    Truncate,
+)
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
@@ -79,6 +91,14 @@ DELETE = {
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
 }
+MATERIALIZE = {
+    "view": Field(Item.text),
+    "where": Field(Item.text),
+    "sample": Field(Item.number),
+    "truncate": Field(Item.boolean),
+    "partition_by": Field(Item.text),
+    "chunk_rows": Field(Item.integer),
+}
 PYTHON = {
     "source": Field(Item.text),
     "file": Field(read_beside, "source"),
@@ -131,6 +151,10 @@ def _delete(item: Item) -> Delete:
     return _build(item, Delete, DELETE, "table", "where")
 
 
+def _materialize(item: Item) -> Materialize:
+    return Materialize(view=item.text()) if item.is_text() else _build(item, Materialize, MATERIALIZE, "view")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -170,6 +194,7 @@ LEAVES = {
     "copy": Field(_copy, "action"),
     "truncate": Field(_truncate, "action"),
     "delete": Field(_delete, "action"),
+    "materialize": Field(_materialize, "action"),
     "python": Field(_python, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
