@@ -9,6 +9,7 @@ from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
 from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
 from runyard.api.system import SystemRoutes
+from runyard.api.tables import TableRoutes
 from runyard.api.task_runs import TaskRunRoutes
 from runyard.engine.engine import Engine
 from runyard.http.card import Card
@@ -32,6 +33,7 @@ def card(
         BookmarkRoutes(engine.registry),
         PrincipalRoutes(engine.registry, tokens),
         DataRoutes(engine.data),
+        TableRoutes(engine.data),
         system,
     )
     routes = tuple(one for family in families for one in family.routes())
