@@ -37,7 +37,7 @@ from runyard.core.launch import (
     decode_report,
     encode,
 )
-from runyard.executors import survivors
+from runyard.executors import artifacts, survivors
 from runyard.executors.base import Sink
 
 log = logging.getLogger("runyard.local")
@@ -78,13 +78,14 @@ class LocalExecutor:
         memory_bytes: int | None = None,
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
         places: Places = NO_PLACES,
+        server: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables.
+        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server.
         """
         self._grant = grant
-        self._places = places
+        self._places, self._server_of = places, server
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -140,6 +141,10 @@ class LocalExecutor:
                 return file.read(max(0, (size if end is None else min(end, size)) - start)), size
         except FileNotFoundError:
             return b"", 0
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """A file of the attempt's folder `artifacts`, or its `export.html`."""
+        return artifacts.read(self._folder(run_id, task_run_id), name)
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -217,7 +222,9 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one), places=self._places)
+        return msgspec.structs.replace(
+            one, limits=limits, tables=self._grant(one), places=self._places, server=self._server_of(one)
+        )
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)
