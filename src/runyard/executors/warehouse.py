@@ -141,6 +141,10 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return []
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """Warehouse attempts leave none."""
+        return None
+
     def forget(self, run_id: int) -> None:
         """Removes the large outputs of a run that is deleted."""
         shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
