@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from runyard.core.actions import Condition
@@ -228,7 +229,7 @@ def test_a_long_chain_of_runs_that_end_at_once_needs_no_stack() -> None:
     bench = Bench()
     inline = task("a", action=Condition(op="==", left="1", right="1"))
     jobs = [bench.job(inline) for _ in range(150)]
-    for one, following in zip(jobs, jobs[1:], strict=False):
+    for one, following in itertools.pairwise(jobs):
         trigger(bench, after(one), following)
     fire(bench, trigger(bench, Manual(), jobs[0]))
     [last] = runs_of(bench, jobs[-1])

@@ -22,7 +22,8 @@ AGAIN_MS = 5_000
 class Apart(Generic[K]):
     """One kind of such things. `find` reads what is due, `handle` does it in a transaction.
 
-    After passing trouble of ours it rests `trouble_ms`. `give_up`, where there is one, is told of a failure that is no passing trouble of ours, in a transaction.
+    After passing trouble of ours it rests `trouble_ms`. `give_up`, where there is one, is told of any other failure,
+    in a transaction.
     """
 
     def __init__(
