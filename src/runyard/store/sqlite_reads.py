@@ -32,7 +32,8 @@ SQL = sql.load("sqlite.sql")
 _RUN_COLUMNS = SQL["run"].split(" FROM ")[0].removeprefix("SELECT ")
 _JOB_COLUMNS = SQL["job"].split("WHERE")[0]
 _TRIGGER_COLUMNS = SQL["trigger"].split("WHERE")[0]
-_EVER = 1 << 53
+_RUN_WIDTH = _RUN_COLUMNS.count(",") + 1
+MAX_ID = 1 << 53
 
 
 class SqliteReads:
@@ -85,6 +86,14 @@ class SqliteReads:
     def task_run(self, task_run_id: int) -> TaskRun | None:
         row = self._one(SQL["task_run"], (task_run_id,))
         return rows.task_run_of(row) if row else None
+
+    def job_task_runs(self, job_id: int, limit: int, after: tuple[int, int] | None) -> list[tuple[Run, TaskRun | None]]:
+        values = (job_id, *(after or (MAX_ID, MAX_ID)), limit)
+        found = self._all(SQL["job_task_runs"], values)
+        return [
+            (rows.run_of(row[:_RUN_WIDTH]), rows.task_run_of(row[_RUN_WIDTH:]) if row[_RUN_WIDTH] is not None else None)
+            for row in found
+        ]
 
     def output(self, task_run_id: int) -> bytes | None:
         row = self._one(SQL["output"], (task_run_id,))
@@ -210,7 +219,7 @@ class SqliteReads:
         return rows.trigger_of(row) if row else None
 
     def triggers(self, where: TriggerFilter, limit: int, after: int | None) -> list[Trigger]:
-        clauses, values = ["id < ?"], [_EVER if after is None else after]
+        clauses, values = ["id < ?"], [MAX_ID if after is None else after]
         for column in where.__struct_fields__:
             wanted = getattr(where, column)
             if wanted is not None:
@@ -232,7 +241,7 @@ class SqliteReads:
         return rows.firing_of(row) if row else None
 
     def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
-        values = (trigger_id, _EVER if after is None else after, limit)
+        values = (trigger_id, MAX_ID if after is None else after, limit)
         return [rows.firing_of(row) for row in self._all(SQL["firings"], values)]
 
     def chain(self, chain: int) -> list[Firing]:
