@@ -10,6 +10,7 @@ from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
 from runyard.api.system import SystemRoutes
 from runyard.api.task_runs import TaskRunRoutes
+from runyard.api.triggers import TriggerRoutes
 from runyard.engine.engine import Engine
 from runyard.http.card import Card
 from runyard.http.counters import Counters
@@ -26,6 +27,7 @@ def card(
     families = (
         JobRoutes(engine.registry, engine.runs, engine.schedules),
         ScheduleRoutes(engine.schedules),
+        TriggerRoutes(engine.triggers),
         RunRoutes(engine.runs, streams),
         TaskRunRoutes(engine.runs, streams),
         QueueRoutes(engine.registry),

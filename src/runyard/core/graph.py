@@ -144,7 +144,7 @@ def _check_triggers(spec: JobSpec) -> None:
         try:
             merge_parameters(spec, one.parameters)
         except RunyardError as error:
-            said = f"A run of the trigger {one.name!r} could not start: {error.message}"
+            said = f"A run of the trigger {one.key!r} could not start: {error.message}"
             raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
