@@ -35,7 +35,7 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     max_rows: int | None = None
     """It fails, and changes nothing, when its result has more rows."""
     max_bytes: int | None = None
-    """It fails, and changes nothing, when its result is larger, counted as Arrow holds it."""
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):

@@ -44,6 +44,9 @@ _OUTSIDE = re.compile(
     r"read_\w+|\w*_scan|\w*_scanner|pragma_\w+|duckdb_\w+|load_\w+|postgres_\w+|sqlite_\w+|mysql_\w+|http_\w+|st_read\w*"
     r"|st_drivers|getenv|from_substrait\w*|get_substrait\w*|iceberg_\w+|delta_\w+|excel_\w+|ducklake_\w+|sql_auto_complete"
 )
+_BEFORE_TARGET = {
+    "insert", "or", "replace", "ignore", "into", "create", "temp", "temporary", "table", "if", "not", "exists",
+}  # fmt: skip
 _DEFINES = {"into", "macro", "function", "table", "view", "exists", "replace", "update", "schema", "type", "sequence"}
 _PATH = re.compile(r"/|\\|\.(csv|tsv|txt|json|ndjson|jsonl|parquet|gz|zst|db|duckdb)$|^\w+:", re.IGNORECASE)
 
@@ -135,29 +138,42 @@ def refused_functions(catalog: frozenset[str]) -> frozenset[str]:
     )
 
 
+# Pragmas are not called but stated, and their statement type is refused.
+_CALLABLE = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE internal AND function_type <> 'pragma'"
+
+
 @functools.cache
 def _catalog() -> tuple[frozenset[str], frozenset[str]]:
     """The functions and the views of this DuckDB that are refused."""
     cursor = _parser().cursor()
-    functions = cursor.execute("SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE internal").fetchall()
+    functions = cursor.execute(_CALLABLE).fetchall()
     views = cursor.execute("SELECT DISTINCT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
     return refused_functions(frozenset(row[0] for row in functions)), frozenset(row[0] for row in views) - _VIEWS
 
 
 def _check_names(found: list[Word]) -> None:
     functions, views = _catalog()
-    for word, after in zip(found, [*found[1:], Word("operator", "")], strict=True):
+    for place, (word, after) in enumerate(zip(found, [*found[1:], Word("operator", "")], strict=True)):
         if word.kind != "name":
             continue
-        if word.name in views:
+        if word.name in views or word.name.startswith(("duckdb_", "pragma_")):
             raise Refused(f"The catalog name {word.name} is not available to SQL here.")
-        if after.name == "(" and (word.name in functions or _OUTSIDE.fullmatch(word.name)):
+        refused = after.name == "(" and (word.name in functions or _OUTSIDE.fullmatch(word.name))
+        if refused and not _is_target(found, place):
             raise Refused(f"The function {word.name} is not available to SQL here.")
     if any(word.name == CATALOG and word.kind == "name" for word in found):
         _check_macros(found)
     for word, after in zip([Word("operator", ""), *found], found, strict=False):
         if word.name in {"from", "join", "into", "table", "update", "describe", "summarize"} and _is_path(after):
             raise Refused("SQL cannot read files here; load the file into a table with a load task.")
+
+
+def _is_target(found: list[Word], place: int) -> bool:
+    """Whether this is the name of a table whose columns follow: INSERT INTO stats (a), CREATE TABLE stats (a ...)."""
+    while place > 1 and found[place - 1].name == "." and found[place - 2].kind == "name":
+        place -= 2
+    before = [word.name for word in found[:place]]
+    return before[-1:] in (["into"], ["table"], ["exists"]) and set(before) <= _BEFORE_TARGET
 
 
 def _check_macros(found: list[Word]) -> None:

@@ -24,8 +24,7 @@ _TABLES = (
     " UNION ALL SELECT lower(view_name), lower(schema_name), true FROM duckdb_views() WHERE NOT internal"
 )
 _MACROS = (
-    "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE NOT internal"
-    f" AND database_name <> '{CATALOG}'"
+    f"SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE NOT internal AND database_name <> '{CATALOG}'"
 )
 _SEQUENCES = {"nextval", "currval", "setval"}
 _NOT_GRANTED = {"information_schema", "pg_catalog", "show"}
@@ -42,6 +41,16 @@ class Grants(msgspec.Struct, frozen=True):
         """Whether there is anything to check."""
         return self.reads is not None or self.writes is not None
 
+    def check(
+        self, cursor: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any], schema: str, *, writes: bool = False
+    ) -> None:
+        """Raises `Refused` when the statement could reach a schema that was not granted.
+
+        To be called in the transaction in which the statement runs, with `schema` as the cursor's default one.
+        """
+        if self.limited:
+            _check(cursor, text, values, schema, self, writes=writes)
+
     def may_read(self, schema: str) -> bool:
         """What may be changed may be read."""
         return self.reads is None or schema in self.reads or (self.writes is not None and schema in self.writes)
@@ -51,12 +60,12 @@ class Grants(msgspec.Struct, frozen=True):
         return self.writes is None or schema in self.writes
 
 
-ALL = Grants(None, None)
+_ALL = Grants(None, None)
 
 
 def granted(reads: list[str] | None, writes: list[str] | None) -> Grants:
     """Grants as a request gives them."""
-    return Grants(_lower(reads), _lower(writes))
+    return _ALL if reads is None and writes is None else Grants(_lower(reads), _lower(writes))
 
 
 def _lower(names: list[str] | None) -> frozenset[str] | None:
@@ -74,13 +83,9 @@ class _Names(msgspec.Struct, frozen=True):
     macros: frozenset[str]
 
 
-def check(
+def _check(
     cursor: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any], schema: str, grants: Grants, *, writes: bool
 ) -> None:
-    """Raises `Refused` when the statement could reach a schema that was not granted.
-
-    To be called in the transaction in which the statement runs, with `schema` as the cursor's default one.
-    """
     names, found = _names(cursor), words(text)
     _refuse(grants, schema.lower(), reading=True)
     for path in _paths(found):
@@ -196,11 +201,17 @@ def _check_writing(
 def _target(found: list[Word], names: _Names) -> set[str] | None:
     """The schemas that the one table that is written could be in, empty: the default one; None: it cannot be told."""
     plain = [word.name if word.kind == "name" else "" for word in found]
-    starts = {"insert": "into", "delete": "from", "update": "update", "merge": "into", "create": "table"}
-    mark = starts.get(plain[0]) if plain else None
-    if mark is None or mark not in plain[:5]:
+    starts: dict[str, tuple[str, ...]] = {
+        "insert": ("into",),
+        "delete": ("from",),
+        "update": ("update",),
+        "merge": ("into",),
+    }
+    starts["create"] = ("table", "view")
+    marks = starts.get(plain[0], ()) if plain else ()
+    place = next((place for place, word in enumerate(plain[:5], 1) if word and word in marks), None)
+    if place is None:
         return None
-    place = plain.index(mark) + 1
     while plain[place : place + 1] and plain[place] in {"if", "not", "exists"}:
         place += 1
     path = _paths(found[place : place + 5])
