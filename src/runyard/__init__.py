@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Condition, ForEach, Load, Notebook, Python, RunJob, Shell, Sql
+    from runyard.core.actions import Checkout, Condition, ForEach, Load, Notebook, Python, RunJob, Shell, Sql, Wheel
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
     from runyard.core.states import State
 
 __all__ = [
+    "Checkout",
     "Client",
     "Condition",
     "Error",
@@ -53,6 +54,7 @@ __all__ = [
     "State",
     "Task",
     "TaskRun",
+    "Wheel",
     "__version__",
     "load_job",
     "needs",
@@ -60,7 +62,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Condition", "ForEach", "Load", "Notebook", "Python", "RunJob", "Shell", "Sql")
+_ACTIONS = ("Checkout", "Condition", "ForEach", "Load", "Notebook", "Python", "RunJob", "Shell", "Sql", "Wheel")
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

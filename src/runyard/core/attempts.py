@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import Load, Notebook, Python, Shell, Sql
+from runyard.core.actions import Load, Notebook, Python, Shell, Sql, Wheel
 from runyard.core.model import Limits
 
 INLINE_BYTES = 64 * 1024
@@ -48,7 +48,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: int
     token: int
     task_key: str
-    action: Sql | Load | Python | Notebook | Shell
+    action: Sql | Load | Python | Notebook | Wheel | Shell
     """References are already resolved."""
     iteration: int = -1
     round: int = 0
