@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Checkout, Condition, ForEach, Load, Notebook, Python, RunJob, Shell, Sql, Wheel
+    from runyard.core.actions import (
+        Checkout,
+        Condition,
+        Copy,
+        Delete,
+        ForEach,
+        Load,
+        Notebook,
+        Python,
+        RunJob,
+        Shell,
+        Sql,
+        Truncate,
+        Wheel,
+    )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -32,6 +46,8 @@ __all__ = [
     "Checkout",
     "Client",
     "Condition",
+    "Copy",
+    "Delete",
     "Error",
     "Event",
     "ForEach",
@@ -54,6 +70,7 @@ __all__ = [
     "State",
     "Task",
     "TaskRun",
+    "Truncate",
     "Wheel",
     "__version__",
     "load_job",
@@ -62,7 +79,21 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Checkout", "Condition", "ForEach", "Load", "Notebook", "Python", "RunJob", "Shell", "Sql", "Wheel")
+_ACTIONS = (
+    "Checkout",
+    "Condition",
+    "Copy",
+    "Delete",
+    "ForEach",
+    "Load",
+    "Notebook",
+    "Python",
+    "RunJob",
+    "Shell",
+    "Sql",
+    "Truncate",
+    "Wheel",
+)
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import Load, Notebook, Python, Shell, Sql, Wheel
+from runyard.core.actions import InProcess, OnTables
 from runyard.core.model import Limits
 
 INLINE_BYTES = 64 * 1024
@@ -48,7 +48,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: int
     token: int
     task_key: str
-    action: Sql | Load | Python | Notebook | Wheel | Shell
+    action: OnTables | InProcess
     """References are already resolved."""
     iteration: int = -1
     round: int = 0
@@ -67,6 +67,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     places: Places = Places()
     server: dict[str, Any] = {}
     """How the program reaches the server: {"address": the file that holds its URL, "token"}."""
+    world: dict[str, Any] = {}
+    """What the executor tells the program of the place where it runs: where files may be, what the run is called."""
     tables: dict[str, Any] = {}
     """What the executor gives the program so that it reaches the warehouse's tables: `core.tables.Access`."""
 

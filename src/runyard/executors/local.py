@@ -27,6 +27,8 @@ import runyard
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Places, Report
 from runyard.core.launch import (
     CLAIM,
+    INDEX,
+    INDEX_RECORD,
     INHERITED,
     LOG,
     MESSAGE_BYTES,
@@ -78,12 +80,15 @@ class LocalExecutor:
         memory_bytes: int | None = None,
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
         places: Places = NO_PLACES,
+        world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
         server: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server.
+        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server,
+        `world` what else it finds here.
         """
+        self._world = world
         self._grant = grant
         self._places, self._server_of = places, server
         self.root = root.absolute()
@@ -145,6 +150,14 @@ class LocalExecutor:
     def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
         """A file of the attempt's folder `artifacts`, or its `export.html`."""
         return artifacts.read(self._folder(run_id, task_run_id), name)
+
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """When and to which stream each piece of the log was written."""
+        try:
+            data = (self._folder(run_id, task_run_id) / INDEX).read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(INDEX_RECORD.iter_unpack(data[: len(data) // INDEX_RECORD.size * INDEX_RECORD.size]))
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -222,9 +235,8 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(
-            one, limits=limits, tables=self._grant(one), places=self._places, server=self._server_of(one)
-        )
+        told = {"tables": self._grant(one), "world": self._world(one), "places": self._places}
+        return msgspec.structs.replace(one, limits=limits, server=self._server_of(one), **told)
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

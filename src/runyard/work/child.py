@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from runyard.core.actions import Notebook, Process, Python, Shell, Wheel
+from runyard.core.actions import InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CONTEXT, INHERITED, WORK
 from runyard.runtime import context
@@ -94,7 +94,7 @@ def _limits(claim: Assignment) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
 
 
-def _environment(claim: Assignment, action: Process, context_file: str) -> dict[str, str]:
+def _environment(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     own = {
         "RUNYARD_RUN_ID": str(claim.run_id),
@@ -122,6 +122,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "tables": claim.tables,
         "server": claim.server,
         "files": claim.places.files,
+        "world": claim.world,
     }
 
 

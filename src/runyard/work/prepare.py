@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from runyard.core.actions import Process, Shell, Wheel
+from runyard.core.actions import InProcess, Shell, Wheel
 from runyard.core.attempts import Assignment
 from runyard.core.launch import WORK
 from runyard.runtime import context
@@ -34,12 +34,12 @@ class CheckoutFailed(Unprepared):
     mark = "runyard: no checkout: "
 
 
-def prepared(claim: Assignment, folder: str) -> tuple[Process, str | None]:
+def prepared(claim: Assignment, folder: str) -> tuple[InProcess, str | None]:
     """The action with its paths in the checkout, and the Python of its environment, None for the server's own.
 
     Raises `EnvironmentFailed`, `CheckoutFailed`. `folder` is the attempt's.
     """
-    action: Process = claim.action  # type: ignore[assignment]  # the executor gets no other kinds
+    action: InProcess = claim.action  # type: ignore[assignment]  # the executor gets no other kinds
     # Imported where they are needed: the fork server holds this module, and stays small.
     if not isinstance(action, Wheel) and action.checkout is not None:
         from runyard.work import checkout
@@ -57,7 +57,7 @@ def prepared(claim: Assignment, folder: str) -> tuple[Process, str | None]:
     return action, environments.made(action.requirements, wheels, index, claim.places, action.environment)
 
 
-def _within(action: Process, tree: str) -> Process:
+def _within(action: InProcess, tree: str) -> InProcess:
     """Relative paths are paths in the tree; raises FileNotFoundError for those that lead out of it."""
     changes = {"working_directory": _inside(action.working_directory or ".", tree)}
     for name in ("file", "root"):
