@@ -200,7 +200,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
-        places=Places(files=str(files)),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
         server=lambda one: {
             "address": str(folder / ADDRESS),
             "token": tokens.derive_attempt(one.task_run_id, one.token),
