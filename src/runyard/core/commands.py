@@ -32,6 +32,8 @@ class Submit(Command, frozen=True, kw_only=True):
     workspace: str = "default"
     origin: str = "native"
     trigger: str = "manual"
+    max_live: int | None = None
+    """Refuse when so many runs, of whatever job, are not over."""
     extras: dict[str, Any] = {}
 
 

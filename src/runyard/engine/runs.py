@@ -144,10 +144,8 @@ class Runs:
         last = {(one.task_key, one.iteration): one for one in found}
         return sorted(last.values(), key=lambda one: one.id)
 
-    def of_job(
-        self, job_id: int, limit: int, after: tuple[int, int] | None = None
-    ) -> list[tuple[Run, TaskRun | None]]:
-        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of ids of a page before."""
+    def of_job(self, job_id: int, limit: int, after: tuple[int, int] | None = None) -> list[tuple[Run, TaskRun | None]]:
+        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of ids before."""
         with self._store.reading() as reads:
             return reads.job_task_runs(job_id, limit, after)
 
@@ -234,6 +232,7 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
         job, newest = ledger.job(command.job_id)
         plan = plan or newest
     assert plan is not None
+    _check_live(ledger, command.max_live)
     run = _new_run(ledger, command, plan, job, by, more)
     if job and own:  # it follows no kept version
         run = msgspec.structs.replace(run, job_version=None)
@@ -262,6 +261,12 @@ def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: s
         extras=command.extras,
         **more,
     )
+
+
+def _check_live(ledger: Ledger, limit: int | None) -> None:
+    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+        said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
+        raise RunyardError(Code.LIMIT, said, max_live=limit)
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
