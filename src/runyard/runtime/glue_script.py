@@ -27,7 +27,7 @@ _PIP_SECONDS = 1800
 def main() -> None:
     """Never comes back before the script is over; what the script raises goes through."""
     parameters, world = context.parameters(), context.world()
-    arguments: dict[str, str] = parameters.get("arguments", {})
+    arguments = _arguments(parameters)
     command: dict[str, Any] = parameters.get("command", {})
     places = Locations(world)
     try:
@@ -40,8 +40,13 @@ def main() -> None:
     os.environ.update(_environment(arguments.get("--customer-driver-env-vars", "")))
     # In the order in which the interpreter looks: the script's own folder, what it brought, ours.
     sys.path[0:1] = [str(script.parent), *paths, SHIMS]
-    sys.argv = [str(script), *_argv(arguments, parameters, world)]
+    sys.argv = [str(script), *_argv(arguments, world)]
     runpy.run_path(str(script), run_name="__main__")
+
+
+def _arguments(parameters: dict[str, Any]) -> dict[str, str]:
+    """Arguments by precedence: the job's defaults, the run's, what the job allows nobody to override."""
+    return {**parameters.get("defaults", {}), **parameters.get("arguments", {}), **parameters.get("fixed", {})}
 
 
 def _script(places: Locations, arguments: dict[str, str], command: dict[str, Any]) -> Path:
@@ -137,17 +142,15 @@ def _environment(given: str) -> dict[str, str]:
     return {key.strip(): value for key, _, value in pairs if key.strip().startswith("CUSTOMER_")}
 
 
-def _argv(arguments: dict[str, str], parameters: dict[str, Any], world: dict[str, Any]) -> list[str]:
+def _argv(arguments: dict[str, str], world: dict[str, Any]) -> list[str]:
     """The arguments as `--k v`, and those that Glue adds."""
     attempt = context.attempt()
     run_id = f"jr_{world.get('run', '')}" + (f"_attempt_{attempt}" if attempt else "")
     added = {"--JOB_NAME": str(world.get("job_name", "")), "--JOB_RUN_ID": run_id}
     if world.get("job"):
         added["--JOB_ID"] = f"j_{world['job']}"
-    workflow = parameters.get("workflow") or {}
-    if workflow.get("name"):
-        added["--WORKFLOW_NAME"] = str(workflow["name"])
-        added["--WORKFLOW_RUN_ID"] = str(workflow.get("run_id") or f"wr_{world.get('chain', '')}")
+    if world.get("scope") and world.get("chain"):
+        added |= {"--WORKFLOW_NAME": str(world["scope"]), "--WORKFLOW_RUN_ID": f"wr_{world['chain']}"}
     reserved = {"--debug", "--mode", "--endpoint", *added}
     given = {key: value for key, value in arguments.items() if key not in reserved}
     return [text for pair in {**given, **added}.items() for text in pair]

@@ -156,7 +156,8 @@ def test_a_running_run_is_stopped_with_all_its_processes(glue: World) -> None:
     pid_file = glue.files / "child"
     text = (
         "import subprocess, time\n"
-        f"child = subprocess.Popen(['sleep', '60'])\nopen({str(pid_file)!r}, 'w').write(str(child.pid))\ntime.sleep(60)\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"open({str(pid_file)!r}, 'w').write(str(child.pid))\ntime.sleep(60)\n"
     )
     job = glue.job(text)
     run_id = glue.start(job)

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import httpx
+import pytest
 from botocore.config import Config
 from botocore.model import Shape
 
@@ -64,7 +65,7 @@ class World:
 
     def job(self, text: str = "print('done')", command: str = "pythonshell", **more: Any) -> str:
         """A job with this script; its name."""
-        name = more.pop("Name", f"job {next(_numbers)}")
+        name = str(more.pop("Name", f"job {next(_numbers)}"))
         location = more.pop("ScriptLocation", None) or self.script(text)
         self.client.create_job(Name=name, Role="role", Command={"Name": command, "ScriptLocation": location}, **more)
         return name
@@ -86,11 +87,11 @@ class World:
 
     def ended(self, job: str, run_id: str) -> dict[str, Any]:
         """The run once it is over."""
-        return self.until(lambda: self.get(job, run_id), lambda run: run["JobRunState"] in TERMINAL)
+        return dict(self.until(lambda: self.get(job, run_id), lambda run: run["JobRunState"] in TERMINAL))
 
     def in_state(self, job: str, run_id: str, *states: str) -> dict[str, Any]:
         """The run once it is in one of these states."""
-        return self.until(lambda: self.get(job, run_id), lambda run: run["JobRunState"] in states)
+        return dict(self.until(lambda: self.get(job, run_id), lambda run: run["JobRunState"] in states))
 
     def until(self, ask: Callable[[], Any], good: Callable[[Any], bool], seconds: float = 20) -> Any:
         """Asks until the answer is good."""
@@ -121,13 +122,12 @@ class World:
 
     def refused(self, exception: str, call: Callable[..., Any], **asked: Any) -> str:
         """Calls, checks the typed exception, gives its message."""
-        try:
-            answer = call(**asked)
-        except self.client.exceptions.ClientError as error:
-            assert error.response["Error"]["Code"] == exception, error
-            assert type(error).__name__ in (exception, "ClientError")
-            return str(error.response["Error"]["Message"])
-        raise AssertionError(f"not refused: {answer}")
+        with pytest.raises(self.client.exceptions.ClientError) as caught:
+            call(**asked)
+        found = caught.value.response["Error"]
+        assert found["Code"] == exception, caught.value
+        assert type(caught.value).__name__ in (exception, "ClientError")
+        return str(found["Message"])
 
     def arn(self, kind: str, name: str) -> str:
         return f"arn:aws:glue:{REGION}:{ACCOUNT}:{kind}/{name}"
@@ -145,22 +145,22 @@ def check_value(shape: Shape, value: Any, at: str) -> None:
     kind = shape.type_name
     if kind == "structure":
         assert isinstance(value, dict), at
-        unknown = set(value) - set(shape.members)  # type: ignore[attr-defined]  # a structure has members
+        unknown = set(value) - set(shape.members)
         assert not unknown, f"{at}: {unknown}"
-        for name in shape.required_members:  # type: ignore[attr-defined]  # as above
+        for name in shape.required_members:
             assert name in value, f"{at}.{name} is missing"
         for name, item in value.items():
-            check_value(shape.members[name], item, f"{at}.{name}")  # type: ignore[attr-defined]  # as above
+            check_value(shape.members[name], item, f"{at}.{name}")
     elif kind == "list":
         assert isinstance(value, list), at
         for item in value:
-            check_value(shape.member, item, f"{at}[]")  # type: ignore[attr-defined]  # a list has a member
+            check_value(shape.member, item, f"{at}[]")
     elif kind == "map":
         assert isinstance(value, dict), at
         for item in value.values():
-            check_value(shape.value, item, f"{at}{{}}")  # type: ignore[attr-defined]  # a map has values
+            check_value(shape.value, item, f"{at}{{}}")
     else:
         wanted = {"string": str, "integer": int, "boolean": bool}.get(kind, (int, float))
-        assert isinstance(value, wanted), f"{at}: {value!r} is no {kind}"  # type: ignore[arg-type]  # types from a table
+        assert isinstance(value, wanted), f"{at}: {value!r} is no {kind}"
         enum = shape.metadata.get("enum")
         assert not enum or value in enum, f"{at}: {value!r} is none of {enum}"

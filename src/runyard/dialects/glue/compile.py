@@ -29,11 +29,14 @@ def definition(name: str, job: Json) -> JobSpec:
         name=name,
         tasks=[task],
         parameters={
-            "window": {},
-            "arguments": merged(job, {}),
             "command": job["Command"],
-            "settings": settings(job, {}),
-            "workflow": {},
+            # A run's arguments lie between the job's defaults and what nobody may override; see `arguments`.
+            "defaults": job.get("DefaultArguments", {}),
+            "arguments": {},
+            "fixed": job.get("NonOverridableArguments", {}),
+            "settings": {name: job[name] for name in tables.JOB_SETTINGS if name in job},
+            "overrides": {},
+            "window": {},
         },
         description=job.get("Description", ""),
         max_concurrent_runs=max_concurrent_runs(job),
@@ -98,15 +101,21 @@ def _capacities() -> str:
     return f"{tables.MIN_CAPACITY} and {tables.MAX_CAPACITY} DPU"
 
 
-def settings(job: Json, given: Json) -> Json:
-    """What a run shows beside its arguments: the job's settings, with the run's own over them, and the capacity."""
-    found = {name: job[name] for name in tables.JOB_SETTINGS if name in job}
-    if "MaxCapacity" in given or "AllocatedCapacity" in given or "WorkerType" in given:
+def settings(parameters: Json) -> Json:
+    """What a run shows beside its arguments: its own settings over its job's, and the capacity; by its parameters."""
+    job, own = parameters.get("settings", {}), parameters.get("overrides", {})
+    found = dict(job)
+    if own.keys() & {"MaxCapacity", "AllocatedCapacity", "WorkerType"}:
         for name in ("AllocatedCapacity", "MaxCapacity", "WorkerType", "NumberOfWorkers"):
             found.pop(name, None)
-    found |= {name: given[name] for name in tables.RUN_SETTINGS if name in given}
+    found |= own
     found.setdefault("Timeout", default_timeout(job))
-    return found | capacity(job["Command"].get("Name"), found)
+    return found | capacity(parameters.get("command", {}).get("Name"), found)
+
+
+def arguments(parameters: Json) -> dict[str, str]:
+    """Arguments by precedence: the job's defaults, the run's, what the job allows nobody to override."""
+    return {**parameters.get("defaults", {}), **parameters.get("arguments", {}), **parameters.get("fixed", {})}
 
 
 def capacity(command: str | None, found: Json) -> Json:
@@ -122,19 +131,15 @@ def capacity(command: str | None, found: Json) -> Json:
     return {"MaxCapacity": float(most), "AllocatedCapacity": found.get("AllocatedCapacity") or int(most)}
 
 
-def merged(job: Json, given: dict[str, str]) -> dict[str, str]:
-    """Arguments by precedence: the job's defaults, the run's, what the job allows nobody to override."""
-    found = {**job.get("DefaultArguments", {}), **given, **job.get("NonOverridableArguments", {})}
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in found.items())
+def run_parameters(job: Json, given: Json) -> Json:
+    """The parameters of one run, by what StartJobRun or a trigger's action gives."""
+    own = given.get("Arguments", {})
+    whole = arguments({"defaults": job.get("DefaultArguments", {}), "arguments": own})
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in whole.items())
     if size > tables.MAX_ARGUMENT_BYTES:
         said = f"the arguments have {size} bytes; {tables.MAX_ARGUMENT_BYTES} are allowed."
         raise RunyardError(Code.TOO_LARGE, said)
-    return found
-
-
-def run_parameters(job: Json, given: Json) -> Json:
-    """The parameters of one run, by the job and what StartJobRun or a trigger's action gives."""
-    return {"arguments": merged(job, given.get("Arguments", {})), "settings": settings(job, given)}
+    return {"arguments": own, "overrides": {name: given[name] for name in tables.RUN_SETTINGS if name in given}}
 
 
 def amended(spec: JobSpec, given: Json) -> JobSpec | None:

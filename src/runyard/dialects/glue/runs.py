@@ -51,8 +51,8 @@ class JobRuns:
         compiling.check_capacity(kept, asked)
         parameters = compiling.run_parameters(kept, asked | self._again(asked, name))
         if "JobRunId" in asked:
-            parameters["settings"]["PreviousRunId"] = asked["JobRunId"]
-        if window := self._window(job, parameters["arguments"]):
+            parameters["overrides"]["PreviousRunId"] = asked["JobRunId"]
+        if window := self._window(job, parameters):
             parameters["window"] = window
         run = await self._submit(job, parameters, asked, who)
         return {"JobRunId": wire.run_id_of(self._opaque, run.id)}
@@ -77,8 +77,9 @@ class JobRuns:
             said = f"Concurrent runs exceeded for {job.spec.name}"
             raise fault("ConcurrentRunsExceededException", said, Code.LIMIT) from None
 
-    def _window(self, job: Job, arguments: dict[str, str]) -> Json:
+    def _window(self, job: Job, parameters: Json) -> Json:
         """What was processed after each of the two runs between which a paused bookmark reads."""
+        arguments = compiling.arguments({**job.spec.parameters, **parameters})
         ends = {name: arguments.get(f"--job-bookmark-{name}") for name in ("from", "to")}
         if arguments.get("--job-bookmark-option") != "job-bookmark-pause" or None in ends.values():
             return {}

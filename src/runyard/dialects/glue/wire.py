@@ -87,7 +87,7 @@ def shown_job(job: Job) -> Json:
 
 def state_of(run: Run, one: TaskRun | None) -> str:
     """JobRunState of an attempt; `one` is None for a run that ended before it had any."""
-    settings = run.parameters.get("settings", {})
+    settings = compiling.settings(run.parameters)
     if one is None:
         return tables.STATES[run.state]
     if one.state in (State.BLOCKED, State.QUEUED) and settings.get("JobRunQueuingEnabled"):
@@ -97,7 +97,7 @@ def state_of(run: Run, one: TaskRun | None) -> str:
 
 def job_run(opaque: Opaque, run: Run, one: TaskRun | None, now: int) -> Json:
     """Glue's JobRun: one attempt of a run. Source: Developer Guide, 'JobRun structure'."""
-    settings = dict(run.parameters.get("settings", {}))
+    settings = compiling.settings(run.parameters)
     attempt, round_ = (one.attempt, one.round) if one else (0, 0)
     begun = run.created_at if one is None or (attempt, round_) == (0, 0) else one.created_at
     body: Json = {
@@ -108,7 +108,7 @@ def job_run(opaque: Opaque, run: Run, one: TaskRun | None, now: int) -> Json:
         "StartedOn": seconds(begun),
         "LastModifiedOn": seconds(_modified(begun, one or run)),
         "JobRunState": state_of(run, one),
-        "Arguments": run.parameters.get("arguments", {}),
+        "Arguments": compiling.arguments(run.parameters),
         "PredecessorRuns": settings.pop("PredecessorRuns", []),
         "ExecutionTime": _execution_time(one, now),
         "LogGroupName": log_group(run),
@@ -131,6 +131,8 @@ def _said(run: Run, one: TaskRun | None, state: str) -> Json:
         return {"StateDetail": tables.WAITING_DETAIL if limited else "no worker is free"}
     if source.state in TERMINAL and source.state is not State.SUCCEEDED:
         said = source.detail or run.detail or f"The run ended {source.state.value}."
+        if source.reason == Reason.BOOKMARK:
+            said = f"GLUE_JOB_BOOKMARK_VERSION_MISMATCH_ERROR: {said}"
         return {"ErrorMessage": said} | ({"StateDetail": said} if state == "STOPPED" else {})
     return {}
 
@@ -149,7 +151,7 @@ def _execution_time(one: TaskRun | None, now: int) -> int:
 
 def log_group(run: Run) -> str:
     """The log group of a run, whose streams are in `<group>/output` and `<group>/error`."""
-    arguments = run.parameters.get("arguments", {})
+    arguments = compiling.arguments(run.parameters)
     own = arguments.get("--continuous-log-logGroup")
     command = run.parameters.get("command", {}).get("Name", "")
     return str(own or tables.LOG_GROUPS.get(command, tables.SPARK_LOG_GROUP))

@@ -28,8 +28,13 @@ _sessions: list[_Session] = []
 def begin(option: str | None = None) -> None:
     """Starts from the kept bookmark; the option defaults to the job's argument."""
     parameters = context.parameters()
-    given = option or parameters.get("arguments", {}).get("--job-bookmark-option") or DISABLE
+    given = option or _argument(parameters) or DISABLE
     _sessions[:] = [_Session(str(given), context.bookmark(), parameters.get("window") or {})]
+
+
+def _argument(parameters: Json) -> Any:
+    given = {**parameters.get("defaults", {}), **parameters.get("arguments", {}), **parameters.get("fixed", {})}
+    return given.get("--job-bookmark-option")
 
 
 def begun() -> bool:
