@@ -148,6 +148,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     import hmac
     from functools import partial
 
+    from runyard.core.attempts import Places
     from runyard.core.opaque import Opaque
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
@@ -156,6 +157,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.http.tokens import Tokens, load_master_key
     from runyard.store.sqlite import SqliteStore
 
+    files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     master = load_master_key(folder / "master.key")
     store = SqliteStore(settings.database, readers=settings.reader_threads)
@@ -164,7 +166,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(master, b"tables", "sha256"),
@@ -176,6 +178,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
         world=partial(world, settings, folder, Opaque(Tokens(master).purpose("ids"))),
+        places=Places(files=str(files)),
     )
     return Engine(
         store,

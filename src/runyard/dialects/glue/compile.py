@@ -143,14 +143,9 @@ def run_parameters(job: Json, given: Json) -> Json:
 
 
 def amended(spec: JobSpec, given: Json) -> JobSpec | None:
-    """The definition of a run that has a timeout or a queuing of its own; None when the job's will do."""
-    minutes, queuing = given.get("Timeout"), given.get("JobRunQueuingEnabled")
-    changed = spec
-    if minutes is not None and minutes * 60.0 != spec.tasks[0].timeout:
-        task = msgspec.structs.replace(spec.tasks[0], timeout=minutes * 60.0)
-        changed = msgspec.structs.replace(changed, tasks=[task])
-    if queuing is not None:
-        on_limit = OnLimit.QUEUE if queuing else OnLimit.REFUSE
-        if on_limit is not spec.on_limit:
-            changed = msgspec.structs.replace(changed, on_limit=on_limit)
-    return None if changed is spec else changed
+    """The definition of a run that has a timeout of its own; None when the job's will do."""
+    minutes = given.get("Timeout")
+    if minutes is None or minutes * 60.0 == spec.tasks[0].timeout:
+        return None
+    task = msgspec.structs.replace(spec.tasks[0], timeout=minutes * 60.0)
+    return msgspec.structs.replace(spec, tasks=[task])

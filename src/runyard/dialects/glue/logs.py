@@ -153,7 +153,9 @@ class Logs:
             for place, event in enumerate(self._read(one))
             if _within(event["timestamp"], asked) and _holds(event["message"], words)
         ]
-        return sorted(found, key=lambda event: event["timestamp"])
+        # Oldest first unless startFromHead is false: the newer parameter's way to ask for the newest first.
+        newest_first = asked.get("startFromHead") is False
+        return sorted(found, key=lambda event: event["timestamp"], reverse=newest_first)
 
 
 def _lines(data: bytes, index: list[tuple[int, int, int]], kind: str) -> Iterator[Json]:

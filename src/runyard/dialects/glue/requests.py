@@ -188,28 +188,30 @@ REQUESTS: dict[str, Group] = {
 
 _GROUP_NAME = Text(512, 1, r"[\.\-_/#A-Za-z0-9]+")
 _STREAM_NAME = Text(512, 1, r"[^:*]*")
-_MOMENT = Real()
+_MOMENT = Real(0)
+_GROUP_ID = Text(2048, 1, r"[\w#+=/:,.@-]*")
+_NEXT = Text(min=1)
 
 LOG_REQUESTS: dict[str, Group] = {
     "DescribeLogStreams": Group(
         {
             "logGroupName": _GROUP_NAME,
-            "logGroupIdentifier": FREE,
+            "logGroupIdentifier": _GROUP_ID,
             "logStreamNamePrefix": _STREAM_NAME,
             "orderBy": Text(enum=("LogStreamName", "LastEventTime")),
             "descending": Flag(),
-            "nextToken": FREE,
+            "nextToken": _NEXT,
             "limit": Int(1, 50),
         }
     ),
     "GetLogEvents": Group(
         {
             "logGroupName": _GROUP_NAME,
-            "logGroupIdentifier": FREE,
+            "logGroupIdentifier": _GROUP_ID,
             "logStreamName": _STREAM_NAME,
             "startTime": _MOMENT,
             "endTime": _MOMENT,
-            "nextToken": FREE,
+            "nextToken": _NEXT,
             "limit": Int(1, 10_000),
             "startFromHead": Flag(),
             "unmask": Flag(),
@@ -219,14 +221,15 @@ LOG_REQUESTS: dict[str, Group] = {
     "FilterLogEvents": Group(
         {
             "logGroupName": _GROUP_NAME,
-            "logGroupIdentifier": FREE,
+            "logGroupIdentifier": _GROUP_ID,
             "logStreamNames": Many(_STREAM_NAME, 100, 1),
             "logStreamNamePrefix": _STREAM_NAME,
             "startTime": _MOMENT,
             "endTime": _MOMENT,
             "filterPattern": Text(1024),
-            "nextToken": FREE,
+            "nextToken": _NEXT,
             "limit": Int(1, 10_000),
+            "startFromHead": Flag(),
             "interleaved": Flag(),
             "unmask": Flag(),
         }

@@ -6,7 +6,7 @@ import time
 
 from runyard.core.commands import Cancel, Submit
 from runyard.core.errors import Code, RunyardError, invalid
-from runyard.core.model import Job, Run, TaskRun
+from runyard.core.model import Job, OnLimit, Run, TaskRun
 from runyard.core.opaque import Opaque
 from runyard.core.states import TERMINAL
 from runyard.dialects.glue import compile as compiling
@@ -61,7 +61,8 @@ class JobRuns:
         queuing = asked.get("JobRunQueuingEnabled", job.extras[tables.NAME].get("JobRunQueuingEnabled"))
         command = Submit(
             job_id=job.id,
-            amended=compiling.amended(job.spec, asked),
+            spec=compiling.amended(job.spec, asked),
+            on_limit=None if queuing is None else OnLimit.QUEUE if queuing else OnLimit.REFUSE,
             parameters=parameters,
             origin=tables.NAME,
             max_live=None if queuing or not self._max_live else self._max_live,

@@ -31,7 +31,9 @@ class Int(msgspec.Struct, frozen=True):
 
 
 class Real(msgspec.Struct, frozen=True):
-    """Any number."""
+    """Any number, or one from `min` on."""
+
+    min: float | None = None
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -128,10 +130,11 @@ def _int(shape: Int, value: Any, path: str) -> Iterator[str]:
         yield _said(value, path, f"Member must have value greater than or equal to {shape.min}")
 
 
-def _real(_: Real, value: Any, path: str) -> Iterator[str]:
+def _real(shape: Real, value: Any, path: str) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _serialization(path, "a number", value)
-    yield from ()
+    if shape.min is not None and value < shape.min:
+        yield _said(value, path, f"Member must have value greater than or equal to {shape.min:g}")
 
 
 def _flag(_: Flag, value: Any, path: str) -> Iterator[str]:
