@@ -30,6 +30,7 @@ from runyard.core.model import (
     Tick,
     Timetable,
 )
+from runyard.core.triggers import Firing, Trigger, topics
 from runyard.store import rows
 from runyard.store.base import Delivery, Record, Removable, Submission
 from runyard.store.gathered import Gathered, Kept
@@ -190,11 +191,21 @@ class SqliteSession(SqliteReads):
             case Tick():
                 values = (record.job_id, record.at, record.run_id, record.detail or None)
                 self._execute(SQL["insert_tick"], values)
+            case Trigger():
+                self._put_trigger(record)
+            case Firing():
+                self._execute(SQL["put_firing"], rows.firing_row(record))
+
+    def _put_trigger(self, trigger: Trigger) -> None:
+        self._execute(SQL["put_trigger"], rows.trigger_row(trigger))
+        self._execute(SQL["delete_topics"], (trigger.id,))
+        for topic in topics(trigger):
+            self._execute(SQL["insert_topic"], (topic, trigger.id))
 
     def delete(self, record: Removable) -> None:
         self._inside()
         self._write_decisions(more=True)
-        if isinstance(record, (Run, Principal)):
+        if isinstance(record, (Run, Principal, Trigger)):
             self._change(SQL["keep_last_id"])
         if isinstance(record, Queue):
             self._change(SQL["delete_queue"], (record.name,))
@@ -204,6 +215,9 @@ class SqliteSession(SqliteReads):
             self._change(SQL["delete_document"], (record.workspace, record.dialect, record.kind, record.key))
         elif isinstance(record, Timetable):
             self._change(SQL["delete_timetable"], (record.job_id,))
+        elif isinstance(record, Trigger):
+            self._change(SQL["delete_trigger"], (record.id,))
+            self._change(SQL["delete_topics"], (record.id,))
         elif isinstance(record, Tick):
             self._change(SQL["delete_tick"], (record.job_id, record.at))
         else:

@@ -24,12 +24,14 @@ from runyard.core.model import (
     Timetable,
 )
 from runyard.core.query import JobFilter, RunFilter
+from runyard.core.triggers import Firing, Trigger, TriggerFilter
 from runyard.store import listing, rows, sql
 from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Submission
 
 SQL = sql.load("sqlite.sql")
 _RUN_COLUMNS = SQL["run"].split(" FROM ")[0].removeprefix("SELECT ")
 _JOB_COLUMNS = SQL["job"].split("WHERE")[0]
+_TRIGGER_COLUMNS = SQL["trigger"].split("WHERE")[0]
 _RUN_WIDTH = _RUN_COLUMNS.count(",") + 1
 MAX_ID = 1 << 53
 
@@ -46,8 +48,9 @@ class SqliteReads:
     def _settle(self) -> None:
         """Called before each statement: a session that writes makes its own changes visible to itself."""
 
-    def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
-        self._settle()
+    def _all(self, statement: str, values: rows.Row = (), *, settle: bool = True) -> list[rows.Row]:
+        if settle:
+            self._settle()
         self.deadline = time.monotonic() + self._read_deadline
         try:
             return self._execute(statement, values).fetchall()
@@ -206,6 +209,43 @@ class SqliteReads:
 
     def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
         return [rows.tick_of(row) for row in self._all(SQL["ticks"], (job_id, start, end, limit))]
+
+    def trigger(self, trigger_id: int) -> Trigger | None:
+        row = self._one(SQL["trigger"], (trigger_id,))
+        return rows.trigger_of(row) if row else None
+
+    def trigger_by_key(self, workspace: str, origin: str, key: str, job_id: int | None) -> Trigger | None:
+        row = self._one(SQL["trigger_by_key"], (workspace, origin, key, job_id or 0))
+        return rows.trigger_of(row) if row else None
+
+    def triggers(self, where: TriggerFilter, limit: int, after: int | None) -> list[Trigger]:
+        clauses, values = ["id < ?"], [MAX_ID if after is None else after]
+        for column in where.__struct_fields__:
+            wanted = getattr(where, column)
+            if wanted is not None:
+                clauses.append(f"{column} = ?")
+                values.append(int(wanted) if column == "active" else wanted)
+        statement = f"{_TRIGGER_COLUMNS} WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"
+        return [rows.trigger_of(row) for row in self._all(statement, (*values, limit))]
+
+    def triggers_on(self, topics: list[str]) -> list[Trigger]:
+        # What waits to be written is no trigger, so it need not be written first: this is asked at every run's end.
+        found = {row[0]: row for one in topics for row in self._all(SQL["triggers_on"], (one,), settle=False)}
+        return [rows.trigger_of(found[key]) for key in sorted(found)]
+
+    def due_triggers(self, now: int, limit: int) -> list[int]:
+        return [row[0] for row in self._all(SQL["due_triggers"], (now, limit))]
+
+    def firing(self, firing_id: int) -> Firing | None:
+        row = self._one(SQL["firing"], (firing_id,))
+        return rows.firing_of(row) if row else None
+
+    def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
+        values = (trigger_id, MAX_ID if after is None else after, limit)
+        return [rows.firing_of(row) for row in self._all(SQL["firings"], values)]
+
+    def chain(self, chain: int) -> list[Firing]:
+        return [rows.firing_of(row) for row in sorted(self._all(SQL["chain"], (chain,)))]
 
     def live_by_state(self) -> dict[str, int]:
         return dict(self._all(SQL["live_by_state"]))
