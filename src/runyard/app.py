@@ -183,12 +183,18 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     )
 
 
-def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+def build_table(
+    engine: Engine, tokens: Tokens, streams: Streams, counters: Counters, settings: Settings | None = None
+) -> RouteTable:
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
+    from runyard.dialects.databricks.routes import card as databricks
     from runyard.http.table import RouteTable
 
-    dialects: list[Card] = []
+    settings = settings or Settings()
+    dialects: list[Card] = [
+        databricks(engine, settings.folder / "databricks", record_only=settings.record_only),
+    ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
 
@@ -201,7 +207,7 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters)
+    return Front(build_table(engine, tokens, streams, counters, settings), gate, settings.body_cap, counters)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

@@ -58,6 +58,19 @@ class _Source(msgspec.Struct, frozen=True):
     join: str = ""
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """Where a page begins, and which way it goes."""
+
+    where: RunFilter
+    after: int | None
+    newer: bool
+
+    @property
+    def order(self) -> str:
+        """The order of ids."""
+        return "ASC" if self.newer else "DESC"
+
+
 class _Filter(msgspec.Struct, frozen=True):
     """One filter: its check on a run, and the indexes that together give its runs (none: it never leads)."""
 
@@ -67,40 +80,48 @@ class _Filter(msgspec.Struct, frozen=True):
     """Whether the sources are in order of id."""
 
 
-def page(columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask) -> tuple[str, Values]:
-    """The statement of a page; `ask` answers the short questions by which the leading filter is chosen."""
+def page(
+    columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask, *, newer: bool = False
+) -> tuple[str, Values]:
+    """The statement of a page; `ask` answers the short questions by which the leading filter is chosen.
+
+    `newer` turns the page round: what was made after `after`, oldest first.
+    """
+    place = _Place(where, after, newer)
     filters = [*_filters(where)]
-    lead = _leading(filters, where, after, ask)
+    lead = _leading(filters, where, after, ask, newer)
     checks = [one.check for one in filters if one is not lead]
     if lead is None:
-        return _select(columns, _Source("run NOT INDEXED", _Condition("true", ())), checks, where, after, limit)
+        return _select(columns, _Source("run NOT INDEXED", _Condition("true", ())), checks, place, limit)
     if lead.sorted and len(lead.sources) == 1:
-        return _select(columns, lead.sources[0], checks, where, after, limit)
+        return _select(columns, lead.sources[0], checks, place, limit)
     # Ids first, so that only the page's own runs are read whole.
-    found = [_select("id", source, checks, where, after, limit) for source in lead.sources]
+    found = [_select("id", source, checks, place, limit) for source in lead.sources]
     union = " UNION ALL ".join(f"SELECT id FROM ({text})" for text, _ in found)
     values = sum((values for _, values in found), ())
-    return f"SELECT {columns} FROM run WHERE id IN ({union}) ORDER BY id DESC LIMIT ?", (*values, limit)
+    return f"SELECT {columns} FROM run WHERE id IN ({union}) ORDER BY id {place.order} LIMIT ?", (*values, limit)
 
 
-def _select(
-    columns: str, source: _Source, checks: list[_Condition], where: RunFilter, after: int | None, limit: int
-) -> tuple[str, Values]:
-    conditions = [source.condition, *_span(where, after, source.id), *checks]
+def _select(columns: str, source: _Source, checks: list[_Condition], place: _Place, limit: int) -> tuple[str, Values]:
+    conditions = [source.condition, *_span(place, source.id), *checks]
     text = " AND ".join(one.text for one in conditions)
     values = sum((one.values for one in conditions), ())
     table = f"{source.table}{source.join}"
-    return f"SELECT {columns} FROM {table} WHERE {text} ORDER BY {source.id} DESC LIMIT ?", (*values, limit)
+    return f"SELECT {columns} FROM {table} WHERE {text} ORDER BY {source.id} {place.order} LIMIT ?", (*values, limit)
 
 
 # --- which filter leads -----------------------------------------------------------------------------------
 
 
-def _leading(filters: list[_Filter], where: RunFilter, after: int | None, ask: Ask) -> _Filter | None:
+def _leading(
+    filters: list[_Filter], where: RunFilter, after: int | None, ask: Ask, newer: bool = False
+) -> _Filter | None:
     """The filter whose index is read; None: the runs themselves, newest first."""
     ordered = [one for one in filters if one.sources and one.sorted]
     if len(ordered) == 1 and len(filters) == 1:
         return ordered[0]
+    if newer:  # how far the filters reach is known backwards only
+        return ordered[0] if ordered else None
     reach: list[int] = []
     for one in ordered:
         reach.append(max((_nth(source, where, after, ask) for source in one.sources), default=0))
@@ -114,7 +135,7 @@ def _leading(filters: list[_Filter], where: RunFilter, after: int | None, ask: A
 
 def _nth(source: _Source, where: RunFilter, after: int | None, ask: Ask) -> int:
     """How far back the first thousand runs of a source reach (an id); 0 if it has fewer."""
-    statement, values = _select(source.id, _plain(source), [], where, after, 1)
+    statement, values = _select(source.id, _plain(source), [], _Place(where, after, False), 1)
     found = ask(f"{statement} OFFSET {_FEW - 1}", values)
     return int(found[0][0]) if found else 0
 
@@ -136,6 +157,8 @@ def _filters(where: RunFilter) -> Iterator[_Filter]:
         wanted = getattr(where, column)
         if wanted is not None:
             yield _equal(column, wanted, index)
+    if where.of_job is not None:
+        yield _Filter(_Condition(f"job_id IS {'NOT ' if where.of_job else ''}NULL", ()))
     if where.tag is not None:
         yield _tagged(*where.tag)
     if where.states is not None:
@@ -176,12 +199,15 @@ def _ended(after: int | None, before: int | None) -> _Filter:
     return _Filter(check, [_Source("run INDEXED BY run_ended", check)], sorted=False)
 
 
-def _span(where: RunFilter, after: int | None, id_: str) -> Iterator[_Condition]:
+def _span(place: _Place, id_: str) -> Iterator[_Condition]:
     """The ids between which the page lies: an id tells when its run was made, which is before it ended.
 
     One condition a side: SQLite bounds its search by one, and checks others row by row.
     """
+    where, after = place.where, place.after
     made = first_at(where.created_after) if where.created_after is not None else 0
+    if place.newer and after is not None:
+        made, after = max(made, after + 1), None
     if where.ended_after is not None:
         long = f"SELECT min(id) FROM run INDEXED BY run_long WHERE {_LONG} AND ended_at >= ?"
         text = f"{id_} >= max(?, min(?, coalesce(({long}), {LIMIT})))"

@@ -69,10 +69,10 @@ class SqliteReads:
         row = self._one(SQL["run_spec"], (run_id,))
         return rows.spec_of(row[0]) if row and row[0] else None
 
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
         if where.states == []:
             return []
-        statement, values = listing.page(_RUN_COLUMNS, where, limit, after, self._all)
+        statement, values = listing.page(_RUN_COLUMNS, where, limit, after, self._all, newer=newer)
         return [rows.run_of(row) for row in self._all(statement, values)]
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
@@ -104,6 +104,9 @@ class SqliteReads:
             if wanted is not None:
                 clauses.append(f"j.{column} = ?")
                 values.append(wanted)
+        if where.name_any_case is not None:
+            clauses.append("j.name = ? COLLATE NOCASE")
+            values.append(where.name_any_case)
         if after is not None:
             clauses.append("j.id < ?")
             values.append(after)
