@@ -137,7 +137,7 @@ def run_body(view: View, *, offset: int = 0, history: bool = False) -> Body:
     settings = view.settings
     if settings.get("job_clusters"):
         body["job_clusters"] = [wire.without_policy(one) for one in settings["job_clusters"]]
-    body["tasks"] = [task_body(view, one, young=young) for one in _own(view.task_runs)]
+    body["tasks"] = [task_body(view, one) for one in _own(view.task_runs)]
     if history:
         body["repair_history"] = repair_history(view, young=young)
     if view.version == "2.0" and settings.get("format") == "SINGLE_TASK":
@@ -271,7 +271,7 @@ def task_settings(view: View, one: TaskRun) -> Body:
     return {"task_key": one.task_key}
 
 
-def task_body(view: View, one: TaskRun, *, young: bool = False) -> Body:
+def task_body(view: View, one: TaskRun) -> Body:
     """One attempt of a task, as an entry of `tasks` or `iterations`."""
     settings = task_settings(view, one)
     body: Body = {
@@ -304,7 +304,7 @@ def task_body(view: View, one: TaskRun, *, young: bool = False) -> Body:
 
 def task_times(one: TaskRun) -> Body:
     """Start, end and the phases between. A task that waits shows when it was made."""
-    began = one.claimed_at or one.queued_at or one.created_at
+    began = one.claimed_at or one.queued_at or one.started_at or one.created_at
     started, ended = one.started_at or began, one.ended_at
     queued = max(0, (one.claimed_at or ended or began) - (one.queued_at or began))
     body: Body = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 
 _ENDINGS = {".py": "PYTHON", ".sql": "SQL", ".scala": "SCALA", ".r": "R", ".ipynb": "PYTHON"}
+_FIELD = re.compile(rb'name="([^"]*)"')
 MAX_BYTES = 10 * 1024 * 1024
 
 
@@ -201,13 +203,21 @@ async def _import_form(request: Request) -> Given:
     kind = request.header(b"content-type") or ""
     if not kind.startswith("multipart/form-data"):
         return await serve.body(request)
-    given: Given = {}
-    async with request.form() as form:
-        for name, value in form.items():
-            given["bytes" if not isinstance(value, str) else name] = (
-                value if isinstance(value, str) else await value.read()
-            )
-    content = given.pop("content", None)
-    if content is not None:
-        given["bytes"] = content.encode() if isinstance(content, str) else content
+    parts = form_parts(await request.whole(), kind)
+    given: Given = {name: data.decode("utf-8", "replace") for name, data in parts.items() if name != "content"}
+    given["bytes"] = parts.get("content", b"")
     return given
+
+
+def form_parts(data: bytes, content_type: str) -> dict[str, bytes]:
+    """The fields of a multipart form (RFC 7578), each as its bytes."""
+    boundary = content_type.partition("boundary=")[2].split(";")[0].strip('"')
+    if not boundary:
+        raise parse.malformed("The form has no boundary.")
+    found: dict[str, bytes] = {}
+    for part in (b"\r\n" + data).split(b"\r\n--" + boundary.encode("latin-1"))[1:]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = _FIELD.search(head)
+        if name is not None:
+            found[name[1].decode("utf-8", "replace")] = content
+    return found
