@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from runyard.core.commands import Submit
@@ -14,6 +15,7 @@ from runyard.dialects.databricks.permissions import Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, read, version_of
 from runyard.dialects.databricks.tables import LIMITS, NAME, QUEUED_VIA
 from runyard.engine.runs import Submitted
+from runyard.engine.writer import Reply
 from runyard.http.answers import answer
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
@@ -52,7 +54,8 @@ class JobRoutes:
         spec = self._compiled(settings, request)
         acl = parse.request("Create", {"access_control_list": given.get("access_control_list")})
         entries = self._permissions.checked(acl.get("access_control_list", []), request.principal.name)
-        job = await self._kept(self._registry.create_job(spec, by=request.principal.name, origin=NAME), settings)
+        by = request.principal.name
+        job = await self._kept(lambda: self._registry.create_job(spec, by=by, origin=NAME), settings)
         if entries:
             await self._permissions.keep(job.id, entries, request.principal.name)
         return answer({"job_id": job.id})
@@ -85,7 +88,8 @@ class JobRoutes:
 
     async def _replace(self, job: Job, settings: Given, request: Request) -> None:
         spec = self._compiled(settings, request)
-        await self._kept(self._registry.update_job(job.id, spec, by=request.principal.name), settings)
+        by = request.principal.name
+        await self._kept(lambda: self._registry.update_job(job.id, spec, by=by), settings)
 
     def _compiled(self, settings: Given, request: Request) -> JobSpec:
         try:
@@ -93,9 +97,9 @@ class JobRoutes:
         except RunyardError as error:
             raise compiling.cron_refusal(error, settings) from None
 
-    async def _kept(self, reply: Any, settings: Given) -> Job:
+    async def _kept(self, keep: Callable[[], Reply[Job]], settings: Given) -> Job:
         try:
-            job: Job = await reply
+            job = await keep()
         except RunyardError as error:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"A run_job_task names a job that does not exist: {error.message}") from None

@@ -139,7 +139,10 @@ class RunRoutes:
             found += page.items
             cursor = page.next
             if cursor is None or len(found) >= skip + limit:
-                return Page(found[skip:], cursor), bool(last or skip) and bool(found[skip:])
+                break
+        if not found and given.get("job_id") is not None and self._is_submission(given["job_id"]):
+            return Page([self._runs.get(given["job_id"])]), False
+        return Page(found[skip:], cursor), bool(last or skip) and bool(found[skip:])
 
     def _listed(self, request: Request, found: list[Run], expand: bool) -> list[dict[str, Any]]:
         host, version, now = host_of(request), version_of(request), self._place.engine.clock.now()

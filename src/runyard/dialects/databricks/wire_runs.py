@@ -152,6 +152,8 @@ def run_body(view: View, *, offset: int = 0, history: bool = False) -> Body:
 def listed_run(view: View, *, expand: bool) -> Body:
     """One run of a list."""
     body = summary(view)
+    if view.version == "2.0" and view.settings.get("format") == "SINGLE_TASK":
+        _as_single(body, view.settings)
     if expand:
         body["tasks"] = [task_body(view, one) for one in _own(view.task_runs)]
         if view.settings.get("job_clusters"):
