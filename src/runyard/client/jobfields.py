@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Notebook,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    SqlDialect,
+    Truncate,
+)
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
@@ -57,6 +70,7 @@ def _similar_file(folder: Path, name: str) -> str:
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
 }
@@ -64,17 +78,38 @@ LOAD = {
     "source": Field(Item.text),
     "table": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet")),
-    "mode": Field(_choice("create", "append", "replace")),
+    "mode": Field(_choice("create", "append", "replace", "replace_where")),
+    "where": Field(Item.text),
     "schema": Field(Item.text),
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+}
+COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
+DELETE = {
+    **TRUNCATE,
+    "where": Field(Item.text),
+    "parameters": Field(Item.value_map),
+    "dry_run": Field(Item.boolean),
 }
 PYTHON = {
     "source": Field(Item.text),
     "file": Field(read_beside, "source"),
     "module": Field(Item.text),
     "arguments": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "interpreter": Field(Item.text),
+    "working_directory": Field(Item.text),
+}
+NOTEBOOK = {
+    "path": Field(Item.text),
+    "source": Field(Item.text),
+    "file": Field(read_beside, "source"),
+    "language": Field(_choice("python", "sql", "shell")),
+    "format": Field(_choice("source", "jupyter")),
+    "parameters": Field(Item.text_map),
+    "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
     "working_directory": Field(Item.text),
@@ -110,6 +145,18 @@ def _load(item: Item) -> Load:
     return _build(item, Load, LOAD, "source", "table")
 
 
+def _copy(item: Item) -> Copy:
+    return _build(item, Copy, COPY, "statement", "table")
+
+
+def _truncate(item: Item) -> Truncate:
+    return Truncate(table=item.text()) if item.is_text() else _build(item, Truncate, TRUNCATE, "table")
+
+
+def _delete(item: Item) -> Delete:
+    return _build(item, Delete, DELETE, "table", "where")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -117,6 +164,17 @@ def _python(item: Item) -> Python:
     if re.fullmatch(r"[\w./ -]+\.py", source.strip()):
         raise item.error(f"this is the program itself, not its file; write python: {{file: {source.strip()}}}")
     return Python(source=source)
+
+
+def _notebook(item: Item) -> Notebook:
+    if item.is_text():
+        return Notebook(path=item.text())
+    given = _build(item, Notebook, NOTEBOOK)
+    file = item.entries().get("file")
+    name = "" if file is None else str(file.value)
+    if name.endswith(".ipynb"):
+        return msgspec.structs.replace(given, format="jupyter")
+    return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
 
 
 def _shell(item: Item) -> Shell:
@@ -146,7 +204,11 @@ def _for_each(item: Item) -> ForEach:
 LEAVES = {
     "sql": Field(_sql, "action"),
     "load": Field(_load, "action"),
+    "copy": Field(_copy, "action"),
+    "truncate": Field(_truncate, "action"),
+    "delete": Field(_delete, "action"),
     "python": Field(_python, "action"),
+    "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -155,7 +217,7 @@ KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_
 
 def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
     name = str(kind.__struct_config__.tag)
-    _refuse_both(item, "source" if kind is Python else "statement", "file")
+    _refuse_both(item, "statement" if kind is Sql else "source", "file")
     values = item.fields(table, f"{name!r}")
     shown = {field.core or key: key for key, field in reversed(table.items())}
     for core in needed:

@@ -155,6 +155,11 @@ class Runs:
         last = {(one.task_key, one.iteration): one for one in found}
         return sorted(last.values(), key=lambda one: one.id)
 
+    def of_job(self, job_id: int, limit: int, after: tuple[int, int] | None = None) -> list[tuple[Run, TaskRun | None]]:
+        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of the page before."""
+        with self._store.reading() as reads:
+            return reads.job_task_runs(job_id, limit, after)
+
     def task_run(self, task_run_id: int) -> TaskRun:
         """One attempt; raises not_found."""
         with self._store.reading() as reads:
@@ -180,6 +185,12 @@ class Runs:
         one = self.task_run(task_run_id)
         executor = self._worker.executors.get(one.executor)
         return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+
+    def log_index(self, task_run_id: int) -> list[tuple[int, int, int]]:
+        """(milliseconds, stream 1 or 2, offset) of each piece of an attempt's log, in order."""
+        one = self.task_run(task_run_id)
+        executor = self._worker.executors.get(one.executor)
+        return executor.read_log_index(one.run_id, one.id) if executor else []
 
     def progress(self, task_run_id: int) -> dict[str, object] | None:
         """The last progress that a live attempt reported."""

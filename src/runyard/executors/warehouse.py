@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from runyard.core import tables
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
@@ -134,6 +135,10 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return b"", 0
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """Warehouse attempts write no log."""
+        return []
+
     def forget(self, run_id: int) -> None:
         """Removes the large outputs of a run that is deleted."""
         shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
@@ -155,10 +160,16 @@ class WarehouseExecutor:
             closer.join()
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 100, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 100,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""

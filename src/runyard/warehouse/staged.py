@@ -42,7 +42,7 @@ def load_parquet(target: Target, source: Source, spool: Path) -> Counts:
     places = target.prepare(detected)
     if all(target.columns[place] == kind for place, kind in zip(places, detected.values(), strict=True)):
         into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))
-        return Counts(target.count(f"INSERT INTO {target.path} ({into}) SELECT {out} FROM {reader}"))
+        return Counts(target.count(f"INSERT INTO {target.into} ({into}) SELECT {out} FROM {reader}"))
     return _divide(target, dict(zip(places, map(name, detected), strict=True)), reader)
 
 
@@ -93,7 +93,7 @@ def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
     bad = " OR ".join(wrong)
     into = ", ".join(map(name, places))
     values = ", ".join(f"c{n}" for n in range(len(places)))
-    rows = target.count(f"INSERT INTO {target.path} ({into}) SELECT {values} FROM {_STAGE} WHERE NOT ({bad})")
+    rows = target.count(f"INSERT INTO {target.into} ({into}) SELECT {values} FROM {_STAGE} WHERE NOT ({bad})")
     aside, first = _aside(target, places, wrong, bad)
     target.cursor.execute(f"DROP TABLE {_STAGE}")
     return Counts(rows, aside, 0, first)
