@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from runyard.http.tokens import Tokens
 
 
+ADDRESS = "address"
+"""The file in the data folder that holds the server's URL."""
 GC_ALLOCATIONS = 20_000
 """How many new objects the collector lets come together before it looks at them."""
 
@@ -79,11 +81,14 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
         engine.stop_claims()
         streams.close()
 
-    await run(app, listener, ready=lambda: _announce(listener), stopping=stopping)
+    await run(app, listener, ready=lambda: _announce(listener, folder), stopping=stopping)
     await engine.drain(settings.grace)
 
 
-def _announce(listener: socket.socket) -> None:
+def _announce(listener: socket.socket, folder: Path) -> None:
+    draft = folder / f"{ADDRESS}.new"
+    draft.write_text(address(listener))  # programs of attempts that outlived the last server find this one here
+    draft.rename(folder / ADDRESS)
     sys.stdout.write(f"ready {address(listener)}\n")
     sys.stdout.flush()
 
@@ -151,11 +156,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.engine.engine import Engine
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
-    from runyard.http.tokens import load_master_key
+    from runyard.http.tokens import Tokens, load_master_key
     from runyard.store.sqlite import SqliteStore
 
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
+    key = load_master_key(folder / "master.key")
+    tokens = Tokens(key)
     store = SqliteStore(settings.database, readers=settings.reader_threads)
     warehouse = WarehouseExecutor(
         folder / "warehouse",
@@ -165,7 +172,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allowed_paths=[files, *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         # The same after a restart: attempts that outlive the server keep their access.
-        key=hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256"),
+        key=hmac.digest(key, b"tables", "sha256"),
     )
     processes = LocalExecutor(
         folder / "attempts",
@@ -173,7 +180,17 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
-        places=Places(files=str(files)),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
+        server=lambda one: {
+            "address": str(folder / ADDRESS),
+            "token": tokens.derive_attempt(one.task_run_id, one.token),
+        },
     )
     return Engine(
         store,

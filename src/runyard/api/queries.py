@@ -80,6 +80,12 @@ class WorkspaceQuery(Query, frozen=True, kw_only=True):
     workspace: str = "default"
 
 
+class ClaimQuery(Query, frozen=True, kw_only=True):
+    """By which claim the attempt holds its task."""
+
+    claim: int
+
+
 MAX_EVENTS = 1000
 
 

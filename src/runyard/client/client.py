@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -150,6 +151,13 @@ class Client:
             raise
         is_rows = isinstance(output, dict) and "columns" in output and "rows" in output
         return msgspec.convert(output, Result) if is_rows else output
+
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`."""
+        headers = {"Accept": "*/*"}
+        return self.transport.send(
+            "GET", f"/task-runs/{task_run_id}/artifacts/{quote(name, safe='')}", headers=headers
+        ).content
 
     def events(self, run_id: int, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
         """A run's history from a sequence number on; `follow` goes on until the run has ended."""

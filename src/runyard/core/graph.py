@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule
+from runyard.core import references, schedule, surroundings
 from runyard.core.actions import (
     Condition,
     Copy,
@@ -23,6 +23,7 @@ from runyard.core.actions import (
     Shell,
     Sql,
     Truncate,
+    Wheel,
     kind_of,
 )
 from runyard.core.errors import Code, RunyardError, invalid
@@ -206,6 +207,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
     if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
         raise invalid("A notebook task needs exactly one of path and source.", field=at)
+    if isinstance(action, Python | Notebook | Wheel | Shell):
+        surroundings.check(action, at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):

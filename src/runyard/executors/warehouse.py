@@ -135,6 +135,10 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return b"", 0
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """Warehouse attempts leave none."""
+        return None
+
     def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
         """Warehouse attempts write no log."""
         return []
