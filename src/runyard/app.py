@@ -169,7 +169,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[files, *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
@@ -213,7 +213,7 @@ def build_table(
 
     settings = settings or Settings()
     dialects: list[Card] = [
-        databricks(engine, settings.folder / "databricks", record_only=settings.record_only),
+        databricks(engine, settings.folder, record_only=settings.record_only),
     ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])

@@ -16,7 +16,7 @@ from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import JobSpec, OnLimit, Task
 from runyard.core.schedule import Schedule
 from runyard.dialects.databricks import compile_tasks, parse
-from runyard.dialects.databricks.compile_tasks import Surroundings
+from runyard.dialects.databricks.parts import Parts, Surroundings
 from runyard.dialects.databricks.schema import TYPES
 from runyard.dialects.databricks.tables import LIMITS, NAME
 
@@ -171,7 +171,7 @@ def job(settings: dict[str, Any], around: Surroundings) -> JobSpec:
     """The definition that the core runs; raises invalid for what can never run."""
     checked(settings)
     _unique(settings.get("tasks", []), "task_key", "task")
-    parts = compile_tasks.Parts.of(settings, around)
+    parts = Parts.of(settings, around)
     tasks = [compile_tasks.task(one, parts) for one in settings.get("tasks", [])]
     return JobSpec(
         name=settings.get("name") or "Untitled",

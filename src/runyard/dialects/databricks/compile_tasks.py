@@ -7,57 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import Condition, ForEach, Leaf, Python, RunJob, executor_of
+from runyard.core.actions import Condition, ForEach, Leaf, Notebook, RunJob, executor_of
 from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import Dependency, Retries, RunIf, Task
-from runyard.dialects.databricks import paths, refs
-from runyard.dialects.databricks.refs import Around
+from runyard.dialects.databricks import leaves
+from runyard.dialects.databricks.parts import Parts, Settings
 from runyard.dialects.databricks.tables import LIMITS, OPERATORS, TASK_TYPES
-
-Settings = dict[str, Any]
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a definition is compiled with: where files lie, what the server is called, what its settings allow."""
-
-    roots: paths.Roots
-    url: str = ""
-    one_time: bool = False
-    record_only: bool = False
-    """Accept tasks that cannot run here; they are kept, shown and passed over."""
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tasks of one job share."""
-
-    surroundings: Surroundings
-    parameters: tuple[str, ...]
-    """Names of the job's parameters: pushed to every task that takes named values."""
-    clusters: frozenset[str]
-    environments: dict[str, Settings]
-    git: Settings | None
-    continuous: bool
-
-    @classmethod
-    def of(cls, settings: Settings, surroundings: Surroundings) -> Parts:
-        """Those of a job."""
-        return cls(
-            surroundings=surroundings,
-            parameters=tuple(one["name"] for one in settings.get("parameters", [])),
-            clusters=frozenset(one["job_cluster_key"] for one in settings.get("job_clusters", [])),
-            environments={one["environment_key"]: one.get("spec", {}) for one in settings.get("environments", [])},
-            git=settings.get("git_source"),
-            continuous="continuous" in settings,
-        )
-
-    def refs(self, value: Any, **more: Any) -> Any:
-        """The value with its references turned into the core's."""
-        ours = self.surroundings
-        return refs.compiled(value, Around(url=ours.url, one_time=ours.one_time, **more))
-
-    def named(self, own: dict[str, str]) -> dict[str, str]:
-        """A task's named values with the job's parameters over them: those win."""
-        return {**self.refs(own), **{name: f"{{{{ parameters.`{name}` }}}}" for name in self.parameters}}
 
 
 def task_types(settings: Settings) -> list[str]:
@@ -204,19 +159,14 @@ def _run_job(settings: Settings, parts: Parts) -> RunJob:
     return RunJob(job=given["job_id"], parameters=parts.refs(given.get("job_parameters", {})))
 
 
-def _spark_python(settings: Settings, parts: Parts) -> Python:
-    given = settings["spark_python_task"]
-    if not given.get("python_file"):
-        raise invalid("spark_python_task needs a python_file.")
-    path = paths.file(parts.surroundings.roots, given["python_file"])
-    return Python(file=path, arguments=[parts.refs(one) for one in given.get("parameters", [])])
-
-
 Make = Callable[[Settings, Parts], Leaf]
 
 _LEAVES: dict[str, Make] = {
     "run_job_task": _run_job,
-    "spark_python_task": _spark_python,
+    "notebook_task": leaves.notebook,
+    "spark_python_task": leaves.spark_python,
+    "python_wheel_task": leaves.wheel,
+    "sql_task": leaves.sql,
 }
 
 
@@ -235,5 +185,7 @@ def foreign(one: Task) -> Settings:
         shown["condition_task"] = {"op": words[one.action.op], "left": left, "right": right}
     elif isinstance(one.action, RunJob):
         shown["run_job_task"] = {"job_id": one.action.job, "job_parameters": one.action.parameters}
+    elif isinstance(one.action, Notebook):
+        shown["notebook_task"] = {"notebook_path": one.action.path or "", "base_parameters": one.action.parameters}
     shown["description"] = one.description or f"A task of another face, run by {executor_of(one.action)}."
     return shown

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from runyard.core.errors import invalid
+from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import TaskRun
 from runyard.core.states import State
 from runyard.dialects.databricks import parse, serve, wire_runs
@@ -92,8 +92,7 @@ class OutputRoutes:
         data = self._place.engine.runs.output(one.id)
         output = msgspec.json.decode(data) if data is not None else {}
         if "notebook_task" in settings:
-            kept = {name: output[name] for name in ("result", "truncated") if name in output}
-            return {"notebook_output": kept}
+            return {"notebook_output": self._notebook_output(one, output or {})}
         if "sql_task" in settings:
             return {"sql_output": _sql_output(settings, output)} if output else {}
         if "run_job_task" in settings and one.child_run_id is not None:
@@ -101,6 +100,15 @@ class OutputRoutes:
         if "dbt_task" in settings and isinstance(output, dict) and output:
             return {"dbt_output": output}
         return {}
+
+    def _notebook_output(self, one: TaskRun, output: dict[str, Any]) -> dict[str, Any]:
+        """What `dbutils.notebook.exit` gave; a long one lies in a file."""
+        if "result" not in output:
+            return {}
+        result = output["result"]
+        if "file" in output:
+            result = self._place.engine.runs.artifact(one.id, output["file"]).decode("utf-8", "replace")
+        return {"result": result, "truncated": bool(output.get("truncated"))}
 
     async def export(self, request: Request) -> Answer:
         """GET jobs/runs/export, of a task run"""
@@ -113,9 +121,21 @@ class OutputRoutes:
             return {"views": []}
         settings = wire_runs.task_settings(view, one)
         name = _name_of(settings) or one.task_key
+        content = page(name, self._commands(one, settings))
+        return {"views": [{"content": content, "name": name, "type": "NOTEBOOK"}]}
+
+    def _commands(self, one: TaskRun, settings: dict[str, Any]) -> list[dict[str, Any]]:
+        """The cells of a notebook with what they gave; of another program its log as that of one cell."""
+        if "notebook_task" in settings:
+            try:
+                book = msgspec.json.decode(self._place.engine.runs.artifact(one.id, "notebook.json"))
+            except RunyardError:  # it did not come so far
+                book = {"cells": []}
+            return [_command(number, cell) for number, cell in enumerate(book["cells"], 1)]
         data, _ = self._place.engine.runs.log(one.id)
-        text = data.decode("utf-8", "replace")
-        return {"views": [{"content": page(name, settings, text), "name": name, "type": "NOTEBOOK"}]}
+        results = {"type": "html", "data": data.decode("utf-8", "replace")}
+        shown = str(settings.get("spark_python_task", {}).get("python_file", one.task_key))
+        return [{"position": 1.0, "command": shown, "state": "finished", "results": results}]
 
 
 def _error_of(one: TaskRun) -> str:
@@ -144,11 +164,24 @@ def _name_of(settings: dict[str, Any]) -> str:
     return str(path).rstrip("/").rpartition("/")[2]
 
 
-def page(name: str, settings: dict[str, Any], text: str) -> str:
+def _command(number: int, cell: dict[str, Any]) -> dict[str, Any]:
+    text = "".join(str(one.get("text", one.get("html", ""))) for one in cell.get("outputs", []))
+    error = cell.get("error") or {}
+    command: dict[str, Any] = {
+        "position": float(number),
+        "command": cell.get("source", ""),
+        "state": "error" if error else "finished",
+        "results": {"type": "html", "data": text},
+    }
+    if error:
+        command["errorSummary"] = ": ".join(str(error[name]) for name in ("type", "message") if error.get(name))
+    return command
+
+
+def page(name: str, commands: list[dict[str, Any]]) -> str:
     """One task's output as a page whose script holds the model that clients read: base64 of percent-encoded JSON."""
-    path = settings.get("notebook_task", {}).get("notebook_path", name)
-    command = {"position": 1.0, "command": str(path), "state": "finished", "results": {"type": "html", "data": text}}
-    model = {"version": "NotebookV1", "name": name, "language": "python", "commands": [command]}
+    model = {"version": "NotebookV1", "name": name, "language": "python", "commands": commands}
+    text = "\n".join(f"{one['command']}\n{one['results']['data']}" for one in commands)
     encoded = base64.b64encode(quote(msgspec.json.encode(model).decode()).encode()).decode()
     body = f"<h1>{html.escape(name)}</h1>\n<pre>{html.escape(text)}</pre>\n"
     return _PAGE.format(title=html.escape(name), script=_MODEL.format(model=encoded), body=body)

@@ -20,8 +20,8 @@ class Roots(msgspec.Struct, frozen=True):
 
     @classmethod
     def below(cls, folder: str) -> Roots:
-        """Those of a data folder."""
-        return cls(f"{folder}/dbfs", f"{folder}/workspace", f"{folder}/queries")
+        """Those of a data folder. DBFS is the folder of shared files, which programs reach as `dbutils.fs`."""
+        return cls(f"{folder}/files", f"{folder}/databricks/workspace", f"{folder}/databricks/queries")
 
 
 def inside(root: str, path: str) -> str:

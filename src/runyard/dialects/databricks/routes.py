@@ -24,7 +24,7 @@ from runyard.http.request import Request
 
 
 def card(engine: Engine, folder: Path, *, record_only: bool = False) -> Card:
-    """The dialect over the engine; its files lie below `folder`, which need not exist."""
+    """The dialect over the engine; its files lie below the data folder."""
     place = Place(engine, Roots.below(str(folder)), record_only)
     permissions = Permissions(place)
     runs = RunRoutes(place, permissions)

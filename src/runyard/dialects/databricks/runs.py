@@ -23,7 +23,8 @@ from runyard.http.request import Request, offload
 MAX_SPECS = 200
 MAX_EVENTS = 100_000
 SUBMITTED = "submit"
-"""The trigger of one-time submissions: by it they are found among all runs."""
+SPAWNED = "attempt"
+"""Triggers of one-time submissions and of runs that a notebook starts: by it they are found among all runs."""
 
 
 class RunRoutes:
@@ -309,7 +310,7 @@ def _filter(given: Given) -> RunFilter:
         job_id=given.get("job_id"),
         states=list(ACTIVE if active else COMPLETED) if active or completed else None,
         of_job=True if kind == "JOB_RUN" else None,
-        trigger={"SUBMIT_RUN": SUBMITTED, "WORKFLOW_RUN": "notebook"}.get(kind or ""),
+        trigger={"SUBMIT_RUN": SUBMITTED, "WORKFLOW_RUN": SPAWNED}.get(kind or ""),
         created_after=given.get("start_time_from"),
         created_before=until + 1 if until is not None else None,
     )

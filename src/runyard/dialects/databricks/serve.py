@@ -11,7 +11,7 @@ import msgspec
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, Run, TaskRun
 from runyard.dialects.databricks import parse
-from runyard.dialects.databricks.compile_tasks import Surroundings
+from runyard.dialects.databricks.parts import Surroundings
 from runyard.dialects.databricks.paths import Roots
 from runyard.engine.engine import Engine
 from runyard.http.answers import Whole, answer

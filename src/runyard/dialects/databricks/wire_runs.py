@@ -185,7 +185,7 @@ def summary(view: View, *, young: bool = False) -> Body:
         "trigger": TRIGGERS.get(run.trigger, "ONE_TIME"),
         "run_name": run.name,
         "run_page_url": page_url(view.host, job_id, run.id),
-        "run_type": kept.get("run_type") or ("SUBMIT_RUN" if run.job_id is None else "JOB_RUN"),
+        "run_type": run_type(run),
         "attempt_number": 0,
         "format": settings.get("format", "MULTI_TASK"),
         **_kept_with(run, settings, kept),
@@ -208,7 +208,7 @@ def _kept_with(run: Run, settings: Body, kept: Body) -> Body:
         "effective_usage_policy_id": policy,
         "overriding_parameters": kept.get("overriding_parameters"),
         "schedule": settings.get("schedule") if periodic else None,
-        "trigger_info": {"run_id": run.parent_task_run_id} if run.parent_task_run_id is not None else None,
+        "trigger_info": {"run_id": run.parent_task_run_id} if run.trigger == "run_job" else None,
     }
     return {name: value for name, value in found.items() if value}
 
@@ -228,6 +228,13 @@ def _durations(run: Run, settings: Body, ended: int | None) -> Body:
     if waited:
         body["queue_duration"] = waited
     return body
+
+
+def run_type(run: Run) -> str:
+    """Of a kept job, submitted, or started by a notebook."""
+    if run.job_id is not None:
+        return "JOB_RUN"
+    return "WORKFLOW_RUN" if run.trigger == "attempt" else "SUBMIT_RUN"
 
 
 def job_parameters(run: Run, settings: Body) -> list[Body]:
