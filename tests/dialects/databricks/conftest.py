@@ -29,15 +29,15 @@ class Rest:
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """A GET with this query."""
         return self.call("GET", path, params=query)
 
-    def post(self, path: str, **body: Any) -> Any:
+    def post(self, path: str, /, **body: Any) -> Any:
         """A POST of this object."""
         return self.call("POST", path, json=body)
 
-    def refused(self, path: str, code: str = "INVALID_PARAMETER_VALUE", status: int = 400, **body: Any) -> str:
+    def refused(self, path: str, /, code: str = "INVALID_PARAMETER_VALUE", status: int = 400, **body: Any) -> str:
         """A POST that is refused; its message."""
         found = self.call("POST", path, status, json=body)
         assert found["error_code"] == code, found
