@@ -141,7 +141,7 @@ def wheel(folder: Path) -> Path:
 
 
 def test_a_wheel_runs_its_entry_point_with_positional_or_named_parameters(rest: Rest) -> None:
-    library = {"libraries": [{"whl": str(wheel(rest.folder))}]}
+    library: dict[str, Any] = {"libraries": [{"whl": str(wheel(rest.folder))}]}
     task = {"package_name": "greet", "entry_point": "greet"}
     run = ended(rest, {"python_wheel_task": {**task, "parameters": ["a", "b"]}, **library})
     assert output(rest, run)["logs"].endswith("hello a b\n")
