@@ -191,7 +191,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[files, *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
@@ -249,12 +249,14 @@ def build_table(
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
     from runyard.core.opaque import Opaque
+    from runyard.dialects.databricks.routes import card as databricks
     from runyard.dialects.glue.routes import card as glue
     from runyard.http.table import RouteTable
 
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
+        databricks(engine, settings.folder, record_only=settings.record_only),
         glue(engine, opaque, settings),
     ]
     environments = {card.name: card.connect for card in dialects}
