@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runyard.config import Settings, load
-from runyard.core.errors import RunyardError, conflict, invalid
+from runyard.core.errors import Code, RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
+    from runyard.store.base import Store
 
 
 ADDRESS = "address"
@@ -146,6 +147,24 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
+def open_store(settings: Settings) -> Store:
+    """The store of the settings, migrated; raises unavailable when it cannot be used."""
+    if not settings.shared:
+        from runyard.store.sqlite import SqliteStore
+
+        return SqliteStore(settings.database, readers=settings.reader_threads)
+    try:
+        from runyard.store.postgres import PostgresStore
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != "psycopg":
+            raise
+        message = (
+            "A PostgreSQL store needs the driver psycopg, which is not installed: pip install 'runyard[postgres]'."
+        )
+        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
+    return PostgresStore(settings.store, readers=settings.reader_threads)
+
+
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
     import hmac
@@ -154,16 +173,16 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.core.attempts import Places
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
+    from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.tokens import Tokens, load_master_key
-    from runyard.store.sqlite import SqliteStore
 
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     key = load_master_key(folder / "master.key")
     tokens = Tokens(key)
-    store = SqliteStore(settings.database, readers=settings.reader_threads)
+    store = open_store(settings)
     warehouse = WarehouseExecutor(
         folder / "warehouse",
         capacity=settings.warehouse_capacity,
@@ -171,6 +190,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allow_private_urls=private,
         allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
+        uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -198,6 +218,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
+        uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
     )
@@ -227,7 +248,9 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters, settings), gate, settings.body_cap, counters)
+    return Front(
+        build_table(engine, tokens, streams, counters, settings), gate, settings.body_cap, counters, settings.upload_cap
+    )
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

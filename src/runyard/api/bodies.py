@@ -290,6 +290,24 @@ class QueryGiven(Given, frozen=True, kw_only=True):
     dialect: SqlDialect = "duckdb"
 
 
+class ViewGiven(Given, frozen=True, kw_only=True):
+    """A materialized view: `statement` runs over each block that is appended to `source`, and fills `target`."""
+
+    name: str
+    source: str
+    statement: str
+    target: str
+    schema: str = "main"
+    workspace: str = "default"
+
+
+class Dropped(Body, frozen=True, kw_only=True):
+    """A table that is gone, and the views that went with it."""
+
+    table: str
+    views: list[str]
+
+
 class Issued(Body, frozen=True, kw_only=True):
     """A principal and its token, which is shown here only."""
 
@@ -359,6 +377,14 @@ class Tables(Body, frozen=True, kw_only=True):
     """The tables of a workspace."""
 
     items: list[dict[str, Any]]
+
+
+class Uploaded(Body, frozen=True, kw_only=True):
+    """A body that was kept for a load; `source` is what the load names."""
+
+    id: str
+    source: str
+    bytes: int
 
 
 class Rows(Body, frozen=True, kw_only=True):

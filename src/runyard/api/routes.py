@@ -10,6 +10,7 @@ from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
 from runyard.api.spawned import SpawnedRoutes
 from runyard.api.system import SystemRoutes
+from runyard.api.tables import TableRoutes
 from runyard.api.task_runs import TaskRunRoutes
 from runyard.engine.engine import Engine
 from runyard.http.card import Card
@@ -34,6 +35,7 @@ def card(
         BookmarkRoutes(engine.registry),
         PrincipalRoutes(engine.registry, tokens),
         DataRoutes(engine.data),
+        TableRoutes(engine.data),
         system,
     )
     routes = tuple(one for family in families for one in family.routes())

@@ -195,17 +195,17 @@ class Runs:
         executor = self._worker.executors.get(one.executor)
         return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
 
-    def artifact(self, task_run_id: int, name: str) -> bytes:
-        """A named file that an attempt left, such as `export.html`; raises not_found, or too_large over 64 MiB."""
-        one = self.task_run(task_run_id)
-        executor = self._worker.executors.get(one.executor)
-        return _found(executor.read_artifact(one.run_id, one.id, name) if executor else None, "artifact", name)
-
     def log_index(self, task_run_id: int) -> list[tuple[int, int, int]]:
         """(milliseconds, stream 1 or 2, offset) of each piece of an attempt's log, in order."""
         one = self.task_run(task_run_id)
         executor = self._worker.executors.get(one.executor)
         return executor.read_log_index(one.run_id, one.id) if executor else []
+
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`; raises not_found, or too_large over 64 MiB."""
+        one = self.task_run(task_run_id)
+        executor = self._worker.executors.get(one.executor)
+        return _found(executor.read_artifact(one.run_id, one.id, name) if executor else None, "artifact", name)
 
     def progress(self, task_run_id: int) -> dict[str, object] | None:
         """The last progress that a live attempt reported."""

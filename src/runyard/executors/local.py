@@ -147,10 +147,6 @@ class LocalExecutor:
         except FileNotFoundError:
             return b"", 0
 
-    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
-        """A file of the attempt's folder `artifacts`, or its `export.html`."""
-        return artifacts.read(self._folder(run_id, task_run_id), name)
-
     def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
         """When and to which stream each piece of the log was written."""
         try:
@@ -158,6 +154,10 @@ class LocalExecutor:
         except FileNotFoundError:
             return []
         return list(INDEX_RECORD.iter_unpack(data[: len(data) // INDEX_RECORD.size * INDEX_RECORD.size]))
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """A file of the attempt's folder `artifacts`, or its `export.html`."""
+        return artifacts.read(self._folder(run_id, task_run_id), name)
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -235,8 +235,8 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        told = {"tables": self._grant(one), "world": self._world(one), "places": self._places}
-        return msgspec.structs.replace(one, limits=limits, server=self._server_of(one), **told)
+        told = {"tables": self._grant(one), "world": self._world(one), "server": self._server_of(one)}
+        return msgspec.structs.replace(one, limits=limits, places=self._places, **told)
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

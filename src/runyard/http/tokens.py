@@ -45,6 +45,15 @@ class Tokens:
         self._known[token] = claim
         return claim
 
+    def of_key(self, key_id: str) -> str | None:
+        """The token that an access key id stands for: the secret of whoever signs with it. None for no key of ours."""
+        claim = _claim(f"{key_id}_")
+        return f"{key_id}_{self._mac(*claim)}" if claim else None
+
+    def purpose(self, name: str) -> bytes:
+        """A key of its own for something else that must outlast restarts, and must not be a token."""
+        return hmac.digest(self._key, name.encode(), "sha256")
+
     def derive_attempt(self, task_run_id: int, claim: int) -> str:
         """The token of one claim of one task run, for the program of the attempt."""
         return f"{ATTEMPT}_{base36(task_run_id)}_{base36(claim)}_{self._attempt_mac(task_run_id, claim)}"
@@ -63,15 +72,6 @@ class Tokens:
     def _attempt_mac(self, task_run_id: int, claim: int) -> str:
         digest = hmac.digest(self._key, f"attempt:{task_run_id}:{claim}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
-
-    def of_key(self, key_id: str) -> str | None:
-        """The token that an access key id stands for: the secret of whoever signs with it. None for no key of ours."""
-        claim = _claim(f"{key_id}_")
-        return f"{key_id}_{self._mac(*claim)}" if claim else None
-
-    def purpose(self, name: str) -> bytes:
-        """A key of its own for something else that must outlast restarts, and must not be a token."""
-        return hmac.digest(self._key, name.encode(), "sha256")
 
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")
