@@ -171,7 +171,8 @@ def test_a_deleted_job_takes_its_bookmark_along(glue: World) -> None:
 def test_plain_python_commits_a_bookmark_too(glue: World) -> None:
     text = (
         "import sys\nfrom awsglue.job import Job\nfrom awsglue.utils import getResolvedOptions\n"
-        "args = getResolvedOptions(sys.argv, ['JOB_NAME'])\njob = Job(None)\njob.init(args['JOB_NAME'], args)\njob.commit()\n"
+        "args = getResolvedOptions(sys.argv, ['JOB_NAME'])\n"
+        "job = Job(None)\njob.init(args['JOB_NAME'], args)\njob.commit()\n"
     )
     job = glue.job(text, DefaultArguments={"--job-bookmark-option": ENABLE})
     glue.run(job)
