@@ -222,9 +222,7 @@ def test_an_unknown_trigger_is_not_found(glue: World, operation: str) -> None:
 def test_lists_page_and_filter(glue: World) -> None:
     job = glue.job()
     names = [trigger(glue, "ON_DEMAND", [job], Tags={"set": "lists"}) for _ in range(3)]
-    pages = glue.client.get_paginator("list_triggers").paginate(
-        DependentJobName=job, PaginationConfig={"PageSize": 2}
-    )
+    pages = glue.client.get_paginator("list_triggers").paginate(DependentJobName=job, PaginationConfig={"PageSize": 2})
     assert [page["TriggerNames"] for page in pages] == [names[:2], names[2:]]
     got = glue.client.get_triggers(DependentJobName=job)["Triggers"]
     assert [one["Name"] for one in got] == names
@@ -349,7 +347,10 @@ def test_an_event_trigger_fires_when_a_table_changes(glue: World) -> None:
         EventBatchingCondition={"BatchSize": 1, "BatchWindow": 1},
         StartOnCreation=True,
     )
-    load = {"name": "load", "tasks": [{"key": "a", "action": {"kind": "sql", "statement": "create table landed as select 1 a"}}]}
+    load = {
+        "name": "load",
+        "tasks": [{"key": "a", "action": {"kind": "sql", "statement": "create table landed as select 1 a"}}],
+    }
     assert glue.http.post("/api/v1/runs", json={"spec": load}).status_code == 201
     assert the_run(glue, job)["TriggerName"] == name
     glue.client.delete_trigger(Name=name)

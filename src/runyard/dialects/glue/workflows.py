@@ -344,7 +344,9 @@ def _chosen(drawn: Json, ids: list[str], attempted: set[str]) -> list[Json]:
 
 
 def _body(asked: Json) -> Json:
-    body: Json = {name: asked[name] for name in ("Description", "DefaultRunProperties", "MaxConcurrentRuns") if name in asked}
+    body: Json = {
+        name: asked[name] for name in ("Description", "DefaultRunProperties", "MaxConcurrentRuns") if name in asked
+    }
     if body.get("MaxConcurrentRuns", 1) < 1:
         raise invalid(f"MaxConcurrentRuns must be 1 or more; it is {body['MaxConcurrentRuns']}.")
     return body
