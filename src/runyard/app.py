@@ -234,6 +234,8 @@ def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> 
         "run": opaque.text(one.run_id),
         "job": opaque.text(one.job_id) if one.job_id is not None else None,
         "job_name": one.job_name,
+        "chain": opaque.text(one.chain) if one.chain is not None else None,
+        "scope": one.scope,
         # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
         "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
         "s3_root": settings.s3_root or str(folder / "s3"),

@@ -191,7 +191,7 @@ def _within(moment: int, asked: Json) -> bool:
 
 
 def _holds(message: str, words: list[str]) -> bool:
-    return all(word not in message if word.startswith("-") else word in message for word in words)
+    return all(word[1:] not in message if word.startswith("-") else word in message for word in words)
 
 
 def _place(asked: Json) -> int:

@@ -9,6 +9,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, OnLimit, Run, TaskRun
 from runyard.core.opaque import Opaque
 from runyard.core.states import TERMINAL
+from runyard.core.triggers import cause_of
 from runyard.dialects.glue import compile as compiling
 from runyard.dialects.glue import tables, wire
 from runyard.dialects.glue.call import Caller, Json, Op
@@ -134,7 +135,18 @@ class JobRuns:
 
     def body(self, run: Run, one: TaskRun | None) -> Json:
         """An attempt as Glue's JobRun."""
-        return wire.job_run(self._opaque, run, one, round(time.time() * 1000))
+        cause = cause_of(run.extras)
+        shown = wire.job_run(self._opaque, run, one, round(time.time() * 1000))
+        if cause is None:
+            return shown
+        return {**shown, "TriggerName": cause.name, "PredecessorRuns": [self._predecessor(one) for one in cause.after]}
+
+    def _predecessor(self, run_id: int) -> Json:
+        """A run whose end made the trigger fire: its last attempt."""
+        run = self._runs.get(run_id)
+        last = self._runs.task_runs(run_id)[-1:]
+        place = (last[0].round, last[0].attempt) if last else (0, 0)
+        return {"JobName": run.name, "RunId": wire.run_id_of(self._opaque, run_id, *place)}
 
     async def list_runs(self, asked: Json, who: Caller) -> Json:
         """GetJobRuns: newest first"""

@@ -157,15 +157,19 @@ class DynamicFrame:
     ) -> DynamicFrame:
         """The rows of both whose keys are equal; a name that both have gets a dot and the second's in front."""
         clash = set(self._names()) & set(frame2._names())
+        mark = "__second__"  # Arrow reads a name that begins with a dot as a path
         second = frame2
         for name in sorted(clash):
-            second = second.rename_field(name, f".{name}")
-        keys2 = [f".{name}" if name in clash else name for name in paths2]
+            second = second.rename_field(name, mark + name)
+        keys2 = [mark + name if name in clash else name for name in paths2]
         if _is_spark(self._data):
-            tests = [self._data[a] == second._data[f"`{b}`"] for a, b in zip(paths1, keys2, strict=True)]
-            return self._new(self._data.join(second._data, tests, "inner"))
-        joined = self._data.join(second._data, list(paths1), keys2, "inner", coalesce_keys=False)
-        return self._new(joined)
+            tests = [self._data[a] == second._data[b] for a, b in zip(paths1, keys2, strict=True)]
+            joined = self._new(self._data.join(second._data, tests, "inner"))
+        else:
+            joined = self._new(self._data.join(second._data, list(paths1), keys2, "inner", coalesce_keys=False))
+        for name in sorted(clash):
+            joined = joined.rename_field(mark + name, f".{name}")
+        return joined
 
     def union(self, frame2: DynamicFrame, transformation_ctx: str = "", **_: Any) -> DynamicFrame:
         """The rows of both."""
