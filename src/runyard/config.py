@@ -64,6 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_private_urls: Annotated[
         bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
     ] = False
+    smtp_url: Annotated[
+        str, Meta(description="Mail server, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT; empty: no e-mail.")
+    ] = ""
+    mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
         list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
     ] = []
