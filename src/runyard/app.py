@@ -173,6 +173,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
 
     from runyard.core.attempts import Places
     from runyard.engine.engine import Engine
+    from runyard.engine.folders import Folders
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
@@ -216,6 +217,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         keep_days=settings.keep_days or None,
         post=_post(tokens, mail, allow_private=private),
         mail=mail is not None,
+        folders=Folders([files, *map(Path, settings.allowed_paths)], allow_private_urls=private),
+        poll_seconds=settings.poll_seconds,
     )
 
 

@@ -69,8 +69,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
-        list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
+        list[str],
+        Meta(description="Folders that loads may read and triggers may watch; divided by colons in the environment."),
     ] = []
+    poll_seconds: Annotated[
+        float, Meta(description="How often triggers look at URLs, and at folders of which nothing was heard.", ge=0.1)
+    ] = 60.0
 
     @property
     def folder(self) -> Path:

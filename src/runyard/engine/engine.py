@@ -21,6 +21,8 @@ from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
 from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
 from runyard.engine.duties.apart import Apart
+from runyard.engine.duties.watcher import Watcher
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
@@ -56,6 +58,8 @@ class Engine:
         keep_days: float | None = None,
         post: notifier.Post | None = None,
         mail: bool = False,
+        folders: Folders | None = None,
+        poll_seconds: float = 60.0,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.store = store
@@ -69,10 +73,10 @@ class Engine:
         self._loop = loop
         self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
         self.runs = Runs(store, self.writer, self.worker, self.bus, mail=mail)
-        self.registry = Registry(store, self.writer, self.worker, self.clock, mail=mail)
+        self.registry = Registry(store, self.writer, self.worker, self.clock, mail=mail, folders=folders)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
-        self.triggers = Triggers(store, self.writer, self.clock)
+        self.triggers = Triggers(store, self.writer, self.clock, folders or Folders())
         self.ledger.on_end = firings.run_ended
         self._apart: list[Apart[Any]] = [
             Apart(self.writer, "timer", timers.find, timers.handle, trouble_ms=0),
@@ -80,6 +84,7 @@ class Engine:
             Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back),
         ]
         self.data = Data(tables, uploads)
+        self._watcher = Watcher(self.writer, folders, poll_seconds) if folders else None
         self._keep_days = keep_days
         self._notifier = notifier.Notifier(self.writer, post) if post else None
         self._ticker: asyncio.TimerHandle | None = None
@@ -123,6 +128,8 @@ class Engine:
         await self.writer.close()
         if self._notifier is not None:
             self._notifier.close()
+        if self._watcher is not None:
+            self._watcher.close()
         self.store.close()
 
     async def _until_idle(self, seconds: float) -> None:
@@ -189,6 +196,8 @@ class Engine:
             due = [(kind, kind.find(reads, now)) for kind in self._apart]
             if self._notifier is not None:
                 self._notifier.look(reads, now)
+            if self._watcher is not None:
+                self._watcher.look(reads, now)
         for kind, keys in due:
             kind.handle(keys, now)
         if self._keep_days is not None and now >= self._next_prune:

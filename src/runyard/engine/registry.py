@@ -14,6 +14,7 @@ from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Qu
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
 from runyard.engine import bookmarks, notices, standing, timetables
 from runyard.engine.clock import Clock, SystemClock
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -32,10 +33,18 @@ class Registry:
     """What faces call for definitions and settings."""
 
     def __init__(
-        self, store: Store, writer: Writer, worker: Worker, clock: Clock | None = None, *, mail: bool = False
+        self,
+        store: Store,
+        writer: Writer,
+        worker: Worker,
+        clock: Clock | None = None,
+        *,
+        mail: bool = False,
+        folders: Folders | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._mail = mail
+        self._folders = folders or Folders()
         self._store = store
         self._writer = writer
         self._worker = worker
@@ -89,6 +98,8 @@ class Registry:
     def _checked(self, spec: JobSpec) -> Plan:
         plan = timetables.checked(spec, self._clock.now())
         notices.check_mail(spec, mail=self._mail)
+        for index, one in enumerate(spec.triggers):
+            standing.check_source(one.source, self._clock.now(), self._folders, f"triggers[{index}].source")
         return plan
 
     def update_job(
