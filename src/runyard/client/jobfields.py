@@ -317,10 +317,15 @@ NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
 
 def _points(item: Item) -> list[str]:
     points = item.elements() if item.is_list() else [item]
-    return [point.choice("start", "success", "failure") for point in points]
+    return [point.choice("start", "success", "failure", "cancelled", "skipped", "duration") for point in points]
 
 
-NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
+NOTIFICATION = {
+    "url": Field(Item.text),
+    "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
+    "on": Field(_points),
+    "every_attempt": Field(Item.boolean),
+}
 
 
 SCHEDULE = {
@@ -372,8 +377,8 @@ def _notifications(item: Item) -> list[Notification]:
 
 def _notification(item: Item) -> Notification:
     values = item.fields(NOTIFICATION, "a notification")
-    if "url" not in values:
-        raise item.error("a notification needs a 'url'")
+    if ("url" in values) == ("email" in values):
+        raise item.error("a notification needs either 'url' or 'email'")
     return Notification(**values)
 
 
@@ -383,6 +388,8 @@ TASK: dict[str, Field] = {
     "run_if": Field(lambda item: RunIf(item.choice(*RunIf))),
     "retries": Field(_retries),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
+    "notifications": Field(_notifications),
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "limits": Field(_limits),
@@ -486,6 +493,7 @@ JOB: dict[str, Field] = {
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
     "max_concurrent_runs": Field(Item.integer),
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),
