@@ -51,6 +51,7 @@ def test_a_parent_finds_its_child_again_after_the_server_was_killed(tmp_path: Pa
         assert (only["id"], only["state"]) == (child["id"], "succeeded")
 
 
+@pytest.mark.long
 def test_a_child_that_is_queued_at_a_kill_still_gets_its_parents_place(tmp_path: Path, root: str) -> None:
     with Service(tmp_path, grace=1, process_capacity=1) as service:
         service.http.put("/queues/children", json={"paused": True}).raise_for_status()
@@ -65,6 +66,7 @@ def test_a_child_that_is_queued_at_a_kill_still_gets_its_parents_place(tmp_path:
         assert service.ended(run_id)["state"] == "succeeded"
 
 
+@pytest.mark.long
 def test_a_server_that_stops_ends_the_children_of_what_it_gives_back(tmp_path: Path, root: str) -> None:
     with Service(tmp_path, grace=0.2, process_capacity=1) as service:
         run_id = service.submit({"kind": "notebook", "path": "/parent", "root": root})
