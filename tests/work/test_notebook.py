@@ -141,7 +141,7 @@ def test_run_inlines_another_notebook_with_its_values(bench: Bench, tmp_path: Pa
     )
     _, outcome = ran(bench, Notebook(path=str(tmp_path / "main.py")))
     assert outcome.output == {"result": "you", "truncated": False}
-    _, outcome = ran(bench, Notebook(path="/main", root=str(tmp_path)))
+    _, outcome = ran(bench, Notebook(path="/Workspace/main", root=str(tmp_path)))
     assert outcome.output == {"result": "you", "truncated": False}
 
 
