@@ -94,6 +94,23 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     chunk_rows: int = 1_228_800
 
 
+class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
+    """The rows of a query into one file, which stands in its place whole or not at all."""
+
+    statement: str
+    """One statement that reads."""
+    target: str
+    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
+    """auto: by the ending of the target's name."""
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    """auto: by a second ending such as .gz; Parquet always is compressed."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+
+
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """A Python program in a process of its own: exactly one of `source`, `file`, `module`."""
 
@@ -138,11 +155,11 @@ class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_eac
 
     inputs: list[Any] | str
     """A list, or one reference (or JSON text) that gives a list when the task starts."""
-    action: Sql | Load | Copy | Truncate | Delete | Materialize | Python | Shell | RunJob
+    action: Sql | Load | Copy | Truncate | Delete | Materialize | Export | Python | Shell | RunJob
     concurrency: int = 1
 
 
-Leaf = Sql | Load | Copy | Truncate | Delete | Materialize | Python | Shell | RunJob
+Leaf = Sql | Load | Copy | Truncate | Delete | Materialize | Export | Python | Shell | RunJob
 Action = Leaf | Condition | ForEach
 
 PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
@@ -154,6 +171,7 @@ EXECUTOR: dict[type, str] = {
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
     Materialize: WAREHOUSE,
+    Export: WAREHOUSE,
     Python: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
