@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import Leaf, SqlDialect
 from runyard.core.model import Dependency, JobSpec
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
+from runyard.engine import spawned
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -279,12 +281,13 @@ class PrincipalGiven(Given, frozen=True, kw_only=True):
 
 
 class QueryGiven(Given, frozen=True, kw_only=True):
-    """One SQL query with values bound to `$name`; `limit` is in rows."""
+    """One SQL query with values bound to `$name`; `limit` is in rows, `dialect` the language it is written in."""
 
     sql: str
     parameters: dict[str, Any] = {}
     limit: int = 1000
     workspace: str = "default"
+    dialect: SqlDialect = "duckdb"
 
 
 class ViewGiven(Given, frozen=True, kw_only=True):
@@ -296,6 +299,7 @@ class ViewGiven(Given, frozen=True, kw_only=True):
     target: str
     schema: str = "main"
     workspace: str = "default"
+    dialect: SqlDialect = "duckdb"
 
 
 class Dropped(Body, frozen=True, kw_only=True):
@@ -415,3 +419,15 @@ class Health(Body, frozen=True, kw_only=True):
     """The server answers."""
 
     status: Literal["ok", "ready"]
+
+
+class SpawnGiven(Given, frozen=True, kw_only=True):
+    """What a live attempt wants run: one piece of work, as a run of its own."""
+
+    claim: int
+    key: str
+    """The same key again answers with the same run."""
+    name: str
+    action: Leaf
+    timeout: float | None = None
+    queue: str = spawned.QUEUE

@@ -99,6 +99,12 @@ class DropQuery(TableQuery, frozen=True, kw_only=True):
     with_views: bool = False
 
 
+class ClaimQuery(Query, frozen=True, kw_only=True):
+    """By which claim the attempt holds its task."""
+
+    claim: int
+
+
 MAX_EVENTS = 1000
 
 

@@ -9,6 +9,7 @@ from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
 from runyard.api.results import ResultRoutes
 from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
+from runyard.api.spawned import SpawnedRoutes
 from runyard.api.system import SystemRoutes
 from runyard.api.tables import TableRoutes
 from runyard.api.task_runs import TaskRunRoutes
@@ -30,6 +31,7 @@ def card(
         ScheduleRoutes(engine.schedules),
         RunRoutes(engine.runs, streams),
         TaskRunRoutes(engine.runs, streams),
+        SpawnedRoutes(engine.runs),
         QueueRoutes(engine.registry),
         BookmarkRoutes(engine.registry),
         PrincipalRoutes(engine.registry, tokens),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import IO, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -30,6 +31,7 @@ from runyard.client.views import (
     TaskRun,
     Upload,
 )
+from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
 
@@ -163,6 +165,13 @@ class Client:
         is_rows = isinstance(output, dict) and "columns" in output and "rows" in output
         return msgspec.convert(output, Result) if is_rows else output
 
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`."""
+        headers = {"Accept": "*/*"}
+        return self.transport.send(
+            "GET", f"/task-runs/{task_run_id}/artifacts/{quote(name, safe='')}", headers=headers
+        ).content
+
     def events(self, run_id: int, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
         """A run's history from a sequence number on; `follow` goes on until the run has ended."""
         if not follow:
@@ -291,9 +300,19 @@ class Client:
         """Removes an empty queue."""
         self.transport.send("DELETE", f"/queues/{name}")
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Result:
-        """Reads the warehouse; `parameters` are bound to `$name`, `limit` caps the rows (10,000 at most)."""
-        body = {"sql": sql} | _given(parameters=parameters, limit=limit)
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+        dialect: SqlDialect | None = None,
+    ) -> Result:
+        """Reads the warehouse; `parameters` are bound to `$name`, `limit` caps the rows (10,000 at most).
+
+        `dialect` is the language of the query, DuckDB's by default.
+        """
+        body = {"sql": sql} | _given(parameters=parameters, limit=limit, dialect=dialect)
         return self.transport.call(Result, "POST", "/query", json=body)
 
     def tables(self) -> Iterator[Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -18,10 +18,12 @@ from runyard.core.actions import (
     ForEach,
     Load,
     Materialize,
+    Notebook,
     Python,
     RunJob,
     Shell,
     Sql,
+    SqlDialect,
     Truncate,
 )
 from runyard.core.cron import Flavour
@@ -70,6 +72,7 @@ def _similar_file(folder: Path, name: str) -> str:
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
 }
@@ -83,6 +86,7 @@ LOAD = {
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
@@ -91,6 +95,7 @@ DELETE = {
     "where": Field(Item.text),
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 EXPORT = {
     **SQL,
@@ -105,12 +110,25 @@ MATERIALIZE = {
     "truncate": Field(Item.boolean),
     "partition_by": Field(Item.text),
     "chunk_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 PYTHON = {
     "source": Field(Item.text),
     "file": Field(read_beside, "source"),
     "module": Field(Item.text),
     "arguments": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "interpreter": Field(Item.text),
+    "working_directory": Field(Item.text),
+}
+NOTEBOOK = {
+    "path": Field(Item.text),
+    "source": Field(Item.text),
+    "file": Field(read_beside, "source"),
+    "language": Field(_choice("python", "sql", "shell")),
+    "format": Field(_choice("source", "jupyter")),
+    "parameters": Field(Item.text_map),
+    "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
     "working_directory": Field(Item.text),
@@ -175,6 +193,17 @@ def _python(item: Item) -> Python:
     return Python(source=source)
 
 
+def _notebook(item: Item) -> Notebook:
+    if item.is_text():
+        return Notebook(path=item.text())
+    given = _build(item, Notebook, NOTEBOOK)
+    file = item.entries().get("file")
+    name = "" if file is None else str(file.value)
+    if name.endswith(".ipynb"):
+        return msgspec.structs.replace(given, format="jupyter")
+    return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -208,6 +237,7 @@ LEAVES = {
     "materialize": Field(_materialize, "action"),
     "export": Field(_export, "action"),
     "python": Field(_python, "action"),
+    "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -216,7 +246,7 @@ KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_
 
 def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
     name = str(kind.__struct_config__.tag)
-    _refuse_both(item, "source" if kind is Python else "statement", "file")
+    _refuse_both(item, "statement" if kind is Sql else "source", "file")
     values = item.fields(table, f"{name!r}")
     shown = {field.core or key: key for key, field in reversed(table.items())}
     for core in needed:

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+SqlDialect = Literal["duckdb", "clickhouse", "databricks", "dremio", "trino", "postgres"]  # languages, not faces
+"""The language that SQL text is written in; the warehouse turns it into its own, which is DuckDB's."""
+
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all kinds share: strictness about unknown fields."""
@@ -23,6 +26,8 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
@@ -44,6 +49,8 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
@@ -58,6 +65,8 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Values bound to `$name` in the statement."""
     schema: str = "main"
     """Where the table lies, and where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
@@ -77,6 +86,8 @@ class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete")
     schema: str = "main"
     dry_run: bool = False
     """Only count the rows that match."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="materialize"):
@@ -92,6 +103,8 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     partition_by: str = ""
     """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
     chunk_rows: int = 1_228_800
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition and the partition's expression."""
 
 
 class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
@@ -109,6 +122,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     """Values bound to `$name` in the statement."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -121,6 +136,27 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own."""
+
+
+class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
+    """A notebook's cells, one after the other, in a Python process of its own: exactly one of `path` and `source`."""
+
+    path: str | None = None
+    """A file on the server, absolute or below `root`; the endings .ipynb and .sql decide format and language."""
+    source: str | None = None
+    language: Literal["python", "sql", "shell"] = "python"
+    """What a cell without a magic word is written in."""
+    format: Literal["source", "jupyter"] = "source"
+    """source: text with `# COMMAND ----------` between cells; jupyter: the JSON of an .ipynb file."""
+    parameters: dict[str, str] = {}
+    """Values of the notebook's widgets."""
+    root: str | None = None
+    """The folder that `%run` and `dbutils.notebook.run` look in; None: where the notebook's file lies."""
+    environment: dict[str, str] = {}
+    interpreter: str | None = None
+    """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
     working_directory: str | None = None
     """None: a directory of the attempt's own."""
 
@@ -150,16 +186,23 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
+"""What the warehouse carries out."""
+InProcess = Python | Notebook | Shell
+"""What a process of its own carries out."""
+Leaf = OnTables | InProcess | RunJob
+"""What a for-each task may do for each input."""
+
+
 class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_each"):
     """Runs one action once for each input; `{{ input }}` and `{{ input.field }}` name the element."""
 
     inputs: list[Any] | str
     """A list, or one reference (or JSON text) that gives a list when the task starts."""
-    action: Sql | Load | Copy | Truncate | Delete | Materialize | Export | Python | Shell | RunJob
+    action: Leaf
     concurrency: int = 1
 
 
-Leaf = Sql | Load | Copy | Truncate | Delete | Materialize | Export | Python | Shell | RunJob
 Action = Leaf | Condition | ForEach
 
 PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
@@ -173,6 +216,7 @@ EXECUTOR: dict[type, str] = {
     Materialize: WAREHOUSE,
     Export: WAREHOUSE,
     Python: PROCESS,
+    Notebook: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.engine.uploads import Upload, Uploads
 
@@ -26,7 +27,15 @@ class Pieces(Protocol):
 class Tables(Protocol):
     """What can be asked of a warehouse; the futures fail with `RunyardError`."""
 
-    def query(self, workspace: str, sql: str, parameters: dict[str, Any], limit: int) -> Future[Any]:
+    def query(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        limit: int,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
     def tables(self, workspace: str) -> Future[Any]:
@@ -38,14 +47,28 @@ class Tables(Protocol):
     def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
         """Rows of a large result."""
 
-    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Pieces:
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Pieces:
         """A reading statement's rows as Arrow."""
 
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view."""
 
@@ -64,12 +87,22 @@ class Data:
         self._uploads = uploads
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 1000
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 1000,
+        *,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
-        """Runs one reading statement; raises invalid for a limit out of range."""
+        """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
+
+        The awaitable raises invalid for a statement that is refused, or that the dialect cannot say to DuckDB.
+        """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit))
+        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit, schema, dialect))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
@@ -106,20 +139,32 @@ class Data:
         return asyncio.wrap_future(self._need().result_page(workspace, run_id, task_run_id, offset, limit))
 
     def stream(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Pieces:
         """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
 
         Raises invalid for a statement that is refused or fails.
         """
-        return self._need().stream(workspace, sql, parameters or {}, schema)
+        return self._need().stream(workspace, sql, parameters or {}, schema, dialect)
 
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The materialized views: name, schema, source, statement, target, created_at (milliseconds)."""
         return asyncio.wrap_future(self._need().views(workspace))
 
     def create_view(
-        self, workspace: str, name: str, source: str, statement: str, target: str, schema: str = "main"
+        self,
+        workspace: str,
+        name: str,
+        source: str,
+        statement: str,
+        target: str,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
         """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
 
@@ -127,7 +172,8 @@ class Data:
         inserts it. The target is made from it when absent; what the source holds already is the work of a
         `Materialize` task. The awaitable raises invalid.
         """
-        return asyncio.wrap_future(self._need().create_view(workspace, name, schema, source, statement, target))
+        made = self._need().create_view(workspace, name, schema, source, statement, target, dialect)
+        return asyncio.wrap_future(made)
 
     def drop_view(self, workspace: str, name: str) -> Awaitable[dict[str, Any]]:
         """Forgets a materialized view: {"dropped": whether there was one}. Its target stays as it is."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from runyard.core import tables
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
@@ -139,6 +139,14 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return b"", 0
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """Warehouse attempts write no log."""
+        return []
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """Warehouse attempts leave none."""
+        return None
+
     def forget(self, run_id: int) -> None:
         """Removes the large outputs of a run that is deleted."""
         shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
@@ -160,10 +168,16 @@ class WarehouseExecutor:
             closer.join()
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 100, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 100,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
@@ -177,24 +191,38 @@ class WarehouseExecutor:
         """Rows of a large result, also of one that is still being written; fails with not_found."""
         return self._named(workspace).result_page(run_id, task_run_id, offset, limit)
 
-    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Stream:
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Stream:
         """A reading statement's rows as an Arrow IPC stream. Blocks; raises `RunyardError`."""
         self._named(workspace)
         who = Assignment(
             run_id=0, task_run_id=0, token=0, task_key="query", action=Sql(statement=sql), workspace=workspace
         )
         access = tables.access(who, self._socket(workspace), self._key)
-        return Stream(Read(access, sql, parameters, schema=schema, framed=True))
+        return Stream(Read(access, sql, parameters, schema=schema, dialect=dialect, framed=True))
 
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
         return self._named(workspace).views()
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view; fails with invalid."""
-        return self._named(workspace).create_view(name, schema, source, statement, target)
+        return self._named(workspace).create_view(name, schema, source, statement, target, dialect)
 
     def drop_view(self, workspace: str, name: str) -> Future[Any]:
         """Forgets a materialized view; its target stays."""

@@ -10,13 +10,13 @@ from typing import Any
 import duckdb
 
 from runyard.warehouse.catalog import Catalog, described
-from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
 from runyard.warehouse.protocol import Answer, ListViews, Query, Question, ResultPage, Table, Tables
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import OUTPUT, reading
@@ -73,7 +73,7 @@ class Answers:
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
-    statement, values = reading(message.sql, message.parameters)
+    statement, values = reading(message.sql, message.parameters, message.dialect)
     cursor = seat.take(message.schema)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:

@@ -22,10 +22,10 @@ import msgspec
 from runyard.core.actions import Load
 from runyard.core.attempts import Assignment, EffectKey, Outcome
 from runyard.core.tables import Access, End, Read, Reply, Write, genuine, pack, unpack
-from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects, undo
 from runyard.warehouse.locks import WriterLocks
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
 from runyard.warehouse.stream import LENGTH
@@ -185,7 +185,7 @@ def _tell(sink: IO[bytes], reply: Reply) -> None:
 def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Reply:
     import pyarrow as pa
 
-    statement, values = reading(asked.statement, asked.parameters)
+    statement, values = reading(asked.statement, asked.parameters, asked.dialect)
     text, count = statement.query.strip().rstrip(";"), 0
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:

@@ -7,22 +7,24 @@ from typing import Any
 
 import duckdb
 
-from runyard.core.actions import Copy, Delete, Truncate
+from runyard.core.actions import Copy, Delete, SqlDialect, Truncate
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
-from runyard.warehouse.checker import Plan, Refused, check
+from runyard.warehouse.checker import Plan
 from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.tables import columns, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
 
-def one_query(text: str) -> Plan:
+def one_query(text: str, dialect: SqlDialect = "duckdb") -> Plan:
     """The plan of a text that is one statement which only reads; raises `Refused`."""
-    plan = check(text)
+    plan = planned(text, dialect)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("The statement must be one SELECT; only a sql task may change tables by its own text.")
     return plan
@@ -49,7 +51,7 @@ class Copier:
 
     def tables(self, action: Copy) -> frozenset[str]:
         """The table that it writes; raises `Refused` for a statement that is no query."""
-        one_query(action.statement)
+        one_query(action.statement, action.dialect)
         path(action.schema, action.table)
         return frozenset({action.table.lower()})
 
@@ -62,17 +64,18 @@ class Copier:
 def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float) -> Outcome:
     action = task.assignment.action
     assert isinstance(action, Copy)
-    plan = one_query(action.statement)
+    plan = one_query(action.statement, action.dialect)
+    read = tables_of(plan.statements[0].query, action.schema).read
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     if not columns(cursor, action.schema, action.table):
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
     elif action.mode == "replace":
-        query = _kept(cursor, query, values, table in tables_of(action.statement, action.schema).read)
+        query = _kept(cursor, query, values, table in read)
         cursor.execute(f"DELETE FROM {target}")
     task.check()
     rows = _count(cursor, f"INSERT INTO {target} BY NAME SELECT * FROM {query}", {} if query == _KEPT else values)
-    touched.read |= tables_of(action.statement, action.schema).read
+    touched.read |= read
     if action.mode == "replace":
         touched.replaced[table] = ""
     else:
@@ -131,7 +134,7 @@ class Deleter:
 
     def tables(self, action: Delete) -> frozenset[str]:
         """The table that it writes: none when it only counts. Raises `Refused` for what is no condition."""
-        condition(action.where)
+        condition(action.where, action.dialect)
         path(action.schema, action.table)
         return frozenset() if action.dry_run else frozenset({action.table.lower()})
 
@@ -148,7 +151,7 @@ class Deleter:
 
 
 def _deleted(task: Task, action: Delete, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float) -> Outcome:
-    where, wanted = condition(action.where)
+    where, wanted = condition(action.where, action.dialect)
     values, table = bound(wanted, action.parameters), path(action.schema, action.table)
     _needed(cursor, action.schema, action.table)
     verb = "SELECT count(*)" if action.dry_run else "DELETE"

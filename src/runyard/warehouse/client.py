@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Outcome, Report
 from runyard.core.errors import Code, RunyardError
 from runyard.core.states import Reason
@@ -146,9 +147,11 @@ class Warehouse:
             self._take_back(task_run_id, token)
         self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
 
-    def query(self, sql: str, parameters: dict[str, Any], schema: str, limit: int) -> Future[Any]:
+    def query(
+        self, sql: str, parameters: dict[str, Any], schema: str, limit: int, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
-        return self._ask(lambda number: Query(number, sql, parameters, schema, limit))
+        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect))
 
     def tables(self) -> Future[Any]:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""
@@ -166,9 +169,11 @@ class Warehouse:
         """The materialized views: name, schema, source, statement, target, created_at."""
         return self._ask(ListViews)
 
-    def create_view(self, name: str, schema: str, source: str, statement: str, target: str) -> Future[Any]:
+    def create_view(
+        self, name: str, schema: str, source: str, statement: str, target: str, dialect: SqlDialect
+    ) -> Future[Any]:
         """The view, and whether it is new as `created`."""
-        return self._ask(lambda number: CreateView(number, name, schema, source, statement, target))
+        return self._ask(lambda number: CreateView(number, name, schema, source, statement, target, dialect))
 
     def drop_view(self, name: str) -> Future[Any]:
         """{"dropped": whether there was one}."""

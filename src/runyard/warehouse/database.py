@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse.dialects import macros
 
 _OURS = f"""
 CREATE SCHEMA IF NOT EXISTS {HIDDEN_SCHEMA};
@@ -26,7 +27,7 @@ ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS reads VARCHAR[];
 ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS writes VARCHAR[];
 CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
     name VARCHAR NOT NULL, schema VARCHAR NOT NULL, source VARCHAR NOT NULL, statement VARCHAR NOT NULL,
-    target VARCHAR NOT NULL, created_at BIGINT NOT NULL
+    target VARCHAR NOT NULL, dialect VARCHAR NOT NULL, query VARCHAR NOT NULL, created_at BIGINT NOT NULL
 )
 """
 
@@ -58,6 +59,7 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _OURS.split(";"):
             self._root.execute(statement)
+        macros.provide(self._root)
         self._lock_down()
 
     def _lock_down(self) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import duckdb
 
 from runyard.warehouse.catalog import described
-from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.locks import Ticket, WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Answer, Change, CreateView, DropTable, DropView
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tables import columns, path
 from runyard.warehouse.touched import named
@@ -74,6 +74,7 @@ class Definer:
             source=message.source,
             statement=message.statement,
             target=message.target,
+            dialect=message.dialect,
         )
         created = self._views.create(cursor, view)
         kept = self._views.find(message.name)

@@ -41,7 +41,7 @@ class Exporter:
 
     def tables(self, action: Export) -> frozenset[str]:
         """None: an export writes no table. Raises `Refused` for a statement that is no query."""
-        one_query(action.statement)
+        one_query(action.statement, action.dialect)
         return frozenset()
 
     def run(self, task: Task, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
@@ -57,7 +57,8 @@ class Exporter:
             task.check()
             size = path.stat().st_size
             place.put(path)
-            touched.read |= tables_of(action.statement, action.schema).read
+            query = one_query(action.statement, action.dialect).statements[0].query
+            touched.read |= tables_of(query, action.schema).read
             output = {"target": action.target, "format": form, "compression": packed, "row_count": rows, "bytes": size}
             return ended(task, began, rows, output, bytes=size)
 
@@ -83,7 +84,7 @@ def format_of(action: Export) -> tuple[str, str]:
 
 
 def _write(cursor: duckdb.DuckDBPyConnection, action: Export, path: Path, form: str, packed: str) -> int:
-    plan = one_query(action.statement)
+    plan = one_query(action.statement, action.dialect)
     values = bound(plan.parameters[0], action.parameters)
     if form == "arrow":
         return _write_arrow(cursor, f"SELECT * FROM {subquery(plan)}", values, path, packed)

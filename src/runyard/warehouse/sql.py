@@ -8,12 +8,14 @@ from typing import Any
 
 import duckdb
 
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse import results
-from runyard.warehouse.checker import Plan, Refused, check
+from runyard.warehouse.checker import Plan
 from runyard.warehouse.effects import Effects, drop_result, undo
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
@@ -53,9 +55,9 @@ def _note(touched: Touched, plan: Plan, action: Any) -> None:
     touched.unsure = True
 
 
-def reading(text: str, parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def reading(text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> tuple[Any, dict[str, Any]]:
     """The one statement of a text that only reads, and its parameters; raises `Refused` or duckdb.Error."""
-    plan = check(text)
+    plan = planned(text, dialect)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
     if missing := sorted(plan.parameters[0] - parameters.keys()):
