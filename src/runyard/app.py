@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
     from runyard.store.base import Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -191,6 +192,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allowed_paths=[files, *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
+        objects=folder / "s3",
+        s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -215,6 +218,19 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
+    )
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
     )
 
 

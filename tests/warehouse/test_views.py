@@ -267,7 +267,7 @@ def test_appends_that_wait_for_a_fill_are_followed_after_it(tmp_path: Path, desk
 
 def test_views_conditions_and_exports_may_be_written_in_another_dialect(events: Desk) -> None:
     statement = "SELECT day, countIf(v > 1) AS big FROM events GROUP BY day"
-    view = ("default", "big", "main", "events", statement, "bigs", "clickhouse")
+    view: Any = ("default", "big", "main", "events", statement, "bigs", "clickhouse")
     assert events.executor.create_view(*view).result(20)["statement"] == statement
     assert events.executor.create_view(*view).result(20)["created"] is False
     events.run("INSERT INTO events VALUES (1, 1), (1, 5), (2, 9)")

@@ -24,6 +24,7 @@ from runyard.core.states import Reason
 from runyard.core.tables import Read
 from runyard.executors.base import Sink
 from runyard.warehouse.client import Serve, Settings, Warehouse, end_old
+from runyard.warehouse.objects import S3
 from runyard.warehouse.stream import Stream
 
 AHEAD_SECONDS = 0.05
@@ -70,6 +71,8 @@ class WarehouseExecutor:
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
         uploads: Path | None = None,
+        objects: Path | None = None,
+        s3: S3 | None = None,
         key: bytes | None = None,
     ) -> None:
         """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
@@ -77,6 +80,7 @@ class WarehouseExecutor:
         With `key` the tokens of `grant` are made: by default with one that ends with this object.
         """
         self._key = key or secrets.token_bytes(32)
+        self._s3 = s3
         self._threads = capacity
         self._pace = Pace(AHEAD_SECONDS)
         self._root = root.absolute()
@@ -84,6 +88,7 @@ class WarehouseExecutor:
             database="",
             attempts=str((attempts or root.parent / "attempts").absolute()),
             uploads=str((uploads or root.parent / "uploads").absolute()),
+            objects=str((objects or root.parent / "s3").absolute()),
             control_fd=-1,
             parent=0,
             capacity=capacity,
@@ -257,7 +262,7 @@ class WarehouseExecutor:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
                 settings = msgspec.structs.replace(self._settings, database=database)
-                serve = Serve(self._socket(workspace), self._key)
+                serve = Serve(self._socket(workspace), self._key, self._s3)
                 self._warehouses[workspace] = Warehouse(settings, self._take, workspace, serve)
             return self._warehouses[workspace]
 
