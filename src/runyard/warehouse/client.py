@@ -120,6 +120,8 @@ class Warehouse:
         self._pipe: Pipe | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
+        self._worked = False
+        """Whether the present process has reported anything."""
         self._trouble: str | None = None
         self._empty = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name=f"warehouse-{workspace}", daemon=True)
@@ -226,9 +228,10 @@ class Warehouse:
         """The life of this object: a process, and after its death another one."""
         delay = 0.0
         while not self._closing:
-            began = time.monotonic()
+            self._worked = False
             self._live()
-            delay = 0.0 if time.monotonic() - began > _SLOWEST_RESTART else min(delay * 2 + 0.1, _SLOWEST_RESTART)
+            # One that did some work was killed, or fell over its work, whose tasks are lost only so many times.
+            delay = 0.0 if self._worked else min(delay * 2 + 0.1, _SLOWEST_RESTART)
             if not self._closing:
                 time.sleep(delay)
 
@@ -278,6 +281,7 @@ class Warehouse:
                 self._pipe.send(message)
 
     def _take_reports(self, reports: list[Report]) -> None:
+        self._worked = True
         with self._lock:
             for report in reports:
                 if type(report) is Finished:
