@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
     from runyard.store.base import Delivery, Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -196,6 +197,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -248,6 +251,19 @@ def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> 
         "modules": str(folder / "modules"),
         "allow_private_urls": settings.allow_private_urls or settings.dev,
     }
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+    )
 
 
 def _mail_server(settings: Settings) -> MailServer | None:
