@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from runyard.engine.engine import Engine
+    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
-    from runyard.store.base import Store
+    from runyard.store.base import SharedStore, Store
 
 
 GC_ALLOCATIONS = 20_000
@@ -168,37 +169,59 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.executors.local import LocalExecutor
-    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.tokens import load_master_key
 
     private = settings.allow_private_urls or settings.dev
     store = open_store(settings)
-    warehouse = WarehouseExecutor(
-        folder / "warehouse",
-        capacity=settings.warehouse_capacity,
-        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
-        allow_private_urls=private,
-        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
-        attempts=folder / "attempts",
-        # The same after a restart: attempts that outlive the server keep their access.
-        key=hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256"),
-    )
+    node = node_name(folder) if settings.shared else None
+    # The same after a restart: attempts that outlive the server keep their access.
+    key = hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256")
+    warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
-        grant=warehouse.grant,
+        grant=warehouse.grant if warehouse is not None else lambda one: {},
     )
     return Engine(
         store,
-        [processes, warehouse],
+        [processes, warehouse] if warehouse is not None else [processes],
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
+        node=node,
     )
+
+
+def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseExecutor:
+    """The executor of tables, which lie in the data folder."""
+    from runyard.executors.warehouse import WarehouseExecutor
+
+    return WarehouseExecutor(
+        folder / "warehouse",
+        capacity=settings.warehouse_capacity,
+        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        allow_private_urls=settings.allow_private_urls or settings.dev,
+        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        attempts=folder / "attempts",
+        key=key,
+    )
+
+
+def _has_tables(store: Store, node: str | None) -> bool:
+    """Whether this server has the tables: of several, the one that was there first, for they lie on its disk."""
+    return node is None or cast("SharedStore", store).home("default", node) == node
+
+
+def node_name(folder: Path) -> str:
+    """This server's name among those that share its store: it stays with the data folder."""
+    file = folder / "node"
+    if not file.exists():
+        file.write_text(f"{socket.gethostname()}-{os.urandom(4).hex()}\n")
+    return file.read_text().strip()
 
 
 def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from runyard.core.attempts import Finished, Report
 from runyard.core.ids import IdSource
@@ -21,13 +21,22 @@ from runyard.engine.documents import Documents
 from runyard.engine.duties import notifier, pruner, timers
 from runyard.engine.duties.scheduler import Scheduler
 from runyard.engine.ledger import Ledger, look
+from runyard.engine.nodes import LEASE_SECONDS
+from runyard.engine.peers import Peers
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
+from runyard.engine.shared import (
+    SharedInlineWriter,
+    SharedLedger,
+    SharedLoopWriter,
+    SharedTransactions,
+    SharedWorker,
+)
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
-from runyard.store.base import Delivery, Store
+from runyard.store.base import Delivery, SharedStore, Store
 
 log = logging.getLogger("runyard.engine")
 
@@ -52,15 +61,24 @@ class Engine:
         keep_days: float | None = None,
         post: notifier.Post | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        node: str | None = None,
+        queues: set[str] | None = None,
+        lease: float = LEASE_SECONDS,
     ) -> None:
+        """Where several servers use the store, `node` is this one's name, and it works for `queues` (None: all)."""
         self.store = store
         self.clock = clock or SystemClock()
         self.bus = Bus()
-        self.worker = Worker(worker_name, executors, grace=grace)
-        self.ledger = Ledger(store.writer, self.clock, IdSource(store.last_id))
-        self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
         self._loop = loop
-        self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
+        self.peers: Peers | None = None
+        """The other servers, where there may be any."""
+        if node is None:
+            self.worker = Worker(worker_name, executors, grace=grace)
+            self.ledger = Ledger(store.writer, self.clock, IdSource(store.last_id))
+            self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
+            self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
+        else:
+            self._join(node, executors, grace, queues, lease)
         self.runs = Runs(store, self.writer, self.worker, self.bus)
         self.registry = Registry(store, self.writer, self.worker, self.clock)
         self.documents = Documents(store, self.writer)
@@ -76,6 +94,17 @@ class Engine:
         self._next_prune = 0
         self.started_at = self.clock.now()
 
+    def _join(
+        self, name: str, executors: Sequence[Executor], grace: float, queues: set[str] | None, lease: float
+    ) -> None:
+        store, loop = cast("SharedStore", self.store), self._loop
+        worker = SharedWorker(name, executors, grace=grace, only=queues)
+        ledger = SharedLedger(store.writer, self.clock)
+        transactions = SharedTransactions(ledger, worker, self._announce, self._give_back)
+        self.worker, self.ledger, self.transactions = worker, ledger, transactions
+        self.writer = SharedLoopWriter(transactions, loop) if loop else SharedInlineWriter(transactions)
+        self.peers = Peers(self, store, worker, ledger, transactions, lease, loop)
+
     # --- life ---
 
     def start(self) -> None:
@@ -84,10 +113,13 @@ class Engine:
         for executor in self.worker.executors.values():
             executor.open(self.report)
         with self.store.reading() as reads:
-            held = [(claim.held, claim.executor) for claim in reads.held()]
+            kept = [claim for claim in reads.held() if self.peers is None or claim.worker == self.worker.name]
+        held = [(claim.held, claim.executor) for claim in kept]
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
         self.writer.post(look)
+        if self.peers is not None:
+            self.peers.start()
         if self._loop is not None:
             self._schedule_tick()
 
@@ -109,6 +141,8 @@ class Engine:
         await self.writer.close()
         if self._senders is not None:
             self._senders.shutdown(wait=False, cancel_futures=True)
+        if self.peers is not None:
+            self.peers.stop()
         self.store.close()
 
     async def _until_idle(self, seconds: float) -> None:
@@ -151,6 +185,8 @@ class Engine:
             for executor in self.worker.executors.values():
                 executor.forget(run_id)
         self.bus.tell(batch.effects.touched)
+        if self.peers is not None:
+            self.peers.after_commit()
 
     def _give_back(self, claims: Any) -> None:
         self.worker.give_back(claims)
@@ -169,7 +205,9 @@ class Engine:
         self._schedule_tick()
 
     def tick(self) -> None:
-        """Looks at the timers, and does what is due."""
+        """Looks at the timers, and does what is due; among several servers, the leader does."""
+        if self.peers is not None and not self.peers.leading:
+            return
         now = self.clock.now()
         with self.store.reading() as reads:
             due = reads.next_due()
@@ -185,6 +223,8 @@ class Engine:
 
     def _timers(self, ledger: Ledger) -> None:
         self._ticking = False
+        if self.peers is not None and not self.peers.leads():
+            return
         timers.run_due(ledger)
         if self._post is not None:
             self._send(ledger.session.deliveries(ledger.now()), self._post)
@@ -197,6 +237,8 @@ class Engine:
         log.warning("a duty could not be carried out, it is tried again: %s", error)
 
     def _prune(self, ledger: Ledger, keep_days: float) -> None:
+        if self.peers is not None and not self.peers.leads():
+            return
         if pruner.prune(ledger, keep_days) == pruner.BATCH:
             self._next_prune = 0  # there is more
 
@@ -237,6 +279,7 @@ class Engine:
             "live_runs": live,
             "workers": workers,
             "draining": self.worker.draining,
+            "nodes": self.peers.nodes() if self.peers is not None else [],
             "commits": self.transactions.commits,
             "commands": self.transactions.commands,
         }

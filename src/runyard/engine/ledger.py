@@ -76,6 +76,9 @@ class Ledger:
         """A new id."""
         return self.ids.draw(self.clock.now())
 
+    def lock(self, kind: str, key: object) -> None:
+        """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
+
     # --- the cache ---
 
     def snapshot(self, run_id: int) -> Snapshot:

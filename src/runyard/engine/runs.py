@@ -244,6 +244,7 @@ def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: s
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
+    ledger.lock("submission", (scope, key))
     found = ledger.session.submission(scope, key)
     if found is None:
         return None

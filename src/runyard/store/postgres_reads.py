@@ -19,9 +19,11 @@ from psycopg.types.string import StrDumperUnknown
 
 from runyard.core.errors import Code, RunyardError
 from runyard.store import listing, rows, sql
+from runyard.store.base import HeldClaim
 from runyard.store.sql_reads import SqlReads
 
 _CONNECT_SECONDS = 3
+NODES = sql.load("nodes.sql")
 Connection = psycopg.Connection[rows.Row]
 
 
@@ -116,6 +118,14 @@ class PostgresReads(SqlReads):
                 raise
         self._reconnect()  # the server was restarted since: a read may be asked again
         return self._execute(statement, values).fetchall()
+
+    def claims_of(self, name: str) -> list[HeldClaim]:
+        """The claims that a node holds."""
+        return [self._claim_of(row) for row in self._all(NODES["claims_of"], (name,))]
+
+    def nodes(self) -> list[tuple[str, int, int, int]]:
+        """Name, number, life and end of the lease of every node."""
+        return [(row[0], row[1], row[2], row[3]) for row in self._all(NODES["nodes"])]
 
     def _found(self, statement: str, values: rows.Row) -> list[rows.Row]:
         return self._all(spelled(statement), values)
