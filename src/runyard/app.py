@@ -193,6 +193,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
         node=node,
+        lease=settings.lease,
     )
 
 

@@ -100,8 +100,8 @@ _PARTIAL = {"task_run_active", "run_ahead", "run_long"}
 """Indexes of few rows, however long the history is."""
 _WHOLE = {"queues": {"queue"}, "principals": {"principal"}, "last_id": {"id_mark"}, "queue_depth": {"task_run"}}
 _WHOLE |= {"nodes": {"node"}, "leader": {"leader", "node"}, "leads": {"leader"}, "lock_queues": {"queue"}}
-_WHOLE |= dict.fromkeys(("expired", "end_life", "rejoin", "renew", "fence", "leave"), {"node"})
-"""What lists all of a table, as many as people made, or nodes (64 at most); and what counts the index of all that is queued."""
+_WHOLE |= {name: {"node"} for name in ("expired", "end_life", "rejoin", "renew", "fence", "leave")}
+"""What lists all of a table, as many as people made, or nodes (64 at most); and what counts all that is queued."""
 
 
 @pytest.mark.parametrize("name", PLANNED)

@@ -19,8 +19,8 @@ log = logging.getLogger("runyard.node")
 LEASE_SECONDS = 9.0
 BEAT_SECONDS = 1.0
 """How often the lease is renewed, and how often everything is looked at whether or not somebody told of it."""
-MARGIN_SECONDS = 2.0
-"""How much earlier than its lease ends a process ends its work: what is started elsewhere then never overlaps it."""
+MARGIN = 2 / 9
+"""The part of its lease by which a process ends its work earlier: what is started elsewhere then never overlaps it."""
 
 
 class Beat:
@@ -53,8 +53,9 @@ class Node:
         self.name = name
         self._lease = lease
         self._on_beat, self._on_notice, self._on_loss = on_beat, on_notice, on_loss
+        begun = boottime()
         self.membership: Membership = store.join(name, lease)
-        self.until = boottime() + lease - MARGIN_SECONDS
+        self.until = begun + lease * (1 - MARGIN)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="node", daemon=True)
 
@@ -89,7 +90,7 @@ class Node:
             self.membership.leave()
             sent, self.membership = boottime(), self._store.join(self.name, self._lease)
             self._on_loss(self.membership)
-        self.until = sent + self._lease - MARGIN_SECONDS
+        self.until = sent + self._lease * (1 - MARGIN)
         term = self.membership.lead()
         expired = self.membership.expired() if term is not None else []
         self._on_beat(Beat(self.until, term, expired))
