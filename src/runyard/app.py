@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runyard.store.base import SharedStore, Store
 
 
+ADDRESS = "address"
+"""The file in the data folder that holds the server's URL."""
 GC_ALLOCATIONS = 20_000
 """How many new objects the collector lets come together before it looks at them."""
 
@@ -81,11 +83,14 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
         engine.stop_claims()
         streams.close()
 
-    await run(app, listener, ready=lambda: _announce(listener), stopping=stopping)
+    await run(app, listener, ready=lambda: _announce(listener, folder), stopping=stopping)
     await engine.drain(settings.grace)
 
 
-def _announce(listener: socket.socket) -> None:
+def _announce(listener: socket.socket, folder: Path) -> None:
+    draft = folder / f"{ADDRESS}.new"
+    draft.write_text(address(listener))  # programs of attempts that outlived the last server find this one here
+    draft.rename(folder / ADDRESS)
     sys.stdout.write(f"ready {address(listener)}\n")
     sys.stdout.flush()
 
@@ -163,19 +168,21 @@ def open_store(settings: Settings) -> Store:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
-    import hmac
     from functools import partial
 
+    from runyard.core.attempts import Places
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
+    from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
-    from runyard.http.tokens import load_master_key
+    from runyard.http.tokens import Tokens, load_master_key
 
+    files = folder / "files"
     private = settings.allow_private_urls or settings.dev
+    key = load_master_key(folder / "master.key")
+    tokens = Tokens(key)
     store = open_store(settings)
     node = node_name(folder) if settings.shared else None
-    # The same after a restart: attempts that outlive the server keep their access.
-    key = hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256")
     warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
@@ -183,6 +190,11 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant if warehouse is not None else lambda one: {},
+        places=Places(files=str(files)),
+        server=lambda one: {
+            "address": str(folder / ADDRESS),
+            "token": tokens.derive_attempt(one.task_run_id, one.token),
+        },
     )
     return Engine(
         store,
@@ -190,6 +202,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
+        uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
         node=node,
@@ -199,6 +212,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
 
 def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseExecutor:
     """The executor of tables, which lie in the data folder."""
+    import hmac
+
     from runyard.executors.warehouse import WarehouseExecutor
 
     return WarehouseExecutor(
@@ -208,7 +223,9 @@ def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseEx
         allow_private_urls=settings.allow_private_urls or settings.dev,
         allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
-        key=key,
+        uploads=folder / "uploads",
+        # The same after a restart: attempts that outlive the server keep their access.
+        key=hmac.digest(key, b"tables", "sha256"),
     )
 
 
@@ -243,7 +260,7 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters)
+    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters, settings.upload_cap)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

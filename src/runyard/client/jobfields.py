@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Materialize,
+    Notebook,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    SqlDialect,
+    Truncate,
+)
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
+from runyard.core.states import TERMINAL, State
+from runyard.core.triggers import (
+    AfterRuns,
+    Continuous,
+    FileArrival,
+    JobTrigger,
+    Manual,
+    OnSchedule,
+    TableUpdate,
+    Watched,
+)
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -57,6 +82,7 @@ def _similar_file(folder: Path, name: str) -> str:
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
 }
@@ -64,17 +90,46 @@ LOAD = {
     "source": Field(Item.text),
     "table": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet")),
-    "mode": Field(_choice("create", "append", "replace")),
+    "mode": Field(_choice("create", "append", "replace", "replace_where")),
+    "where": Field(Item.text),
     "schema": Field(Item.text),
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+}
+COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
+DELETE = {
+    **TRUNCATE,
+    "where": Field(Item.text),
+    "parameters": Field(Item.value_map),
+    "dry_run": Field(Item.boolean),
+}
+MATERIALIZE = {
+    "view": Field(Item.text),
+    "where": Field(Item.text),
+    "sample": Field(Item.number),
+    "truncate": Field(Item.boolean),
+    "partition_by": Field(Item.text),
+    "chunk_rows": Field(Item.integer),
 }
 PYTHON = {
     "source": Field(Item.text),
     "file": Field(read_beside, "source"),
     "module": Field(Item.text),
     "arguments": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "interpreter": Field(Item.text),
+    "working_directory": Field(Item.text),
+}
+NOTEBOOK = {
+    "path": Field(Item.text),
+    "source": Field(Item.text),
+    "file": Field(read_beside, "source"),
+    "language": Field(_choice("python", "sql", "shell")),
+    "format": Field(_choice("source", "jupyter")),
+    "parameters": Field(Item.text_map),
+    "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
     "working_directory": Field(Item.text),
@@ -110,6 +165,22 @@ def _load(item: Item) -> Load:
     return _build(item, Load, LOAD, "source", "table")
 
 
+def _copy(item: Item) -> Copy:
+    return _build(item, Copy, COPY, "statement", "table")
+
+
+def _truncate(item: Item) -> Truncate:
+    return Truncate(table=item.text()) if item.is_text() else _build(item, Truncate, TRUNCATE, "table")
+
+
+def _delete(item: Item) -> Delete:
+    return _build(item, Delete, DELETE, "table", "where")
+
+
+def _materialize(item: Item) -> Materialize:
+    return Materialize(view=item.text()) if item.is_text() else _build(item, Materialize, MATERIALIZE, "view")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -117,6 +188,17 @@ def _python(item: Item) -> Python:
     if re.fullmatch(r"[\w./ -]+\.py", source.strip()):
         raise item.error(f"this is the program itself, not its file; write python: {{file: {source.strip()}}}")
     return Python(source=source)
+
+
+def _notebook(item: Item) -> Notebook:
+    if item.is_text():
+        return Notebook(path=item.text())
+    given = _build(item, Notebook, NOTEBOOK)
+    file = item.entries().get("file")
+    name = "" if file is None else str(file.value)
+    if name.endswith(".ipynb"):
+        return msgspec.structs.replace(given, format="jupyter")
+    return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
 
 
 def _shell(item: Item) -> Shell:
@@ -146,7 +228,12 @@ def _for_each(item: Item) -> ForEach:
 LEAVES = {
     "sql": Field(_sql, "action"),
     "load": Field(_load, "action"),
+    "copy": Field(_copy, "action"),
+    "truncate": Field(_truncate, "action"),
+    "delete": Field(_delete, "action"),
+    "materialize": Field(_materialize, "action"),
     "python": Field(_python, "action"),
+    "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -155,7 +242,7 @@ KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_
 
 def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
     name = str(kind.__struct_config__.tag)
-    _refuse_both(item, "source" if kind is Python else "statement", "file")
+    _refuse_both(item, "statement" if kind is Sql else "source", "file")
     values = item.fields(table, f"{name!r}")
     shown = {field.core or key: key for key, field in reversed(table.items())}
     for core in needed:
@@ -278,6 +365,78 @@ def _tasks(item: Item) -> list[Task]:
     return [_task(item.inside(f"{item.path}[{i}]", node), key) for i, (key, node) in enumerate(tasks.items())]
 
 
+# --- triggers ---------------------------------------------------------------------------------------------
+
+
+def _job(item: Item) -> int | str:
+    value = item.scalar() if item.is_text() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else item.text("a job's id or key")
+
+
+def _states(item: Item) -> list[State]:
+    ends = [state.value for state in State if state in TERMINAL]
+    states = item.elements() if item.is_list() else [item]
+    return [State(state.choice(*ends)) for state in states]
+
+
+def _watch(item: Item) -> list[Watched]:
+    return [_watched(element) for element in item.elements("a list of jobs")]
+
+
+def _watched(item: Item) -> Watched:
+    return Watched(**item.fields(WATCHED, "an entry of watch")) if item.is_mapping() else Watched(job=_job(item))
+
+
+WATCHED = {"job": Field(_job), "states": Field(_states)}
+AFTER_RUNS = {"watch": Field(_watch), "match": Field(_choice("all", "any")), "by_hand": Field(Item.boolean)}
+_SETTLE = {"wait_after_last_change": Field(Item.duration), "min_time_between": Field(Item.duration)}
+FILE_ARRIVAL = {"location": Field(Item.text), "pattern": Field(Item.text), **_SETTLE}
+TABLE_UPDATE = {"tables": Field(Item.texts), "match": Field(_choice("all", "any")), **_SETTLE}
+CONTINUOUS = {
+    "delay": Field(Item.duration),
+    "backoff": Field(Item.number),
+    "max_delay": Field(Item.duration),
+}
+MANUAL: dict[str, Field] = {}
+
+
+def _source(kind: type[A], table: dict[str, Field], *needed: str) -> Field:
+    def read(item: Item) -> A:
+        values = {} if item.is_null() else item.fields(table, f"{kind.__struct_config__.tag!r}")
+        for name in needed:
+            if name not in values:
+                raise item.error(f"{kind.__struct_config__.tag} needs {name!r}, which is missing")
+        return kind(**values)
+
+    return Field(read, "source")
+
+
+SOURCES = {
+    "schedule": Field(lambda item: OnSchedule(schedule=_schedule(item)), "source"),
+    "after_runs": _source(AfterRuns, AFTER_RUNS, "watch"),
+    "file_arrival": _source(FileArrival, FILE_ARRIVAL, "location"),
+    "table_update": _source(TableUpdate, TABLE_UPDATE, "tables"),
+    "continuous": _source(Continuous, CONTINUOUS),
+    "manual": _source(Manual, MANUAL),
+}
+TRIGGER = {**SOURCES, "parameters": Field(Item.value_map), "paused": Field(Item.boolean)}
+
+
+def _trigger(item: Item, key: str) -> JobTrigger:
+    kinds = [kind for kind in item.entries("a mapping with when it fires, such as schedule: ...") if kind in SOURCES]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        raise item.error(f"trigger {key!r} must have exactly one of {', '.join(SOURCES)}; found {found}")
+    return JobTrigger(key=key, **item.fields(TRIGGER, f"trigger {key!r}"))
+
+
+def _triggers(item: Item) -> list[JobTrigger]:
+    entries = item.entries("a mapping of trigger names to when they fire")
+    return [_trigger(item.inside(f"{item.path}[{i}]", node), key) for i, (key, node) in enumerate(entries.items())]
+
+
+# --- jobs -------------------------------------------------------------------------------------------------
+
 JOB: dict[str, Field] = {
     "job": Field(Item.text, "name"),
     "key": Field(Item.text),
@@ -290,6 +449,7 @@ JOB: dict[str, Field] = {
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),
     "schedule": Field(_schedule),
+    "triggers": Field(_triggers),
     "tags": Field(Item.text_map),
     "tasks": Field(_tasks),
 }

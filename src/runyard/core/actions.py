@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+SqlDialect = Literal["duckdb", "clickhouse", "databricks", "dremio", "trino", "postgres"]  # languages, not faces
+"""The language that SQL text is written in; the warehouse turns it into its own, which is DuckDB's."""
+
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all kinds share: strictness about unknown fields."""
@@ -23,17 +26,22 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """Rows of a file or URL into a warehouse table, in one transaction."""
 
     source: str
-    """http(s) URL, or a path on the server below a folder that the settings allow."""
+    """http(s) URL, a path on the server below a folder that the settings allow, or `upload:ID`."""
     table: str
     format: Literal["auto", "csv", "ndjson", "parquet"] = "auto"
-    mode: Literal["create", "append", "replace"] = "append"
-    """create: the table must not exist; append: created from the data when absent; replace: all rows at once."""
+    mode: Literal["create", "append", "replace", "replace_where"] = "append"
+    """create: the table must not exist; append: created from the data when absent; replace: all rows at once;
+    replace_where: the rows that match `where` are deleted, and of the new rows those that match are inserted."""
+    where: str = ""
+    """A condition on the table's columns, for replace_where."""
     schema: str = "main"
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
@@ -41,6 +49,56 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+
+
+class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
+    """The rows of a query into a table, in one transaction; the table is created from the query when absent."""
+
+    statement: str
+    """One statement that reads."""
+    table: str
+    mode: Literal["append", "replace"] = "append"
+    """Columns go by name; replace: all rows at once, the table's columns stay."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where the table lies, and where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
+
+
+class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
+    """Removes all rows of a table."""
+
+    table: str
+    schema: str = "main"
+
+
+class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete"):
+    """Removes the rows of a table that match a condition."""
+
+    table: str
+    where: str
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the condition."""
+    schema: str = "main"
+    dry_run: bool = False
+    """Only count the rows that match."""
+
+
+class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="materialize"):
+    """What a materialized view's source holds, through the view's query, into its target: in chunks, whole or not."""
+
+    view: str
+    where: str = ""
+    """Only the rows of the source that match this condition."""
+    sample: float = 1.0
+    """Only this part of them, more than 0 and up to 1, the same ones each time."""
+    truncate: bool = False
+    """Whether the target is emptied first."""
+    partition_by: str = ""
+    """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
+    chunk_rows: int = 1_228_800
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -53,6 +111,27 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own."""
+
+
+class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
+    """A notebook's cells, one after the other, in a Python process of its own: exactly one of `path` and `source`."""
+
+    path: str | None = None
+    """A file on the server, absolute or below `root`; the endings .ipynb and .sql decide format and language."""
+    source: str | None = None
+    language: Literal["python", "sql", "shell"] = "python"
+    """What a cell without a magic word is written in."""
+    format: Literal["source", "jupyter"] = "source"
+    """source: text with `# COMMAND ----------` between cells; jupyter: the JSON of an .ipynb file."""
+    parameters: dict[str, str] = {}
+    """Values of the notebook's widgets."""
+    root: str | None = None
+    """The folder that `%run` and `dbutils.notebook.run` look in; None: where the notebook's file lies."""
+    environment: dict[str, str] = {}
+    interpreter: str | None = None
+    """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
     working_directory: str | None = None
     """None: a directory of the attempt's own."""
 
@@ -82,24 +161,36 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize
+"""What the warehouse carries out."""
+InProcess = Python | Notebook | Shell
+"""What a process of its own carries out."""
+Leaf = OnTables | InProcess | RunJob
+"""What a for-each task may do for each input."""
+
+
 class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_each"):
     """Runs one action once for each input; `{{ input }}` and `{{ input.field }}` name the element."""
 
     inputs: list[Any] | str
     """A list, or one reference (or JSON text) that gives a list when the task starts."""
-    action: Sql | Load | Python | Shell | RunJob
+    action: Leaf
     concurrency: int = 1
 
 
-Leaf = Sql | Load | Python | Shell | RunJob
-Action = Sql | Load | Python | Shell | Condition | RunJob | ForEach
+Action = Leaf | Condition | ForEach
 
 PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
 
 EXECUTOR: dict[type, str] = {
     Sql: WAREHOUSE,
     Load: WAREHOUSE,
+    Copy: WAREHOUSE,
+    Truncate: WAREHOUSE,
+    Delete: WAREHOUSE,
+    Materialize: WAREHOUSE,
     Python: PROCESS,
+    Notebook: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

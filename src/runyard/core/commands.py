@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.model import JobSpec
+from runyard.core.model import JobSpec, OnLimit
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,7 +14,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Submit(Command, frozen=True, kw_only=True):
-    """Start one run: of a kept job (`job_id`) or of a definition given here (`spec`), exactly one of them."""
+    """Start one run: of a kept job (`job_id`), or of a definition given here (`spec`).
+
+    With both it is a run of the job by a definition of its own: the job's, changed for this run alone.
+    """
 
     job_id: int | None = None
     spec: JobSpec | None = None
@@ -30,6 +33,8 @@ class Submit(Command, frozen=True, kw_only=True):
     workspace: str = "default"
     origin: str = "native"
     trigger: str = "manual"
+    on_limit: OnLimit | None = None
+    """What becomes of this run over its job's limit; None: what the job says."""
     extras: dict[str, Any] = {}
 
 
@@ -53,6 +58,19 @@ class Repair(Command, frozen=True, kw_only=True):
     """Laid over the run's parameters."""
     after_round: int | None = None
     """Refuse if the run has been repaired since this round."""
+    spec: JobSpec | None = None
+    """The definition that the run follows from now on, with the same tasks and needs; None: as before."""
+
+
+class Spawn(Command, frozen=True, kw_only=True):
+    """Start a run for a live attempt, which waits for it: a run of its own that ends when the attempt does."""
+
+    task_run_id: int
+    claim: int
+    """The claim by which the attempt holds its task."""
+    key: str
+    """The same key again gives the same run."""
+    spec: JobSpec
 
 
 class Rerun(Command, frozen=True, kw_only=True):

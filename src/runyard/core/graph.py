@@ -10,26 +10,46 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core import references, schedule, triggers
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Materialize,
+    Notebook,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    Truncate,
+    kind_of,
+)
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
+from runyard.core.moments import PARTS
 from runyard.core.states import TERMINAL, Reason, State
 
 MAX_TASKS = 10_000
 MAX_NAME = 4096
 MAX_TEXT = 4 * 1024 * 1024
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
-_RUN_KEYS = frozenset({"id", "name", "round", "created_at", "trigger", "scheduled_at", "scheduled_date"})
+_RUN_KEYS = frozenset(
+    {
+        "id", "name", "round", "created_at", "trigger", "cause", "scheduled_at", "scheduled_date", "time", "scheduled",
+        "files", "tables",
+    }
+)  # fmt: skip
 _JOB_KEYS = frozenset({"id", "name", "version"})
-_TASK_KEYS = frozenset({"key", "id", "attempt", "round"})
-_TASKS_KEYS = frozenset({"values", "state", "id", "outcome"})
+_TASK_KEYS = frozenset({"key", "id", "attempt", "round", "executions"})
+_TASKS_KEYS = frozenset({"values", "state", "id", "outcome", "result", "reason", "executions", "output"})
 
 
 class Plan:
     """A validated definition, compiled once and shared by all its runs. Immutable by convention."""
 
-    __slots__ = ("dependents", "leaves", "spec", "tasks", "templated")
+    __slots__ = ("dependents", "leaves", "outputs", "spec", "tasks", "templated")
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -39,7 +59,12 @@ class Plan:
             for need in task.needs:
                 self.dependents[need.task].append(task.key)
         self.leaves = [key for key, followers in self.dependents.items() if not followers]
-        self.templated = frozenset(task.key for task in spec.tasks if any(references.find(task.action)))
+        found = {task.key: list(references.find(task.action)) for task in spec.tasks}
+        self.templated = frozenset(key for key, paths in found.items() if paths)
+        self.outputs = frozenset(
+            path[1] for paths in found.values() for path in paths if path[0] == "tasks" and path[2:3] == ["output"]
+        )
+        """Tasks whose rows others refer to: these are kept where references find them."""
 
     def downstream(self, keys: Iterable[str]) -> set[str]:
         """The keys and everything that depends on them, directly or not."""
@@ -93,6 +118,7 @@ def validate(spec: JobSpec) -> Plan:
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_schedule(spec)
+    _check_triggers(spec)
     _check_keys(spec)
     actions = {task.key: task.action for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
@@ -111,6 +137,16 @@ def _check_schedule(spec: JobSpec) -> None:
     except RunyardError as error:
         said = f"A scheduled run could not start: {error.message} Give it a default, or set it in schedule.parameters."
         raise invalid(said, field="schedule.parameters") from None
+
+
+def _check_triggers(spec: JobSpec) -> None:
+    triggers.check_own(spec.triggers)
+    for index, one in enumerate(spec.triggers):
+        try:
+            merge_parameters(spec, one.parameters)
+        except RunyardError as error:
+            said = f"A run of the trigger {one.key!r} could not start: {error.message}"
+            raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
 def _check_keys(spec: JobSpec) -> None:
@@ -161,15 +197,38 @@ def _check_needs(actions: dict[str, Any], task: Task, at: str) -> None:
         seen.add(need.task)
 
 
+def _check_table_work(action: Any, at: str) -> None:
+    for name in ("statement", "table", "where"):
+        if not getattr(action, name, "-").strip():
+            raise invalid(f"A {kind_of(action)} task needs a {name}.", field=f"{at}.{name}")
+
+
+def _check_materialize(action: Materialize, at: str) -> None:
+    if not action.view.strip():
+        raise invalid("A materialize task needs a view.", field=f"{at}.view")
+    if not 0 < action.sample <= 1:
+        raise invalid(f"sample must be more than 0 and at most 1; it is {action.sample}.", field=f"{at}.sample")
+    if action.chunk_rows < 1:
+        raise invalid(f"chunk_rows must be at least 1; it is {action.chunk_rows}.", field=f"{at}.chunk_rows")
+
+
 def _check_action(action: Any, at: str) -> None:
     if isinstance(action, Sql) and not action.statement.strip():
         raise invalid("An sql task needs a statement.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
+    if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
+        raise invalid("A load task has a condition in where exactly with mode replace_where.", field=f"{at}.where")
+    if isinstance(action, Copy | Truncate | Delete):
+        _check_table_work(action, at)
+    if isinstance(action, Materialize):
+        _check_materialize(action, at)
     if isinstance(action, Shell) and not action.command:
         raise invalid("A shell task needs a command.", field=f"{at}.command")
     if isinstance(action, Python) and sum(x is not None for x in (action.source, action.file, action.module)) != 1:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
+    if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
+        raise invalid("A notebook task needs exactly one of path and source.", field=at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):
@@ -234,7 +293,9 @@ def _reference_problem(plan: Plan, before: _Before, task: Task, path: list[str])
         return None if rest[0] in plan.spec.parameters else f"the job has no parameter {rest[0]!r}."
     if head == "tasks":
         return _task_reference_problem(plan, before, task, rest)
-    known = {"run": _RUN_KEYS, "job": _JOB_KEYS, "task": _TASK_KEYS}[head]
+    if head == "run" and rest[0] in ("time", "scheduled") and rest[1:] not in ([part] for part in PARTS):
+        return f"run.{rest[0]} has {', '.join(PARTS)}."
+    known = {"run": _RUN_KEYS, "job": _JOB_KEYS, "task": _TASK_KEYS, "literal": frozenset({"open"})}[head]
     return None if rest[0] in known else f"{head} has {', '.join(sorted(known))}, not {rest[0]!r}."
 
 
@@ -243,8 +304,8 @@ def _task_reference_problem(plan: Plan, before: _Before, task: Task, rest: list[
         return f"the job has no task {rest[0]!r}."
     if not before(rest[0], task.key):
         return f"{rest[0]!r} does not come before this task; add it to needs."
-    if len(rest) < 2 or rest[1] not in _TASKS_KEYS or (rest[1] == "values" and len(rest) < 3):
-        return "a task offers values.NAME, state, id and outcome."
+    if len(rest) < 2 or rest[1] not in _TASKS_KEYS or (rest[1] in ("values", "output") and len(rest) < 3):
+        return "a task offers values.NAME, state, result, reason, id, outcome, executions, output.rows and .first_row."
     return None
 
 

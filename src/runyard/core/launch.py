@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Literal
 
 import msgspec
@@ -45,6 +46,10 @@ class Note(msgspec.Struct, frozen=True):
     values: dict[str, Any] = {}
     progress: dict[str, Any] | None = None
     bookmark: dict[str, Any] | None = None
+    output: Any = None
+    """What the attempt gives back; the last one counts."""
+    metrics: dict[str, Any] = {}
+    """Facts to be kept with the attempt."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -57,8 +62,12 @@ class Mark(msgspec.Struct, frozen=True):
 Order = StopOrder | Attach | Lease
 
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
+ARTIFACTS = "artifacts"
 LOCK, MARK, SOCKET, NOTES, CONTEXT = "lock", "mark", "sock", "notes", "context.json"
 """Names in an attempt's folder."""
+
+INDEX_RECORD = struct.Struct("<QBxxxxxxxQ")
+"""Of the log's index: milliseconds, stream (1 or 2), offset in the log where this piece begins."""
 
 INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH",

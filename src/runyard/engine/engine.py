@@ -14,13 +14,15 @@ from typing import Any, cast
 
 from runyard.core.attempts import Finished, Report
 from runyard.core.ids import IdSource
+from runyard.core.query import RunFilter
+from runyard.engine import firings
 from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
-from runyard.engine.duties import notifier, pruner, timers
-from runyard.engine.duties.scheduler import Scheduler
-from runyard.engine.ledger import Ledger, look
+from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
+from runyard.engine.duties.apart import Apart
+from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.nodes import LEASE_SECONDS
 from runyard.engine.peers import Peers
 from runyard.engine.registry import Registry
@@ -33,6 +35,8 @@ from runyard.engine.shared import (
     SharedTransactions,
     SharedWorker,
 )
+from runyard.engine.triggers import Triggers
+from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
@@ -47,7 +51,7 @@ PRUNE_EVERY_SECONDS = 60.0
 
 
 class Engine:
-    """Facades (`runs`, `registry`, `data`) and the machinery behind them."""
+    """Facades (`runs`, `registry`, `schedules`, `triggers`, `documents`, `data`) and the machinery behind them."""
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Engine:
         worker_name: str = "local",
         grace: float = 5.0,
         tables: Tables | None = None,
+        uploads: Uploads | None = None,
         keep_days: float | None = None,
         post: notifier.Post | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -83,14 +88,19 @@ class Engine:
         self.registry = Registry(store, self.writer, self.worker, self.clock)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
-        self._scheduler = Scheduler(self.writer)
-        self.data = Data(tables)
+        self.triggers = Triggers(store, self.writer, self.clock)
+        self.ledger.on_end = firings.run_ended
+        self._apart: list[Apart[Any]] = [
+            Apart(self.writer, "timer", timers.find, timers.handle, may=self._may, trouble_ms=0),
+            Apart(self.writer, "schedule of job", scheduler.find, scheduler.fire, scheduler.set_back, may=self._may),
+            Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back, may=self._may),
+        ]
+        self.data = Data(tables, uploads)
         self._keep_days = keep_days
         self._post = post
         self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None
         self._sending: set[int] = set()
         self._ticker: asyncio.TimerHandle | None = None
-        self._ticking = False
         self._next_prune = 0
         self.started_at = self.clock.now()
 
@@ -114,7 +124,11 @@ class Engine:
             executor.open(self.report)
         with self.store.reading() as reads:
             kept = [claim for claim in reads.held() if self.peers is None or claim.worker == self.worker.name]
-        held = [(claim.held, claim.executor) for claim in kept]
+            held = [(claim.held, claim.executor) for claim in kept]
+            for claim in held:
+                where = RunFilter(parent_task_run_id=claim[0].task_run_id, states=LIVE)
+                for _ in reads.runs(where, MAX_SPAWNED, None):
+                    self.ledger.lent[claim[0].task_run_id] = self.ledger.lent.get(claim[0].task_run_id, 0) + 1
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
         self.writer.post(look)
@@ -210,34 +224,26 @@ class Engine:
             return
         now = self.clock.now()
         with self.store.reading() as reads:
-            due = reads.next_due()
-            scheduled = self._scheduler.find(reads, now)
-        if due is not None and due <= now and not self._ticking:
-            self._ticking = True
-            self.writer.post(self._timers, self._timers_failed)
-        self._scheduler.handle(scheduled, now)
+            due = [(kind, kind.find(reads, now)) for kind in self._apart]
+            owed = reads.deliveries(now) if self._post is not None else []
+        for kind, keys in due:
+            kind.handle(keys, now)
+        if self._post is not None:
+            self._send(owed, self._post)
         if self._keep_days is not None and now >= self._next_prune:
             self._next_prune = now + round(PRUNE_EVERY_SECONDS * 1000)
             keep = self._keep_days
             self.writer.post(lambda ledger: self._prune(ledger, keep), self._duty_failed)
 
-    def _timers(self, ledger: Ledger) -> None:
-        self._ticking = False
-        if self.peers is not None and not self.peers.leads():
-            return
-        timers.run_due(ledger)
-        if self._post is not None:
-            self._send(ledger.session.deliveries(ledger.now()), self._post)
-
-    def _timers_failed(self, error: BaseException) -> None:
-        self._ticking = False
-        self._duty_failed(error)
+    def _may(self) -> bool:
+        """Whether duties are this server's to do, until the open transaction ends."""
+        return self.peers is None or self.peers.leads()
 
     def _duty_failed(self, error: BaseException) -> None:
         log.warning("a duty could not be carried out, it is tried again: %s", error)
 
     def _prune(self, ledger: Ledger, keep_days: float) -> None:
-        if self.peers is not None and not self.peers.leads():
+        if not self._may():
             return
         if pruner.prune(ledger, keep_days) == pruner.BATCH:
             self._next_prune = 0  # there is more

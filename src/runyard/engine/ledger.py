@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from runyard.core import lifecycle
+from runyard.core.actions import ENGINE
 from runyard.core.changes import Changes, ChildRun, StopWork
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.graph import Plan, Snapshot, merge_parameters
 from runyard.core.ids import IdSource
 from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
-from runyard.core.states import Reason, State
+from runyard.core.query import RunFilter
+from runyard.core.states import TERMINAL, Reason, State
+from runyard.core.triggers import Trigger
 from runyard.engine import notices
 from runyard.engine.clock import Clock
 from runyard.store.base import Session
@@ -27,14 +30,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 MAX_SNAPSHOTS = 20_000
 MAX_PLANS = 2_000
+MAX_SPAWNED = 100
+"""How many runs of one attempt may live at once."""
+_HELD = (State.STARTING, State.RUNNING)
+LIVE = [state for state in State if state not in TERMINAL]
 
 
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "look", "ready", "stops", "touched", "undos")
+    __slots__ = ("deleted", "ended", "look", "ready", "stops", "touched", "undos")
 
     def __init__(self) -> None:
+        self.ended: list[Run] = []
+        """Runs of jobs that ended, and whose followers were not looked at yet."""
         self.deleted: list[int] = []
         """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
@@ -64,9 +73,13 @@ class Ledger:
         self.clock = clock
         self.ids = ids
         self.effects = Effects()
+        self.lent: dict[int, int] = {}
+        """Attempts that wait for runs which they started, and how many: meanwhile others may use their places."""
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self.on_end: Callable[[Ledger, Run], None] | None = None
+        """What is told of each run of a job that has ended, once the command that ended it is through."""
 
     def now(self) -> int:
         """The time in milliseconds."""
@@ -78,6 +91,10 @@ class Ledger:
 
     def lock(self, kind: str, key: object) -> None:
         """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
+
+    def locked(self, trigger: Trigger) -> Trigger:
+        """The trigger as it stands, which nobody else changes until the transaction ends."""
+        return trigger
 
     # --- the cache ---
 
@@ -153,11 +170,22 @@ class Ledger:
             self._plans[key] = Plan(job.spec)
         return job, self._plans[key]
 
+    def kept_job(self, job_id: int) -> Job | None:
+        """A job, deleted or not."""
+        return self._jobs.get(job_id) or self.session.job(job_id)
+
     # --- moving runs ---
 
-    def create(self, run: Run, plan: Plan, spec: JobSpec | None, only: set[str] | None = None) -> Run:
-        """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for a one-time run."""
-        run = self._within_limit(run)
+    def create(
+        self,
+        run: Run,
+        plan: Plan,
+        spec: JobSpec | None,
+        only: set[str] | None = None,
+        on_limit: OnLimit | None = None,
+    ) -> Run:
+        """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for one with its own definition."""
+        run = self._within_limit(run, on_limit, spec)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
@@ -190,14 +218,28 @@ class Ledger:
             self._start_child(run, child)
         for child_run_id in changes.cancel_children:
             self._cancel_child(child_run_id, run.detail)
+        for one in changes.updated.values():
+            if one.child_run_id is not None and one.executor != ENGINE and one.state not in _HELD:
+                self._cancel_spawned(one.id, run.detail)
         if changes.ended:
             self._ended(run, snapshot.plan.spec)
 
+    def follow_up(self) -> None:
+        """Tells of the runs that ended; one after the other, since what they start may end at once."""
+        ended = self.effects.ended
+        while ended:
+            run = ended.pop(0)
+            if self.on_end is not None:
+                self.on_end(self, run)
+
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
+        if run.job_id is not None:
+            self.effects.ended.append(run)
         if run.job_id is not None and (spec.max_concurrent_runs, self._limit(run.job_id)) != (None, None):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
+            self.lend(run.parent_task_run_id, -1)
             parent = self.session.task_run(run.parent_task_run_id)
             if parent is not None:
                 self.advance(parent.run_id, lifecycle.ChildEnded(parent.id, run))
@@ -210,13 +252,13 @@ class Ledger:
 
     # --- a job's limit ---
 
-    def _within_limit(self, run: Run) -> Run:
+    def _within_limit(self, run: Run, asked: OnLimit | None, own: JobSpec | None) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id):
             return replace(run, admitted_at=self.now())
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
-        on_limit = _on_limit(run, spec)
+        on_limit = asked or _on_limit(run, own or spec)
         if on_limit is OnLimit.REFUSE:
             raise RunyardError(
                 Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id
@@ -277,6 +319,17 @@ class Ledger:
         )
         return self.create(run, plan, None).id
 
+    def _cancel_spawned(self, task_run_id: int, detail: str) -> None:
+        """Ends all that an attempt started and that still lives."""
+        where = RunFilter(parent_task_run_id=task_run_id, states=LIVE)
+        for child in self.session.runs(where, MAX_SPAWNED, None):
+            self._cancel_child(child.id, detail)
+
+    def lend(self, task_run_id: int, more: int) -> None:
+        """An attempt waits for one run more, or less."""
+        if more > 0 or task_run_id in self.lent:
+            self.hold(self.lent, task_run_id, max(0, self.lent.get(task_run_id, 0) + more) or None)
+
     def _cancel_child(self, run_id: int, detail: str) -> None:
         run = self.session.run(run_id)
         if run is not None and run.ended_at is None:
@@ -311,10 +364,11 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
 
 
 def _on_limit(run: Run, spec: JobSpec) -> OnLimit:
-    """Nobody is there to be refused a scheduled run: it is kept as skipped. What is run later may as well wait."""
+    """Nobody is there to be refused a triggered run: it is kept as skipped. What is run later may as well wait."""
     if run.trigger == "backfill":
         return OnLimit.QUEUE
-    return OnLimit.SKIP if run.trigger == "schedule" and spec.on_limit is OnLimit.REFUSE else spec.on_limit
+    triggered = run.trigger == "schedule" or "trigger" in run.extras
+    return OnLimit.SKIP if triggered and spec.on_limit is OnLimit.REFUSE else spec.on_limit
 
 
 def _set(held: dict[K, V], key: K, value: V | None) -> None:

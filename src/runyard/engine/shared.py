@@ -23,6 +23,7 @@ from runyard.core.graph import Plan, Snapshot
 from runyard.core.ids import IdSource, NodeIdSource
 from runyard.core.model import Job, TaskRun
 from runyard.core.states import Reason, State
+from runyard.core.triggers import Trigger
 from runyard.engine.clock import Clock
 from runyard.engine.ledger import Effects, Ledger
 from runyard.engine.worker import Claims, Worker
@@ -101,6 +102,11 @@ class SharedLedger(Ledger):
         self._locked.add((kind, key))
         if kind == "job":
             self._sure_jobs.discard(cast("int", key))
+
+    def locked(self, trigger: Trigger) -> Trigger:
+        """The trigger as it stands, which nobody else changes until the transaction ends; raises `Contended`."""
+        self.lock("trigger", trigger.id)
+        return self.session.trigger(trigger.id) or trigger
 
     # --- runs ---
 

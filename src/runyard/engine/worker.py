@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from runyard.core import lifecycle
-from runyard.core.actions import Python, Shell
+from runyard.core.actions import PROCESS, executor_of
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.core.changes import StopWork
 from runyard.core.errors import Code, RunyardError
@@ -20,7 +21,7 @@ from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
-from runyard.engine import bookmarks
+from runyard.engine import bookmarks, firings
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
 from runyard.store.base import Queued
@@ -80,6 +81,7 @@ class Worker:
             self._claim_round(ledger, claims, effects.ready)
             while claims.refused:
                 claims.refused = False
+                ledger.follow_up()
                 self._look_again()
                 self._claim_round(ledger, claims, ())
         except BaseException:
@@ -92,12 +94,16 @@ class Worker:
 
     def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
-            free = executor.capacity - self._load[name]
+            free = executor.capacity - self._load[name] + self._lent(ledger, name)
             mine = [_queued(one) for one in fresh if one.executor == name]
             if free <= 0:
                 self._backlog[name] |= bool(mine)
             elif self._backlog[name] or mine:
                 self._claim_for(ledger, executor, free, mine, claims)
+
+    def _lent(self, ledger: Ledger, name: str) -> int:
+        """Places whose attempts wait for runs that they started: those must not wait for them."""
+        return sum(one in self.held and self.held[one][1] == name for one in ledger.lent) if ledger.lent else 0
 
     def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
         """Without a backlog in the store, what became queued in this transaction is all that there is."""
@@ -147,8 +153,9 @@ class Worker:
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
         assignment = _assignment(snapshot, slot, token, action)
-        if assignment.action.__class__ not in (Python, Shell):
+        if executor_of(assignment.action) != PROCESS:
             return assignment
+        assignment = msgspec.structs.replace(assignment, before=_values_before(snapshot, slot))
         kept = ledger.session.bookmark(bookmarks.key_of(snapshot.run), None)
         if kept is None:
             return assignment
@@ -232,6 +239,9 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
+        written = outcome.metrics.get("tables_written")
+        if changes and written and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, written)
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -266,6 +276,19 @@ class Worker:
 
 def _queued(one: TaskRun) -> Queued:
     return Queued(one.id, one.run_id, one.queue, one.priority)
+
+
+def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:
+    """What the tasks that come before this one published, by their keys."""
+    found: dict[str, dict[str, Any]] = {}
+    seen, ahead = {slot.task_key}, [slot.task_key]
+    while ahead:
+        for need in snapshot.plan.tasks[ahead.pop()].needs:
+            if need.task not in seen:
+                seen.add(need.task)
+                ahead.append(need.task)
+                found[need.task] = snapshot.slots[need.task].values
+    return found
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:

@@ -24,9 +24,11 @@ from typing import Any, Literal
 import msgspec
 
 import runyard
-from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Places, Report
 from runyard.core.launch import (
     CLAIM,
+    INDEX,
+    INDEX_RECORD,
     INHERITED,
     LOG,
     MESSAGE_BYTES,
@@ -38,11 +40,12 @@ from runyard.core.launch import (
     decode_report,
     encode,
 )
-from runyard.executors import survivors
+from runyard.executors import artifacts, survivors
 from runyard.executors.base import Sink
 
 log = logging.getLogger("runyard.local")
 
+NO_PLACES = Places()
 DEFAULT_LOG_BYTES = 64 * 1024 * 1024
 _FIRST_LOOK, _LONGEST_WAIT = 0.005, 1.0
 _SEND_SECONDS = 5.0
@@ -77,12 +80,18 @@ class LocalExecutor:
         log_bytes: int = DEFAULT_LOG_BYTES,
         memory_bytes: int | None = None,
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        places: Places = NO_PLACES,
+        world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        server: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables.
+        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server,
+        `world` what else it finds here.
         """
+        self._world = world
         self._grant = grant
+        self._places, self._server_of = places, server
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -143,6 +152,18 @@ class LocalExecutor:
                 return file.read(max(0, (size if end is None else min(end, size)) - start)), size
         except FileNotFoundError:
             return b"", 0
+
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """When and to which stream each piece of the log was written."""
+        try:
+            data = (self._folder(run_id, task_run_id) / INDEX).read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(INDEX_RECORD.iter_unpack(data[: len(data) // INDEX_RECORD.size * INDEX_RECORD.size]))
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """A file of the attempt's folder `artifacts`, or its `export.html`."""
+        return artifacts.read(self._folder(run_id, task_run_id), name)
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -221,7 +242,8 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one))
+        told = {"tables": self._grant(one), "world": self._world(one), "server": self._server_of(one)}
+        return msgspec.structs.replace(one, limits=limits, places=self._places, **told)
 
     def _extend(self, until: float) -> None:
         self._lease_until = until

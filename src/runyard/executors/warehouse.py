@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from runyard.core import tables
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
@@ -66,6 +67,7 @@ class WarehouseExecutor:
         allow_private_urls: bool = False,
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
+        uploads: Path | None = None,
         key: bytes | None = None,
     ) -> None:
         """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
@@ -79,6 +81,7 @@ class WarehouseExecutor:
         self._settings = Settings(
             database="",
             attempts=str((attempts or root.parent / "attempts").absolute()),
+            uploads=str((uploads or root.parent / "uploads").absolute()),
             control_fd=-1,
             parent=0,
             capacity=capacity,
@@ -137,6 +140,14 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return b"", 0
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """Warehouse attempts write no log."""
+        return []
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """Warehouse attempts leave none."""
+        return None
+
     def forget(self, run_id: int) -> None:
         """Removes the large outputs of a run that is deleted."""
         shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
@@ -158,14 +169,42 @@ class WarehouseExecutor:
             closer.join()
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 100, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 100,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
         return self._named(workspace).tables()
+
+    def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
+        """All about one table; fails with not_found."""
+        return self._named(workspace).table(schema, table)
+
+    def views(self, workspace: str) -> Future[Any]:
+        """The materialized views of a workspace."""
+        return self._named(workspace).views()
+
+    def create_view(
+        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+    ) -> Future[Any]:
+        """Keeps a materialized view; fails with invalid."""
+        return self._named(workspace).create_view(name, schema, source, statement, target)
+
+    def drop_view(self, workspace: str, name: str) -> Future[Any]:
+        """Forgets a materialized view; its target stays."""
+        return self._named(workspace).drop_view(name)
+
+    def drop_table(self, workspace: str, schema: str, table: str, with_views: bool) -> Future[Any]:
+        """Drops a table and its quarantine; fails with invalid while a view needs it."""
+        return self._named(workspace).drop_table(schema, table, with_views)
 
     def grant(self, assignment: Assignment) -> dict[str, Any]:
         """What the program of an attempt needs to reach its workspace's tables; nothing for a name that cannot be."""

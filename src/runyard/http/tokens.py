@@ -15,6 +15,7 @@ from pathlib import Path
 from runyard.core.model import Principal
 
 KEY_BYTES = 32
+ATTEMPT = "ra"
 _MAC_BYTES = 20
 _CACHE = 4096
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -44,6 +45,34 @@ class Tokens:
         self._known[token] = claim
         return claim
 
+    def of_key(self, key_id: str) -> str | None:
+        """The token that an access key id stands for: the secret of whoever signs with it. None for no key of ours."""
+        claim = _claim(f"{key_id}_")
+        return f"{key_id}_{self._mac(*claim)}" if claim else None
+
+    def purpose(self, name: str) -> bytes:
+        """A key of its own for something else that must outlast restarts, and must not be a token."""
+        return hmac.digest(self._key, name.encode(), "sha256")
+
+    def derive_attempt(self, task_run_id: int, claim: int) -> str:
+        """The token of one claim of one task run, for the program of the attempt."""
+        return f"{ATTEMPT}_{base36(task_run_id)}_{base36(claim)}_{self._attempt_mac(task_run_id, claim)}"
+
+    def check_attempt(self, token: str) -> tuple[int, int] | None:
+        """The task run and the claim that the token was made for; None for anything not made by us."""
+        parts = token.split("_")
+        if len(parts) != 4 or parts[0] != ATTEMPT or len(token) > 100 or not token.isascii():
+            return None
+        try:
+            found = int(parts[1], 36), int(parts[2], 36)
+        except ValueError:
+            return None
+        return found if hmac.compare_digest(token, self.derive_attempt(*found)) else None
+
+    def _attempt_mac(self, task_run_id: int, claim: int) -> str:
+        digest = hmac.digest(self._key, f"attempt:{task_run_id}:{claim}".encode(), "sha256")
+        return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
+
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
@@ -59,6 +88,11 @@ def _claim(token: str) -> tuple[int, int] | None:
         return None
     # Only the one spelling that `derive` gives: no sign, no leading zero, no capitals.
     return claim if (parts[1], parts[2]) == (base36(claim[0]), str(claim[1])) else None
+
+
+def key_id(token: str) -> str:
+    """The access key id of whoever holds this token; the operator's own token has none in it."""
+    return token.rpartition("_")[0] if _claim(token) else "operator"
 
 
 def base36(number: int) -> str:

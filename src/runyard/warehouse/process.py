@@ -16,8 +16,21 @@ from pathlib import Path
 
 import msgspec
 
+from runyard.core.actions import Copy, Delete, Load, Materialize, Truncate
 from runyard.warehouse import holder
-from runyard.warehouse.protocol import Failed, Query, Ready, Serve, Stop, Tables, Work, decode_to_process, frame, frames
+from runyard.warehouse.protocol import (
+    CreateView,
+    DropTable,
+    DropView,
+    Failed,
+    Ready,
+    Serve,
+    Stop,
+    Work,
+    decode_to_process,
+    frame,
+    frames,
+)
 from runyard.warehouse.settings import Settings
 
 _PARENT_SECONDS = 0.25
@@ -45,29 +58,48 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     # Imported late: the lock is taken first, so that an old holder ends while these load.
     from runyard.warehouse.answers import Answers
     from runyard.warehouse.arrow import Programs
+    from runyard.warehouse.changes import Copier, Deleter, Truncater
     from runyard.warehouse.database import Database
+    from runyard.warehouse.definer import Definer
+    from runyard.warehouse.effects import Effects
+    from runyard.warehouse.kinds import Kind
     from runyard.warehouse.load import Loader
     from runyard.warehouse.locks import WriterLocks
+    from runyard.warehouse.materialize import Materializer
     from runyard.warehouse.outbox import Outbox
     from runyard.warehouse.runner import Runner
+    from runyard.warehouse.views import Views
 
     database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads)
-    outbox = Outbox(pipe)
-    loader = Loader(database.spool, settings)
-    locks = WriterLocks()
-    runner = Runner(database, outbox, loader, locks, threads=settings.capacity, attempts=Path(settings.attempts))
-    answers = Answers(database, outbox)
+    outbox, locks, views = Outbox(pipe), WriterLocks(), Views()
+    views.open(database.cursor())
+    for view in views.all():
+        locks.lead(view.source, view.target)
+    effects = Effects(views)
+    kinds: dict[type, Kind] = {
+        Load: Loader(database.spool, settings, effects),
+        Copy: Copier(effects),
+        Truncate: Truncater(effects),
+        Delete: Deleter(effects),
+        Materialize: Materializer(effects, views),
+    }
+    attempts = Path(settings.attempts)
+    runner = Runner(database, outbox, kinds, effects, locks, threads=settings.capacity, attempts=attempts)
+    answers = Answers(database, outbox, views)
+    definer = Definer(database, outbox, locks, views)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):
         message = decode_to_process(body)
         match message:
             case Serve():
-                Programs(database, locks, Path(message.socket), message.key)
+                Programs(database, locks, effects, Path(message.socket), message.key)
             case Work():
                 runner.accept(message.assignments)
             case Stop():
                 runner.stop(message)
-            case Query() | Tables():
+            case CreateView() | DropView() | DropTable():
+                definer.accept(message)
+            case _:
                 answers.ask(message)
     os._exit(0)
 
