@@ -61,6 +61,10 @@ def _states(service: Service, run_id: int) -> list[tuple[str, str]]:
     return [(one["state"], one.get("reason", "")) for one in service.attempts(run_id)]
 
 
+def _wait_for_log(service: Service, task_run_id: int, text: str) -> None:
+    wait(lambda: service.log(task_run_id) == text or None, lambda: service.log(task_run_id))
+
+
 def test_what_one_server_does_the_other_shows_cancels_and_goes_on_with(fleet: Fleet, tmp_path: Path) -> None:
     a, b = fleet.start("a"), fleet.start("b")
     a.http.put("/queues/narrow", json={"slots": 1})
@@ -72,6 +76,13 @@ def test_what_one_server_does_the_other_shows_cancels_and_goes_on_with(fleet: Fl
         other.post(f"/runs/{run_id}/cancel")
         assert server.ended(run_id)["state"] == "cancelled"
         assert time.monotonic() - begun < 5
+    for server, other in ((a, b), (b, a)):
+        said = server.submit(shell("echo one; sleep 1.5; echo two; sleep 0.3"))
+        task_run_id = server.run(said)["tasks"][0]["id"]
+        for one in (server, other):
+            _wait_for_log(one, task_run_id, "one\n")  # while it runs
+        assert other.ended(said)["state"] == "succeeded"
+        assert [one.log(task_run_id) for one in (server, other)] == ["one\ntwo\n"] * 2
     narrow = [server.submit(shell("sleep 0.2"), queue="narrow") for server in (a, b) for _ in range(2)]
     tables = [server.submit(sql("select 1")) for server in (a, b)]  # one of them has the tables, both may ask
     for run_id in (*narrow, *tables):

@@ -85,6 +85,7 @@ class Engine:
         else:
             self._join(node, executors, grace, queues, lease)
         self.runs = Runs(store, self.writer, self.worker, self.bus)
+        self.runs.elsewhere = self.peers.kept_log if self.peers is not None else None
         self.registry = Registry(store, self.writer, self.worker, self.clock)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
@@ -170,6 +171,8 @@ class Engine:
         """The executors' sink: from any thread."""
         if not reports:
             return
+        if self.peers is not None:
+            self.peers.before_reports(reports)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._record, reports)
         else:

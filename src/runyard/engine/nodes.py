@@ -37,13 +37,15 @@ class Beat:
 
 
 class Node:
-    """The thread that keeps the lease. It calls back on itself: the engine moves each call to its own thread."""
+    """The thread that keeps the lease. It calls back on itself: the engine moves each call to its own thread,
+    but for `each_beat`, which is for what may wait for the store."""
 
     def __init__(
         self,
         store: SharedStore,
         name: str,
         *,
+        each_beat: Callable[[], None],
         on_beat: Callable[[Beat], None],
         on_notice: Callable[[Notice], None],
         on_loss: Callable[[Membership], None],
@@ -52,6 +54,7 @@ class Node:
         self._store = store
         self.name = name
         self._lease = lease
+        self._each_beat = each_beat
         self._on_beat, self._on_notice, self._on_loss = on_beat, on_notice, on_loss
         begun = boottime()
         self.membership: Membership = store.join(name, lease)
@@ -74,6 +77,7 @@ class Node:
         while not self._stopping.is_set():
             try:
                 self.beat()
+                self._each_beat()
                 self._listen(time.monotonic() + BEAT_SECONDS)
             except RunyardError as error:
                 log.warning("the store does not answer, the lease is not renewed: %s", error)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runyard.core.attempts import Finished, Report
 from runyard.engine.ledger import Ledger
+from runyard.engine.logs import LogCarrier
 from runyard.engine.nodes import Beat, Node
 from runyard.engine.shared import Notice, SharedLedger, SharedTransactions, SharedWorker, give_back_unknown, reap
 from runyard.store.base import Membership, SharedStore
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("runyard.node")
 
+PROCESS = "process"
 AGAIN_SECONDS = 0.01
 """When work that another server was at is looked at again."""
 
@@ -42,10 +45,12 @@ class Peers:
         self._loop = loop
         self._term: int | None = None
         self._looking = False
+        self._logs = LogCarrier(self._read_log, self.kept_log, store.keep_log)
         self.node = Node(
             store,
             worker.name,
             lease=lease,
+            each_beat=self._follow_logs,
             on_beat=lambda beat: self._call(self._beat, beat),
             on_notice=lambda notice: self._call(self._notice, notice),
             on_loss=lambda membership: self._call(self._lost, membership),
@@ -74,6 +79,28 @@ class Peers:
             function(value)
         except Exception as error:  # the store may be away for a while: the next beat looks at everything again
             log.warning("the other servers could not be followed, it is tried again: %s", error)
+
+    # --- logs ---
+
+    def kept_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        """Of an attempt that ran on another server: what was brought to the store."""
+        with self._store.reading() as reads:
+            return reads.log(run_id, task_run_id, start, end)
+
+    def _read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        executor = self._worker.executors.get(PROCESS)
+        return executor.read_log(run_id, task_run_id, start, end) if executor is not None else (b"", 0)
+
+    def _follow_logs(self) -> None:
+        held = list(self._worker.held.values())
+        self._logs.follow([(one.run_id, one.task_run_id) for one, name in held if name == PROCESS])
+
+    def before_reports(self, reports: Sequence[Report]) -> None:
+        """Nobody sees an attempt as ended before its log is there. On the executor's thread."""
+        for one in reports:
+            entry = self._worker.held.get(one.task_run_id) if isinstance(one, Finished) else None
+            if entry is not None and entry[1] == PROCESS:
+                self._logs.finish(entry[0].run_id, one.task_run_id)
 
     # --- who leads ---
 

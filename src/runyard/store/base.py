@@ -240,6 +240,9 @@ class SharedReads(Reads, Protocol):
     def nodes(self) -> list[tuple[str, int, int, int]]:
         """Name, number, life and end of the lease of every node."""
 
+    def log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        """Bytes `[start, end)` of a log that was brought to the store, and how much of it was."""
+
 
 class SharedSession(Session, Protocol):
     """The writing session of a store that several servers use.
@@ -316,6 +319,9 @@ class SharedStore(Store, Protocol):
 
         From now on older processes of that name write nothing. Raises unavailable when there are too many nodes.
         """
+
+    def keep_log(self, run_id: int, task_run_id: int, start: int, data: bytes) -> None:
+        """Keeps a piece of a log, from any thread."""
 
     def home(self, workspace: str, name: str) -> str:
         """The node that has the tables of a workspace: this one, if none had them before."""

@@ -7,6 +7,7 @@ server in one pipeline. A fixed pool of connections reads committed data, each s
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
@@ -36,6 +37,8 @@ class PostgresStore:
         self.writer.channel = f"runyard {schema}"
         row = self.writer._one(self.writer.sql["last_id"])
         self.last_id = int(row[0] or 0) if row else 0
+        self._logs: PostgresReads | None = None
+        self._log_lock = threading.Lock()
         settings = {"statement_timeout": of(read_deadline), "default_transaction_read_only": "on"}
         self._readers = [PostgresReads(self._address, settings) for _ in range(readers)]
         self._pool: queue.SimpleQueue[PostgresReads] = queue.SimpleQueue()
@@ -48,6 +51,13 @@ class PostgresStore:
         Raises unavailable when there are as many nodes as there can be.
         """
         return PostgresMembership(self._address, self.writer.channel, name, seconds)
+
+    def keep_log(self, run_id: int, task_run_id: int, start: int, data: bytes) -> None:
+        """Keeps a piece of a log, from any thread; on a connection of its own, so that nothing waits for it."""
+        with self._log_lock:
+            if self._logs is None:
+                self._logs = PostgresReads(self._address, {"synchronous_commit": "off"})
+            self._logs.write(NODES["put_log"], (run_id, task_run_id, start, data))
 
     def home(self, workspace: str, name: str) -> str:
         """The node that has the tables of a workspace: this one, if none had them before."""
@@ -66,7 +76,7 @@ class PostgresStore:
             self._pool.put(session)
 
     def close(self) -> None:
-        for session in (*self._readers, self.writer):
+        for session in (*self._readers, self.writer, *([self._logs] if self._logs else [])):
             session.connection.close()
 
 
