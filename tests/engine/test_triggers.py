@@ -451,7 +451,7 @@ def test_a_continuous_trigger_that_can_start_nothing_says_so_and_tries_again() -
 def test_a_job_brings_its_own_triggers_and_takes_them_away() -> None:
     bench = Bench()
     a = bench.job()
-    own = JobTrigger(name="then", source=after(a, by_hand=True), parameters={"day": "y"})
+    own = JobTrigger(key="then", source=after(a, by_hand=True), parameters={"day": "y"})
     b = bench.job(parameters={"day": "x"}, triggers=[own])
     bench.finish(bench.submit(a))
     [run] = runs_of(bench, b)
@@ -465,14 +465,14 @@ def test_a_job_brings_its_own_triggers_and_takes_them_away() -> None:
 
 def test_a_new_version_of_a_job_leaves_a_trigger_that_it_does_not_change_alone() -> None:
     bench = Bench()
-    own = JobTrigger(name="tick", source=OnSchedule(schedule=Schedule(every=60)))
+    own = JobTrigger(key="tick", source=OnSchedule(schedule=Schedule(every=60)))
     job = bench.job(triggers=[own])
     bench.later(30)
     [before] = bench.engine.triggers.find(TriggerFilter(job_id=job.id)).items
     bench.registry.update_job(job.id, spec(task("b"), triggers=[own]), by="ann").result()
     assert bench.engine.triggers.get(before.id) == before
     bench.engine.triggers.pause(before.id, "ann").result()
-    changed = JobTrigger(name="tick", source=OnSchedule(schedule=Schedule(every=30)))
+    changed = JobTrigger(key="tick", source=OnSchedule(schedule=Schedule(every=30)))
     bench.registry.update_job(job.id, spec(triggers=[changed]), by="ann").result()
     assert not bench.engine.triggers.get(before.id).active
     bench.registry.delete_job(job.id, "ann").result()

@@ -1,15 +1,17 @@
-"""Routes of data: one query, and the list of tables."""
+"""Routes of data: queries and uploads."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from runyard.api import bodies, queries
+from runyard.api import bodies
 from runyard.api.declare import route
 from runyard.core.errors import invalid
 from runyard.engine.data import Data
 from runyard.http.answers import answer
-from runyard.http.body import query, read
+from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request
 
@@ -26,10 +28,14 @@ class DataRoutes:
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
         see = "data:read"
-        tables = {"query": queries.WorkspaceQuery, "answer": bodies.Tables}
+        upload: dict[str, Any] = {"answer": bodies.Uploaded, "status": 201}
         return (
             route("POST", "/query", see, self.query, "Ask one SQL query", body=bodies.QueryGiven, answer=bodies.Rows),
-            route("GET", "/tables", see, self.tables, "List tables", **tables),
+            *(
+                msgspec.structs.replace(one, large=True)
+                for method in ("POST", "PUT")
+                for one in [route(method, "/uploads", "data:write", self.upload, "Keep a body for a load", **upload)]
+            ),
         )
 
     async def query(self, request: Request) -> Answer:
@@ -40,7 +46,8 @@ class DataRoutes:
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
 
-    async def tables(self, request: Request) -> Answer:
-        """GET /tables"""
-        asked = query(request, queries.WorkspaceQuery)
-        return answer(bodies.Tables(items=await self._data.tables(asked.workspace)))
+    async def upload(self, request: Request) -> Answer:
+        """POST /uploads"""
+        query(request, Query)
+        kept = await self._data.upload(request.stream())
+        return answer(bodies.Uploaded(id=kept.id, source=kept.source, bytes=kept.size), 201)

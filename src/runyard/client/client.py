@@ -9,17 +9,35 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from runyard.client import views
 from runyard.client.errors import Error
 from runyard.client.transport import Transport, persist
-from runyard.client.views import Backfill, Event, Job, JobVersion, Queue, Result, Run, Schedule, Table, TaskRun
+from runyard.client.views import (
+    Backfill,
+    Event,
+    Firing,
+    Job,
+    JobVersion,
+    MaterializedView,
+    Preview,
+    Queue,
+    Result,
+    Run,
+    Schedule,
+    Table,
+    TaskRun,
+    Trigger,
+    Upload,
+)
 from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
+from runyard.core.triggers import TriggerSpec
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 PAGE = 200
@@ -151,6 +169,13 @@ class Client:
         is_rows = isinstance(output, dict) and "columns" in output and "rows" in output
         return msgspec.convert(output, Result) if is_rows else output
 
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`."""
+        headers = {"Accept": "*/*"}
+        return self.transport.send(
+            "GET", f"/task-runs/{task_run_id}/artifacts/{quote(name, safe='')}", headers=headers
+        ).content
+
     def events(self, run_id: int, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
         """A run's history from a sequence number on; `follow` goes on until the run has ended."""
         if not follow:
@@ -255,6 +280,59 @@ class Client:
         body = _query(to=end, **{"from": start}) | _given(limit=limit) | {"dry_run": dry_run}
         return self.transport.call(Backfill, "POST", f"/jobs/{job_id}/backfill", json=body)
 
+    # --- triggers -----------------------------------------------------------------------------------------
+
+    def triggers(
+        self,
+        *,
+        key: str | None = None,
+        job: int | None = None,
+        kind: str | None = None,
+        active: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Trigger]:
+        """Triggers, newest first; `job` keeps those of one job's definition."""
+        filters = {"key": key, "job": job, "kind": kind, "active": active}
+        return self._pages(Trigger, "/triggers", limit, filters, size=PAGE)
+
+    def trigger(self, trigger_id: int) -> Trigger:
+        """One trigger."""
+        return self.transport.call(Trigger, "GET", f"/triggers/{trigger_id}")
+
+    def create_trigger(self, spec: TriggerSpec, *, key: str | None = None, active: bool = True) -> Trigger:
+        """Keeps a trigger; `key` is an optional name that no other trigger may have."""
+        return self.transport.call(Trigger, "POST", "/triggers", json=spec, params=_query(key=key, active=active))
+
+    def update_trigger(self, trigger_id: int, spec: TriggerSpec, *, expect_version: int | None = None) -> Trigger:
+        """Gives a trigger another definition; conflict when it is no longer at `expect_version`."""
+        headers = {} if expect_version is None else {"If-Match": str(expect_version)}
+        return self.transport.call(Trigger, "PUT", f"/triggers/{trigger_id}", json=spec, headers=headers)
+
+    def delete_trigger(self, trigger_id: int) -> None:
+        """Removes a trigger; its runs stay."""
+        self.transport.send("DELETE", f"/triggers/{trigger_id}")
+
+    def pause_trigger(self, trigger_id: int) -> Trigger:
+        """Stops a trigger; runs that it started go on."""
+        return self.transport.call(Trigger, "POST", f"/triggers/{trigger_id}/pause")
+
+    def resume_trigger(self, trigger_id: int) -> Trigger:
+        """Lets a trigger fire from now on."""
+        return self.transport.call(Trigger, "POST", f"/triggers/{trigger_id}/resume")
+
+    def fire(self, trigger_id: int, *, parameters: Mapping[str, Any] | None = None) -> Firing:
+        """Fires a trigger now, paused or not; parameters are laid over those of its actions."""
+        body = _given(parameters=parameters)
+        return self.transport.call(Firing, "POST", f"/triggers/{trigger_id}/fire", json=body)
+
+    def firings(self, trigger_id: int, *, limit: int | None = None) -> Iterator[Firing]:
+        """What a trigger did, newest first."""
+        return self._pages(Firing, f"/triggers/{trigger_id}/firings", limit, size=PAGE)
+
+    def dry_run(self, trigger_id: int, *, run: int | None = None) -> Preview:
+        """What a trigger would start now, and why; with `run` as if that run had ended just now."""
+        return self.transport.call(Preview, "GET", f"/triggers/{trigger_id}/dry-run", params=_query(run=run))
+
     # --- queues, data, server -----------------------------------------------------------------------------
 
     def queues(self) -> Iterator[Queue]:
@@ -297,6 +375,33 @@ class Client:
     def tables(self) -> Iterator[Table]:
         """The warehouse's tables."""
         return self._pages(Table, "/tables")
+
+    def table(self, name: str, *, schema: str | None = None) -> Table:
+        """One table: rows, bytes, quarantine, who wrote it last, where its rows come from and go to."""
+        return self.transport.call(Table, "GET", f"/tables/{name}", params=_query(schema=schema))
+
+    def drop_table(self, name: str, *, schema: str | None = None, with_views: bool = False) -> None:
+        """Drops a table and its quarantine; refused while a materialized view needs it, unless that goes, too."""
+        self.transport.send("DELETE", f"/tables/{name}", params=_query(schema=schema, with_views=with_views))
+
+    def upload(self, body: bytes | IO[bytes]) -> Upload:
+        """Sends a body, or a file open for reading, to be loaded: a load's source is its `source`."""
+        return self.transport.call(Upload, "POST", "/uploads", content=body)
+
+    def views(self) -> Iterator[MaterializedView]:
+        """The materialized views."""
+        return self._pages(MaterializedView, "/views")
+
+    def create_view(
+        self, name: str, source: str, statement: str, target: str, *, schema: str = "main"
+    ) -> MaterializedView:
+        """Lets `target` follow the appends to `source` from now on; a materialize task fills in what was before."""
+        body = {"name": name, "source": source, "statement": statement, "target": target, "schema": schema}
+        return self.transport.call(MaterializedView, "POST", "/views", json=body)
+
+    def drop_view(self, name: str) -> None:
+        """Forgets a materialized view; its target stays."""
+        self.transport.send("DELETE", f"/views/{name}")
 
     def info(self) -> dict[str, Any]:
         """What the server says of itself: version, store, workers, dialects."""

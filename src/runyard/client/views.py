@@ -14,6 +14,7 @@ import msgspec
 from runyard.core.model import JobSpec
 from runyard.core.schedule import Schedule as ScheduleSpec
 from runyard.core.states import TERMINAL, State
+from runyard.core.triggers import TriggerSpec
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +163,71 @@ class Job(View, frozen=True, kw_only=True):
     """Filled when the job was asked for by its id."""
 
 
+class Trigger(View, frozen=True, kw_only=True):
+    """A trigger: its definition, and where it stands."""
+
+    id: int
+    kind: str
+    spec: TriggerSpec
+    version: int = 1
+    active: bool = True
+    key: str | None = None
+    job_id: int | None = None
+    """The job whose definition holds it."""
+    scope: str = ""
+    detail: str = ""
+    workspace: str = "default"
+    origin: str = "native"
+    owner: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    started_at: datetime | None = None
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    fired: int = 0
+    extras: dict[str, Any] = {}
+
+
+class Firing(View, frozen=True, kw_only=True):
+    """One firing of a trigger, with the runs that it started."""
+
+    id: int
+    trigger_id: int
+    number: int
+    at: datetime
+    chain: int
+    name: str | None = None
+    kind: str = ""
+    scope: str = ""
+    by: str = ""
+    after: list[int] = []
+    """The runs whose ends satisfied it."""
+    runs: list[int] = []
+    detail: str = ""
+    data: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    closed_at: datetime | None = None
+
+
+class Planned(View, frozen=True, kw_only=True):
+    """One run that a firing would start, or why it would not."""
+
+    job_id: int | None = None
+    name: str = ""
+    parameters: dict[str, Any] = {}
+    refused: str = ""
+
+
+class Preview(View, frozen=True, kw_only=True):
+    """What a trigger would do now."""
+
+    fires: bool
+    why: str
+    starts: list[Planned] = []
+    next: list[datetime] = []
+    after: list[int] = []
+
+
 class JobVersion(View, frozen=True, kw_only=True):
     """One version of a job's definition."""
 
@@ -218,13 +284,51 @@ class Result(View, frozen=True, kw_only=True):
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
+class Write(View, frozen=True, kw_only=True):
+    """One task's change of tables: what it read and wrote, as schema.table."""
+
+    run_id: int
+    task_key: str
+    at: datetime | None = None
+    task_run_id: int | None = None
+    reads: list[str] | None = None
+    writes: list[str] | None = None
+
+
+class MaterializedView(View, frozen=True, kw_only=True):
+    """A table that follows another: its query runs over each block that is appended to the source."""
+
+    name: str
+    source: str
+    statement: str
+    target: str
+    schema: str = "main"
+    created_at: datetime | None = None
+
+
 class Table(View, frozen=True, kw_only=True):
-    """A warehouse table."""
+    """A warehouse table; sizes in bytes."""
 
     name: str
     schema: str = "main"
+    kind: str = "table"
     rows: int | None = None
+    bytes: int | None = None
     columns: list[Column] = []
+    last_write: Write | None = None
+    quarantine_rows: int | None = None
+    """This and what follows is told of one table, not in lists."""
+    written_by: list[Write] = []
+    read_by: list[Write] = []
+    views: list[MaterializedView] = []
+
+
+class Upload(View, frozen=True, kw_only=True):
+    """A body that the server keeps for a load, which names its `source`."""
+
+    id: str
+    source: str
+    bytes: int
 
 
 def plain(value: Any) -> Any:

@@ -121,7 +121,7 @@ class TriggerSpec(_Definition, frozen=True, kw_only=True):
 class JobTrigger(_Definition, frozen=True, kw_only=True):
     """A trigger that is part of a job's definition, and starts this job."""
 
-    name: str
+    key: str
     source: Source
     parameters: dict[str, Any] = {}
     """Laid over the job's own."""
@@ -281,10 +281,10 @@ def check_own(triggers: list[JobTrigger]) -> None:
     """Refuses wrong triggers of a job's definition."""
     seen: set[str] = set()
     for index, one in enumerate(triggers):
-        check_key(one.name, f"triggers[{index}].name")
-        if one.name in seen:
-            raise invalid(f"Two triggers are named {one.name!r}.", field=f"triggers[{index}].name")
-        seen.add(one.name)
+        check_key(one.key, f"triggers[{index}].key")
+        if one.key in seen:
+            raise invalid(f"Two triggers have the key {one.key!r}.", field=f"triggers[{index}].key")
+        seen.add(one.key)
         check_source(one.source, f"triggers[{index}].source")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from runyard.core.attempts import Finished, Report
 from runyard.core.ids import IdSource
+from runyard.core.query import RunFilter
 from runyard.engine import firings
 from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
@@ -21,11 +22,12 @@ from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
 from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
 from runyard.engine.duties.apart import Apart
-from runyard.engine.ledger import Ledger, look
+from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
 from runyard.engine.triggers import Triggers
+from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
@@ -51,6 +53,7 @@ class Engine:
         worker_name: str = "local",
         grace: float = 5.0,
         tables: Tables | None = None,
+        uploads: Uploads | None = None,
         keep_days: float | None = None,
         post: notifier.Post | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -74,7 +77,7 @@ class Engine:
             Apart(self.writer, "schedule of job", scheduler.find, scheduler.fire, scheduler.set_back),
             Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back),
         ]
-        self.data = Data(tables)
+        self.data = Data(tables, uploads)
         self._keep_days = keep_days
         self._post = post
         self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None
@@ -92,6 +95,10 @@ class Engine:
             executor.open(self.report)
         with self.store.reading() as reads:
             held = [(claim.held, claim.executor) for claim in reads.held()]
+            for claim in held:
+                where = RunFilter(parent_task_run_id=claim[0].task_run_id, states=LIVE)
+                for _ in reads.runs(where, MAX_SPAWNED, None):
+                    self.ledger.lent[claim[0].task_run_id] = self.ledger.lent.get(claim[0].task_run_id, 0) + 1
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
         self.writer.post(look)

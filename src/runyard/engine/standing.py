@@ -93,10 +93,10 @@ def check_times(source: Source, now: int) -> None:
 
 def keep_own(ledger: Ledger, job: Job, before: Job | None) -> None:
     """Brings a job's own triggers in step with a new version of its definition."""
-    kept = {} if before is None else {one.name: one for one in before.spec.triggers}
+    kept = {} if before is None else {one.key: one for one in before.spec.triggers}
     for one in job.spec.triggers:
-        earlier = kept.pop(one.name, None)
-        trigger = ledger.session.trigger_by_key(job.workspace, job.origin, one.name, job.id)
+        earlier = kept.pop(one.key, None)
+        trigger = ledger.session.trigger_by_key(job.workspace, job.origin, one.key, job.id)
         if trigger is None:
             create(ledger, _own(ledger, job, one), active=not one.paused)
         elif earlier != one:
@@ -110,7 +110,7 @@ def keep_own(ledger: Ledger, job: Job, before: Job | None) -> None:
 def drop_own(ledger: Ledger, job: Job) -> None:
     """Ends a job's own triggers; what they fired stays."""
     for one in job.spec.triggers:
-        _drop(ledger, job, one.name)
+        _drop(ledger, job, one.key)
 
 
 def _drop(ledger: Ledger, job: Job, name: str) -> None:
@@ -125,7 +125,7 @@ def _own(ledger: Ledger, job: Job, one: JobTrigger) -> Trigger:
         id=ledger.draw(),
         workspace=job.workspace,
         origin=job.origin,
-        key=one.name,
+        key=one.key,
         job_id=job.id,
         spec=_spec(job, one),
         owner=job.owner,

@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import msgspec
 
-from runyard.warehouse.fetch import LoadFailed, Source
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
 _OPTIONS = {"delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}

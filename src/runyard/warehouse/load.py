@@ -12,7 +12,8 @@ from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
 from runyard.warehouse import csv, effects, staged
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.fetch import LoadFailed, Source, download, is_url, local
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, plain, upload_path, uploaded
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tables import Target
@@ -38,8 +39,12 @@ class Loader:
         """Loads at most once; raises `LoadFailed`, duckdb.Error or `Stopped`, and then nothing was changed."""
         action = task.assignment.action
         assert isinstance(action, Load)
-        if (known := effects.find(cursor, task.assignment)) is not None:
-            return known
+        outcome = effects.find(cursor, task.assignment) or self._run(task, action, cursor, tell)
+        if is_upload(action.source):
+            upload_path(action.source, self._settings).unlink(missing_ok=True)
+        return outcome
+
+    def _run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
         target = Target(cursor, action, task.assignment.run_id)
         source = self._source(task, action, tell)
         tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
@@ -55,9 +60,14 @@ class Loader:
                 source.path.unlink(missing_ok=True)
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
-        if not is_url(action.source):
-            return local(action.source, action.format, self._spool, self._settings, task)
-        return download(action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data))
+        place = (action.source, action.format, self._spool, self._settings, task)
+        if is_upload(action.source):
+            source = uploaded(*place)
+        elif is_url(action.source):
+            source = download(*place, lambda data: tell(task, data))
+        else:
+            source = local(*place)
+        return plain(source, self._settings, task)
 
     def _load(self, task: Task, target: Target, source: Source, touched: Touched) -> Outcome:
         began = time.perf_counter()
@@ -78,6 +88,8 @@ class Loader:
             "seconds": round(time.perf_counter() - began, 6),
             "download_seconds": round(source.seconds, 6),
         }
+        if source.packed:
+            metrics["unpacked_bytes"] = source.unpacked
         if target.where:
             metrics["rows_unmatched"] = target.unmatched
         output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}

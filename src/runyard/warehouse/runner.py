@@ -16,7 +16,7 @@ from runyard.core.states import Reason
 from runyard.warehouse import sql
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
@@ -204,7 +204,7 @@ class Runner:
     def _look_at(self, task: Task) -> None:
         if task.why is not None:
             task.stop(task.why)
-        elif task.started_at and time.monotonic() - task.told_at >= _PROGRESS_SECONDS:
+        elif task.started_at and not task.tells_itself and time.monotonic() - task.told_at >= _PROGRESS_SECONDS:
             task.told_at = time.monotonic()
             if (fraction := task.fraction()) is not None:
                 self._tell(task, {"fraction": round(fraction, 4)})
