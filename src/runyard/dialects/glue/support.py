@@ -54,7 +54,7 @@ CHOICES: tuple[str, ...] = (
     "Python shell jobs have bookmarks too.",
     "An EVENT trigger says by tags what it waits for: `runyard:files` (a folder and a pattern, such as /data/in/*.csv) "
     "or `runyard:tables` (names, divided by commas). Without one it fires when it is fired natively.",
-    "A workflow run shows the triggers with which it began; while it runs, they decide as they are now. "
+    "A workflow run shows the triggers with which it began; they decide as they are now. "
     "Deleting a workflow leaves its triggers. UpdateWorkflow leaves what is not given. MaxConcurrentRuns of a workflow "
     "holds for StartWorkflowRun.",
     "The account is the setting `account`, the region that of the signature. More unfinished runs than the setting "
