@@ -191,7 +191,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[files, *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
@@ -204,7 +204,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
         world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
-        places=Places(files=str(files)),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
         server=lambda one: {
             "address": str(folder / ADDRESS),
             "token": tokens.derive_attempt(one.task_run_id, one.token),
@@ -245,12 +251,14 @@ def build_table(
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
     from runyard.core.opaque import Opaque
+    from runyard.dialects.databricks.routes import card as databricks
     from runyard.dialects.glue.routes import card as glue
     from runyard.http.table import RouteTable
 
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
+        databricks(engine, settings.folder, record_only=settings.record_only),
         glue(engine, opaque, settings),
     ]
     environments = {card.name: card.connect for card in dialects}

@@ -67,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_paths: Annotated[
         list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
     ] = []
+    record_only: Annotated[
+        bool,
+        Meta(description="Accept tasks of vendors' services that cannot run here: they are kept, and passed over."),
+    ] = False
 
     account: Annotated[
         str, Meta(description="The account number that AWS clients are told.", pattern="^[0-9]{12}$")

@@ -144,6 +144,17 @@ class Runs:
         more = len(found) > limit
         return Page(found[:limit], cursor_of(found[limit - 1].id) if more else None)
 
+    def newer(self, where: RunFilter, than: int, limit: int = 25) -> tuple[Page[Run], bool]:
+        """The page before one that begins after run `than`: newest first, and whether there are newer ones still.
+
+        The page's own cursor leads back to where it came from.
+        """
+        check_limit(limit)
+        with self._store.reading() as reads:
+            found = reads.runs(where, limit + 1, than, newer=True)
+        page = found[:limit][::-1]
+        return Page(page, cursor_of(page[-1].id) if page else None), len(found) > limit
+
     def task_runs(self, run_id: int, *, newest: bool = True) -> list[TaskRun]:
         """The run's attempts, oldest first; `newest` keeps only the last one of each task and iteration."""
         with self._store.reading() as reads:

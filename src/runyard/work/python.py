@@ -39,6 +39,13 @@ def command(action: Python, folder: str, environment: dict[str, str]) -> list[st
     return [action.interpreter, _present(action.file) if action.file else f"{folder}/{SOURCE_NAME}", *action.arguments]
 
 
+def enter(interpreter: str, environment: dict[str, str]) -> None:
+    """Makes programs that the work starts find the environment of this interpreter first."""
+    programs = os.path.dirname(interpreter)
+    environment["VIRTUAL_ENV"] = os.path.dirname(programs)
+    environment["PATH"] = os.pathsep.join((programs, environment.get("PATH", os.defpath)))
+
+
 def run_here(action: Python, folder: str) -> int:
     """Runs the program in this process, as `python FILE` would; answers its exit code."""
     file = _present(action.file) if action.file else None

@@ -50,7 +50,7 @@ CHOICES: tuple[str, ...] = (
     "ERROR is the status of a workflow run that could start nothing, and is counted for a job that was gone when its "
     "trigger fired; a JobRun is never ERROR or EXPIRED.",
     "A run of a deleted job is still found by its id; GetJobRuns needs the job.",
-    "A bookmark is kept together with the success of its attempt: a script that fails after `job.commit()` leaves none. "
+    "A bookmark is kept with the success of its attempt: a script that fails after `job.commit()` leaves none. "
     "Python shell jobs have bookmarks too.",
     "An EVENT trigger says by tags what it waits for: `runyard:files` (a folder and a pattern, such as /data/in/*.csv) "
     "or `runyard:tables` (names, divided by commas). Without one it fires when it is fired natively.",
