@@ -18,6 +18,7 @@ from runyard.core.model import JobSpec, Limits, Notification, Retries, RunIf, Ta
 from runyard.core.schedule import Schedule
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State
 from runyard.core.triggers import JobTrigger
+from runyard.dialects.glue import errors, support, tables
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
@@ -138,7 +139,77 @@ def fields() -> str:
     return "\n".join(lines) + f"\n\n`run_if` is one of {rules}.\n"
 
 
-WHOLE: dict[str, Callable[[], str]] = {"cli.md": cli, "states.md": states, "settings.md": settings}
+GLUE = """# AWS Glue
+
+*The tables of this page are drawn from `src/runyard/dialects/glue/` by `python docs/draw.py`; a test compares the two.*
+
+Code for AWS Glue's jobs, runs, bookmarks, triggers and workflows runs against this server as it is: boto3, the AWS
+CLI, Airflow's operators, Dagster's pipes. The scripts really run.
+
+```console
+$ runyard up --dev
+$ eval "$(runyard connect glue)"
+$ aws glue create-job --name hello --role any --command Name=pythonshell,ScriptLocation=$PWD/hello.py
+$ aws glue start-job-run --job-name hello
+```
+
+`runyard connect glue` prints AWS_ENDPOINT_URL_GLUE (and _LOGS, _STS, _IAM), a region and a key pair. The secret key is
+the token that you use with Runyard, and the key id is the token without its last part; the signature of each request
+is verified ([decision 9](../decisions/0009-signed-requests.md)). With `--dev` any key will do.
+
+A script may lie on the server's disk (below `allowed_paths` or the data folder's `files`; anywhere with `--dev`), at
+an http(s) URL, or on `s3://`: in the service that the setting `s3_endpoint` names, or below the folder `s3_root`,
+where `s3://bucket/key` is the file `bucket/key` (by default in the data folder's `s3`). `glueetl` scripts run as plain
+Python, and on Spark where the server's Python has `pyspark`; a Spark cluster is still to come. In a script, boto3
+speaks to this server by itself, with the key of its attempt: it may read and write the properties of its own workflow
+run; for more it needs a key of its own.
+"""
+
+
+def glue() -> str:
+    """The page of the Glue dialect."""
+    table = app.build_table(Engine(SqliteStore(":memory:"), []), Tokens(b"x" * 32), Streams(), Counters())
+    answered: dict[str, list[tuple[str, str]]] = {}
+    for card, route in table.routes():
+        if card.name == "glue" and route.header is not None:
+            service, _, name = route.header[1].partition(".")
+            answered.setdefault(service, []).append((name, route.scope))
+    parts = [GLUE, "## Operations", "| operation | scope |", "|---|---|"]
+    parts += [f"| {name} | {scope} |" for name, scope in answered["AWSGlue"]]
+    parts += [f"| CloudWatch Logs: {name} | {scope} |" for name, scope in answered["Logs_20140328"]]
+    parts += ["| STS: GetCallerIdentity | signed-in |", "| IAM: GetRole | signed-in |", "", "## Never", ""]
+    parts += _two("what", "why", support.NEVER_OPERATIONS)
+    parts += [
+        "",
+        "## Fields that are kept",
+        "",
+        *_two("field", "what becomes of it", support.KEPT),
+        "",
+        "## States",
+        "",
+    ]
+    parts += ["| ours | JobRunState |", "|---|---|"]
+    parts += [f"| {state.value} | {word} |" for state, word in tables.STATES.items()]
+    parts += ["", "WAITING is said where queuing is on and a limit holds a run back.", "", "## Errors", ""]
+    parts += ["| code | exception | status |", "|---|---|---|"]
+    parts += [f"| `{code.value}` | {name} | {status} |" for code, (name, status) in errors.EXCEPTIONS.items()]
+    parts += ["", "## Arguments that Glue consumes", "", *_two("argument", "what it does", support.SPECIAL)]
+    parts += ["", "## What scripts may import", "", *_two("module", "what is there", support.AWSGLUE)]
+    parts += ["", "Frames hold an Arrow table without Spark (`toDF()` gives it) and a Spark DataFrame with it.", ""]
+    parts += ["## Where AWS leaves it open, or we differ", "", *[f"- {one}" for one in support.CHOICES]]
+    return "\n".join(parts) + "\n"
+
+
+def _two(left: str, right: str, rows: dict[str, str]) -> list[str]:
+    return [f"| {left} | {right} |", "|---|---|", *[f"| {key} | {value} |" for key, value in rows.items()]]
+
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "states.md": states,
+    "settings.md": settings,
+    "dialects/glue.md": glue,
+}
 PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
