@@ -10,7 +10,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, JobSpec, OnLimit
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
 from runyard.dialects.databricks import compile as compiling
-from runyard.dialects.databricks import parse, serve, wire
+from runyard.dialects.databricks import compile_triggers, parse, serve, wire
 from runyard.dialects.databricks.permissions import Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, read, version_of
 from runyard.dialects.databricks.tables import LIMITS, NAME, QUEUED_VIA
@@ -95,7 +95,7 @@ class JobRoutes:
         try:
             return compiling.job(settings, self._place.surroundings(request))
         except RunyardError as error:
-            raise compiling.cron_refusal(error, settings) from None
+            raise compile_triggers.refusal(error, settings) from None
 
     async def _kept(self, keep: Callable[[], Reply[Job]], settings: Given) -> Job:
         try:
@@ -103,7 +103,7 @@ class JobRoutes:
         except RunyardError as error:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"A run_job_task names a job that does not exist: {error.message}") from None
-            raise compiling.cron_refusal(error, settings) from None
+            raise compile_triggers.refusal(error, settings) from None
         return job
 
     async def delete(self, request: Request) -> Answer:

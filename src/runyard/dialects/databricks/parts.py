@@ -33,6 +33,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     clusters: frozenset[str]
     environments: dict[str, Settings]
     git: Settings | None
+    location: str
+    """Where the job's file arrival trigger looks."""
     continuous: bool
 
     @classmethod
@@ -44,13 +46,14 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
             clusters=frozenset(one["job_cluster_key"] for one in settings.get("job_clusters", [])),
             environments={one["environment_key"]: one.get("spec", {}) for one in settings.get("environments", [])},
             git=settings.get("git_source"),
-            continuous="continuous" in settings,
+            location=settings.get("trigger", {}).get("file_arrival", {}).get("url", ""),
+            continuous="continuous" in settings or any("continuous" in one for one in settings.get("triggers", [])),
         )
 
     def refs(self, value: Any, **more: Any) -> Any:
         """The value with its references turned into the core's."""
         ours = self.surroundings
-        return refs.compiled(value, Around(url=ours.url, one_time=ours.one_time, **more))
+        return refs.compiled(value, Around(url=ours.url, one_time=ours.one_time, location=self.location, **more))
 
     def checkout(self, given: Settings) -> Checkout | None:
         """The repository of a task whose file is in one: those of a job with git_source, unless they say otherwise."""
