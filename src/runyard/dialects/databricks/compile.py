@@ -156,14 +156,15 @@ def job(settings: dict[str, Any], around: Surroundings) -> JobSpec:
     _unique(settings.get("tasks", []), "task_key", "task")
     parts = Parts.of(settings, around)
     tasks = [compile_tasks.task(one, parts) for one in settings.get("tasks", [])]
+    queued = parts.continuous or settings.get("queue", {}).get("enabled", False)
     return JobSpec(
         name=settings.get("name") or "Untitled",
         tasks=tasks or [Task(key=NO_TASKS, action=Condition(op="==", left="1", right="1"), disabled=True)],
         parameters={one["name"]: one.get("default", "") for one in settings.get("parameters", [])},
         description=settings.get("description", ""),
         timeout=settings.get("timeout_seconds") or None,
-        max_concurrent_runs=settings.get("max_concurrent_runs", 1),
-        on_limit=OnLimit.QUEUE if settings.get("queue", {}).get("enabled") else OnLimit.SKIP,
+        max_concurrent_runs=1 if parts.continuous else settings.get("max_concurrent_runs", 1),
+        on_limit=OnLimit.QUEUE if queued else OnLimit.SKIP,
         schedule=compile_triggers.schedule(settings),
         triggers=compile_triggers.triggers(settings, around),
         tags=settings.get("tags", {}),

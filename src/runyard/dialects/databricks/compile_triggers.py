@@ -41,6 +41,18 @@ def is_continuous(settings: Settings) -> bool:
     return "continuous" in settings or any("continuous" in one for one in settings.get("triggers", []))
 
 
+def keeps_running(settings: Settings) -> bool:
+    """Whether the job is continuous and not paused."""
+    given = [settings.get("continuous"), *(one for one in settings.get("triggers", []) if "continuous" in one)]
+    return any(one is not None and one.get("pause_status") != "PAUSED" for one in given)
+
+
+def continuous_key(settings: Settings) -> str:
+    """The name of the trigger that keeps the job running."""
+    listed = [number for number, one in enumerate(settings.get("triggers", [])) if "continuous" in one]
+    return f"trigger_{listed[0]}" if listed else "continuous"
+
+
 def schedule(settings: Settings) -> Schedule | None:
     """The cron schedule or interval of a job."""
     given = settings.get("schedule")
