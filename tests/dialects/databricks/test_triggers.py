@@ -94,9 +94,7 @@ def test_triggers_that_cannot_be_are_refused(rest: Rest) -> None:
         return rest.refused("/jobs/create", tasks=[condition("c")], **settings)
 
     assert "no model registry" in refused(trigger={"model": {"condition": "MODEL_CREATED"}})
-    assert "60 or more" in refused(
-        trigger={"file_arrival": {"url": "dbfs:/x", "min_time_between_triggers_seconds": 5}}
-    )
+    assert "60 or more" in refused(trigger={"file_arrival": {"url": "dbfs:/x", "min_time_between_triggers_seconds": 5}})
     assert "1 to 10" in refused(trigger={"table_update": {"table_names": [f"t{n}" for n in range(11)]}})
     assert "cannot be mixed" in refused(
         triggers=[{"continuous": {}}], schedule={"quartz_cron_expression": "0 0 1 * * ?", "timezone_id": "UTC"}
