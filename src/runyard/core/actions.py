@@ -33,6 +33,14 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that it may read, also through views; None: all of the workspace."""
+    writes: list[str] | None = None
+    """The schemas that it may change; None: all of the workspace. What it may change it may read."""
+    max_rows: int | None = None
+    """It fails, and changes nothing, when its result has more rows."""
+    max_bytes: int | None = None
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):

@@ -251,6 +251,7 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
             return Submitted(earlier, created=False)
     job, newest = ledger.job(command.job_id) if command.job_id is not None else (None, None)
     plan = plan or _present(newest)
+    _check_live(ledger, command.max_live)
     run = _new_run(ledger, command, plan, job, by, more)
     only = plan.select(command.only) if command.only is not None else None
     run = ledger.create(run, plan, None if plan is newest else plan.spec, only, command.on_limit)
@@ -283,6 +284,12 @@ def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: s
 def _present(plan: Plan | None) -> Plan:
     assert plan is not None  # a command has a job or a definition
     return plan
+
+
+def _check_live(ledger: Ledger, limit: int | None) -> None:
+    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+        said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
+        raise RunyardError(Code.LIMIT, said, max_live=limit)
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:

@@ -194,7 +194,7 @@ def page(
 ) -> tuple[str, Values]:
     """The statement of a page; `ask` answers the short questions by which the leading filter is chosen.
 
-    With `newer` what was made after `after`, oldest first.
+    `newer` turns the page round: what was made after `after`, oldest first.
     """
     question, filters = Question(where, after, spelling, newer), [*_filters(where)]
     lead = _leading(filters, question, ask)
