@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,9 @@ from runyard.core.model import JobSpec, Limits, Notification, Retries, RunIf, Ta
 from runyard.core.schedule import Schedule
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State
 from runyard.core.triggers import JobTrigger
+from runyard.dialects.databricks import errors as databricks_errors
+from runyard.dialects.databricks import routes as databricks_routes
+from runyard.dialects.databricks import tables as databricks
 from runyard.dialects.glue import errors, support, tables
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
@@ -204,13 +207,62 @@ def _two(left: str, right: str, rows: dict[str, str]) -> list[str]:
     return [f"| {left} | {right} |", "|---|---|", *[f"| {key} | {value} |" for key, value in rows.items()]]
 
 
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _databricks_calls() -> Iterator[tuple[str, str, str]]:
+    engine = Engine(SqliteStore(":memory:"), [])
+    for route in databricks_routes.card(engine, Path("data")).routes:
+        path = route.path.removeprefix("/api/2.2")
+        if not route.path.startswith(("/api/2.0", "/api/2.1")):
+            said = (route.handler.__doc__ or "").partition(": ")[2]
+            yield f"`{route.method} {path}`", route.scope, said
+
+
+def _databricks_states() -> Iterator[tuple[str, ...]]:
+    rows = [(f"task {state.value}", one) for state, one in databricks.TASK_STATES.items()]
+    rows.append(("run failed", databricks.RUN_STATES[State.FAILED]))
+    rows.append(("run queued by its job's limit", databricks.QUEUED))
+    rows += [(f"{state.value}, {reason}", one) for (state, reason), one in databricks.BY_REASON.items()]
+    for ours, one in rows:
+        yield ours, one.life_cycle, one.result or "", one.status, one.code or "", one.type or ""
+
+
+def databricks_page() -> str:
+    """The tables of the Databricks dialect."""
+    errors = ((f"`{code.value}`", str(status), f"`{word}`") for code, (status, word) in databricks_errors.TABLE.items())
+    heads = ("ours", "life_cycle_state", "result_state", "status.state", "code", "type")
+    parts = [
+        "## Calls\n\nUnder each of `/api/2.0`, `/api/2.1` and `/api/2.2`.\n",
+        _table(("call", "scope", "note"), _databricks_calls()),
+        "## Kinds of tasks\n",
+        _table(("task", "here"), ((f"`{name}`", said) for name, said in databricks.TASK_TYPES.items())),
+        "With the setting `record_only` those that cannot run are kept, shown and passed over as disabled.\n",
+        "## States\n",
+        _table(heads, _databricks_states()),
+        "## Triggers\n",
+        _table(("ours", "trigger"), ((f"`{ours}`", f"`{theirs}`") for ours, theirs in databricks.TRIGGERS.items())),
+        "## Fields that do nothing here\n",
+        "All other fields of the published schema do what they say. Below a cluster's specification, and below a kind\n"
+        "of task that cannot run, fields are kept as they come; unknown ones are left out.\n",
+        _table(("field", "why"), ((f"`{name}`", why) for name, why in databricks.KEPT.items())),
+        "## Limits\n",
+        _table(("limit", "value"), ((name.replace("_", " "), f"{n:,}") for name, n in databricks.LIMITS.items())),
+        "## Errors\n",
+        _table(("our code", "status", "error_code"), errors),
+    ]
+    return "\n" + "\n".join(parts) + "\n"
+
+
 WHOLE: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "states.md": states,
     "settings.md": settings,
     "dialects/glue.md": glue,
 }
-PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields}
+PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields, "dialects/databricks.md": databricks_page}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
 
