@@ -24,6 +24,8 @@ def words(text: str) -> list[Word]:
     """The tokens of a text in order, without comments."""
     encoded = text.encode()
     marks = duckdb.tokenize(text)
+    if not marks:
+        return []
     ends = [offset for offset, _ in marks[1:]] + [len(encoded)]
     found: list[Word] = []
     for (start, kind), end in zip(marks, ends, strict=True):
