@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule
+from runyard.core import references, schedule, surroundings, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
@@ -24,6 +24,7 @@ from runyard.core.actions import (
     Shell,
     Sql,
     Truncate,
+    Wheel,
     kind_of,
 )
 from runyard.core.errors import Code, RunyardError, invalid
@@ -118,6 +119,7 @@ def validate(spec: JobSpec) -> Plan:
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_schedule(spec)
+    _check_triggers(spec)
     _check_keys(spec)
     actions = {task.key: task.action for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
@@ -136,6 +138,16 @@ def _check_schedule(spec: JobSpec) -> None:
     except RunyardError as error:
         said = f"A scheduled run could not start: {error.message} Give it a default, or set it in schedule.parameters."
         raise invalid(said, field="schedule.parameters") from None
+
+
+def _check_triggers(spec: JobSpec) -> None:
+    triggers.check_own(spec.triggers)
+    for index, one in enumerate(spec.triggers):
+        try:
+            merge_parameters(spec, one.parameters)
+        except RunyardError as error:
+            said = f"A run of the trigger {one.key!r} could not start: {error.message}"
+            raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
 def _check_keys(spec: JobSpec) -> None:
@@ -202,8 +214,8 @@ def _check_materialize(action: Materialize, at: str) -> None:
 
 
 def _check_action(action: Any, at: str) -> None:
-    if isinstance(action, Sql) and not action.statement.strip():
-        raise invalid("An sql task needs a statement.", field=f"{at}.statement")
+    if isinstance(action, Sql) and bool(action.statement.strip()) == (action.file is not None):
+        raise invalid("An sql task needs a statement, or a file of statements.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
     if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
@@ -218,6 +230,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
     if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
         raise invalid("A notebook task needs exactly one of path and source.", field=at)
+    if isinstance(action, Python | Notebook | Wheel | Shell):
+        surroundings.check(action, at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):

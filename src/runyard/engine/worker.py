@@ -21,7 +21,8 @@ from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
-from runyard.engine import bookmarks
+from runyard.core.triggers import cause_of
+from runyard.engine import bookmarks, firings
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
 from runyard.store.base import Queued
@@ -81,6 +82,7 @@ class Worker:
             self._claim_round(ledger, claims, effects.ready)
             while claims.refused:
                 claims.refused = False
+                ledger.follow_up()
                 self._look_again()
                 self._claim_round(ledger, claims, ())
         except BaseException:
@@ -238,6 +240,9 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
+        written = outcome.metrics.get("tables_written")
+        if changes and written and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, written)
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -289,7 +294,10 @@ def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:
     run = snapshot.run
+    cause = cause_of(run.extras)
     return Assignment(
+        chain=cause.chain if cause else None,
+        scope=cause.scope if cause else "",
         run_id=run.id,
         task_run_id=slot.id,
         token=token,
