@@ -102,6 +102,7 @@ SQL = {
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+    "merged": Field(Item.text_map),
     "reads": Field(Item.texts),
     "writes": Field(Item.texts),
     "max_rows": Field(Item.integer),
