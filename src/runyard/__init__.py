@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
     from runyard.core.actions import (
+        Checkout,
         Condition,
         Copy,
         Delete,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Shell,
         Sql,
         Truncate,
+        Wheel,
     )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from runyard.core.states import State
 
 __all__ = [
+    "Checkout",
     "Client",
     "Condition",
     "Copy",
@@ -70,6 +73,7 @@ __all__ = [
     "Task",
     "TaskRun",
     "Truncate",
+    "Wheel",
     "__version__",
     "load_job",
     "needs",
@@ -78,6 +82,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ACTIONS = (
+    "Checkout",
     "Condition",
     "Copy",
     "Delete",
@@ -90,6 +95,7 @@ _ACTIONS = (
     "Shell",
     "Sql",
     "Truncate",
+    "Wheel",
 )
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")

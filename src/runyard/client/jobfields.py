@@ -11,6 +11,7 @@ import msgspec
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
 from runyard.core.actions import (
+    Checkout,
     Condition,
     Copy,
     Delete,
@@ -24,6 +25,7 @@ from runyard.core.actions import (
     Sql,
     SqlDialect,
     Truncate,
+    Wheel,
 )
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -79,12 +81,31 @@ def _similar_file(folder: Path, name: str) -> str:
 
 # --- kinds of work ----------------------------------------------------------------------------------------
 
+CHECKOUT = {
+    "url": Field(Item.text),
+    "branch": Field(Item.text),
+    "tag": Field(Item.text),
+    "commit": Field(Item.text),
+}
+
+
+def _checkout(item: Item) -> Checkout:
+    values = {"url": item.text()} if item.is_text() else item.fields(CHECKOUT, "a checkout")
+    if "url" not in values:
+        raise item.error("a checkout needs the 'url' of a repository")
+    return Checkout(**values)
+
+
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+    "reads": Field(Item.texts),
+    "writes": Field(Item.texts),
+    "max_rows": Field(Item.integer),
+    "max_bytes": Field(Item.integer),
 }
 LOAD = {
     "source": Field(Item.text),
@@ -120,6 +141,8 @@ PYTHON = {
     "arguments": Field(Item.texts),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 NOTEBOOK = {
@@ -132,11 +155,24 @@ NOTEBOOK = {
     "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
+    "working_directory": Field(Item.text),
+}
+WHEEL = {
+    "package": Field(Item.text),
+    "entry_point": Field(Item.text),
+    "arguments": Field(Item.texts),
+    "wheels": Field(Item.texts),
+    "requirements": Field(Item.texts),
+    "index": Field(Item.boolean),
+    "environment": Field(Item.text_map),
     "working_directory": Field(Item.text),
 }
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
     "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 CONDITION = {"left": Field(Item.value), "op": Field(_choice(*_OPERATORS)), "right": Field(Item.value)}
@@ -201,6 +237,10 @@ def _notebook(item: Item) -> Notebook:
     return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
 
 
+def _wheel(item: Item) -> Wheel:
+    return _build(item, Wheel, WHEEL, "package", "entry_point")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -234,6 +274,7 @@ LEAVES = {
     "materialize": Field(_materialize, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
+    "wheel": Field(_wheel, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment
 
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -43,6 +44,7 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     access: Access
     statement: str
     parameters: dict[str, Any]
+    dialect: SqlDialect = "duckdb"
 
 
 class Write(msgspec.Struct, frozen=True, tag="write"):

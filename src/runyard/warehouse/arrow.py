@@ -183,7 +183,7 @@ def _tell(sink: IO[bytes], reply: Reply) -> None:
 def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Reply:
     import pyarrow as pa
 
-    statement, values = reading(asked.statement, asked.parameters)
+    statement, values = reading(asked.statement, asked.parameters, asked.dialect)
     text, count = statement.query.strip().rstrip(";"), 0
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
