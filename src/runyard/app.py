@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
     from runyard.store.base import Delivery, Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -196,6 +197,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -233,6 +236,36 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     )
 
 
+def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
+    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    return {
+        "run": opaque.text(one.run_id),
+        "job": opaque.text(one.job_id) if one.job_id is not None else None,
+        "job_name": one.job_name,
+        "chain": opaque.text(one.chain) if one.chain is not None else None,
+        "scope": one.scope,
+        # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
+        "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
+        "s3_root": settings.s3_root or str(folder / "s3"),
+        "s3_endpoint": settings.s3_endpoint,
+        "modules": str(folder / "modules"),
+        "allow_private_urls": settings.allow_private_urls or settings.dev,
+    }
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+    )
+
+
 def _mail_server(settings: Settings) -> MailServer | None:
     if not settings.smtp_url:
         return None
@@ -256,23 +289,6 @@ def _post(tokens: Tokens, mail: MailServer | None, *, allow_private: bool) -> Ca
         return mails.post(delivery, mail)
 
     return post
-
-
-def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
-    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
-    return {
-        "run": opaque.text(one.run_id),
-        "job": opaque.text(one.job_id) if one.job_id is not None else None,
-        "job_name": one.job_name,
-        "chain": opaque.text(one.chain) if one.chain is not None else None,
-        "scope": one.scope,
-        # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
-        "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
-        "s3_root": settings.s3_root or str(folder / "s3"),
-        "s3_endpoint": settings.s3_endpoint,
-        "modules": str(folder / "modules"),
-        "allow_private_urls": settings.allow_private_urls or settings.dev,
-    }
 
 
 def build_table(
