@@ -26,6 +26,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.MATERIALIZE, actions.Materialize),
     (tables.PYTHON, actions.Python),
     (tables.NOTEBOOK, actions.Notebook),
+    (tables.DBT, actions.Dbt),
     (tables.WHEEL, actions.Wheel),
     (tables.CHECKOUT, actions.Checkout),
     (tables.SHELL, actions.Shell),
