@@ -103,6 +103,10 @@ SQL = {
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+    "reads": Field(Item.texts),
+    "writes": Field(Item.texts),
+    "max_rows": Field(Item.integer),
+    "max_bytes": Field(Item.integer),
 }
 LOAD = {
     "source": Field(Item.text),

@@ -19,15 +19,28 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
-    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
+    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output.
 
-    statement: str
+    Exactly one of `statement` and `file`.
+    """
+
+    statement: str = ""
+    file: str | None = None
+    """A path on the server below a folder that the settings allow; it is read when the task starts."""
     parameters: dict[str, Any] = {}
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that it may read, also through views; None: all of the workspace."""
+    writes: list[str] | None = None
+    """The schemas that it may change; None: all of the workspace. What it may change it may read."""
+    max_rows: int | None = None
+    """It fails, and changes nothing, when its result has more rows."""
+    max_bytes: int | None = None
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):

@@ -215,8 +215,8 @@ def _check_materialize(action: Materialize, at: str) -> None:
 
 
 def _check_action(action: Any, at: str) -> None:
-    if isinstance(action, Sql) and not action.statement.strip():
-        raise invalid("An sql task needs a statement.", field=f"{at}.statement")
+    if isinstance(action, Sql) and bool(action.statement.strip()) == (action.file is not None):
+        raise invalid("An sql task needs a statement, or a file of statements.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
     if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):

@@ -14,6 +14,8 @@ import duckdb
 import msgspec
 
 from runyard.core.attempts import INLINE_BYTES
+from runyard.warehouse.limits import NONE, Limits
+from runyard.warehouse.refused import Refused
 
 PREVIEW_ROWS = 100
 _FIRST_ROWS = 2000
@@ -96,8 +98,13 @@ def small(columns: list[dict[str, str]], rows: list[Any]) -> Result | None:
     return Result(output, len(rows), size) if size <= INLINE_BYTES else None
 
 
-def to_file(relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result:
-    """Streams a query's rows into a Parquet file; `name` is how the output calls the file."""
+def to_file(
+    relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits = NONE
+) -> Result:
+    """Streams a query's rows into a Parquet file; `name` is how the output calls the file.
+
+    Raises `Refused` as soon as there is more than the limits allow; then there is no file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -106,13 +113,18 @@ def to_file(relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection
     ]
     reader = relation.to_arrow_reader(_BATCH_ROWS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    count, first = 0, None
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            if first is None:
-                first = pa.Table.from_batches([batch.slice(0, PREVIEW_ROWS)])
-            writer.write_batch(batch)
-            count += batch.num_rows
+    count, size, first = 0, 0, None
+    try:
+        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                count, size = count + batch.num_rows, size + batch.nbytes
+                limits.check(count, size)
+                if first is None:
+                    first = pa.Table.from_batches([batch.slice(0, PREVIEW_ROWS)])
+                writer.write_batch(batch)
+    except Refused:
+        path.unlink()
+        raise
     preview = cursor.from_arrow(first).fetchall() if first is not None else []
     output = {"columns": columns, "row_count": count, "file": name, "preview": _fit(safe_rows(columns, preview))}
     return Result(output, count, path.stat().st_size)

@@ -15,6 +15,7 @@ import traceback
 import types
 from pathlib import Path
 
+from runyard import runtime
 from runyard.core.actions import Python
 
 SOURCE_NAME = "task.py"
@@ -117,8 +118,8 @@ def exit_code(error: SystemExit) -> int:
 
 
 def _own_frames_left_out(trace: types.TracebackType | None) -> types.TracebackType | None:
-    ours = (__file__, "<frozen runpy>")
-    while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:
+    ours = (__file__, "<frozen runpy>", runtime.__path__[0])
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours) and trace.tb_next is not None:
         trace = trace.tb_next
     return trace
 
