@@ -19,18 +19,21 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
     from runyard.core.attempts import Assignment
     from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
+    from runyard.engine.mails import MailServer
     from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
-    from runyard.store.base import Store
+    from runyard.store.base import Delivery, Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -174,8 +177,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
 
     from runyard.core.attempts import Places
     from runyard.core.opaque import Opaque
-    from runyard.engine import webhooks
     from runyard.engine.engine import Engine
+    from runyard.engine.folders import Folders
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
@@ -184,7 +187,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     key = load_master_key(folder / "master.key")
-    tokens = Tokens(key)
+    tokens, mail = Tokens(key), _mail_server(settings)
     store = open_store(settings)
     warehouse = WarehouseExecutor(
         folder / "warehouse",
@@ -194,6 +197,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -224,7 +229,10 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         tables=warehouse,
         uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
-        post=partial(webhooks.post, allow_private=private),
+        post=_post(tokens, mail, allow_private=private),
+        mail=mail is not None,
+        folders=Folders([files, *map(Path, settings.allowed_paths)], allow_private_urls=private),
+        poll_seconds=settings.poll_seconds,
     )
 
 
@@ -243,6 +251,44 @@ def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> 
         "modules": str(folder / "modules"),
         "allow_private_urls": settings.allow_private_urls or settings.dev,
     }
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+    )
+
+
+def _mail_server(settings: Settings) -> MailServer | None:
+    if not settings.smtp_url:
+        return None
+    from runyard.engine.mails import mail_server
+
+    return mail_server(settings.smtp_url, settings.mail_from)
+
+
+def _post(tokens: Tokens, mail: MailServer | None, *, allow_private: bool) -> Callable[[Delivery], str]:
+    """How a message is sent, by its address."""
+    from runyard.engine import webhooks
+    from runyard.engine.notices import MAILTO
+
+    def post(delivery: Delivery) -> str:
+        if not delivery.url.startswith(MAILTO):
+            return webhooks.post(delivery, allow_private=allow_private, key=tokens.webhook_key)
+        if mail is None:
+            return "This server sends no e-mail: smtp_url is not set."
+        from runyard.engine import mails
+
+        return mails.post(delivery, mail)
+
+    return post
 
 
 def build_table(

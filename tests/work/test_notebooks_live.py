@@ -19,6 +19,7 @@ import pytest
 from runyard import Client, Error, Job, Notebook, Python, Run, Task
 from tests.live_server import environment, live_server
 from tests.work.test_notebook import book, magic
+from tests.work.wheels import wheel
 
 TOKEN = "operators-own"
 ENDED = {"succeeded", "failed", "cancelled", "timed_out", "skipped", "lost"}
@@ -79,6 +80,17 @@ def test_a_notebook_runs_another_as_a_run_of_its_own(client: Client, tmp_path: P
     (child,) = children(client, run)
     assert (child.name, child.trigger, child.state, child.queue) == ("./child", "attempt", "succeeded", "children")
     assert client.get(run.id).task("main").child_run_id == child.id
+
+
+def test_a_child_runs_in_the_environment_of_its_parent(client: Client, tmp_path: Path) -> None:
+    code = "import greeter\ngreeter.plain()\ndbutils.notebook.exit("
+    root = folder_of(
+        tmp_path, parent=f"{code}dbutils.notebook.run('child'))", child=f"{code}greeter.__file__.count('environments'))"
+    )
+    needs = [f"greeter @ {wheel(tmp_path).as_uri()}"]
+    run = ran(client, Notebook(path="/parent", root=root, requirements=needs))
+    assert run.succeeded, run
+    assert client.output(run.task("main").id)["result"] == "1"
 
 
 def test_a_child_that_fails_raises_in_its_parent(client: Client, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from runyard.core.actions import (
     Condition,
     Copy,
     Delete,
+    Export,
     ForEach,
     Load,
     Materialize,
@@ -96,12 +97,15 @@ def _checkout(item: Item) -> Checkout:
     return Checkout(**values)
 
 
-SQL = {
+STATEMENT = {
     "statement": Field(Item.text),
-    "file": Field(read_beside, "statement"),
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+}
+SQL = {
+    **STATEMENT,
+    "file": Field(read_beside, "statement"),
     "reads": Field(Item.texts),
     "writes": Field(Item.texts),
     "max_rows": Field(Item.integer),
@@ -117,14 +121,22 @@ LOAD = {
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
-COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+COPY = {**STATEMENT, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
     **TRUNCATE,
     "where": Field(Item.text),
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
+}
+EXPORT = {
+    **STATEMENT,
+    "target": Field(Item.text),
+    "format": Field(_choice("auto", "csv", "ndjson", "parquet", "arrow")),
+    "compression": Field(_choice("auto", "none", "gzip", "zstd")),
 }
 MATERIALIZE = {
     "view": Field(Item.text),
@@ -133,6 +145,7 @@ MATERIALIZE = {
     "truncate": Field(Item.boolean),
     "partition_by": Field(Item.text),
     "chunk_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 PYTHON = {
     "source": Field(Item.text),
@@ -217,6 +230,10 @@ def _materialize(item: Item) -> Materialize:
     return Materialize(view=item.text()) if item.is_text() else _build(item, Materialize, MATERIALIZE, "view")
 
 
+def _export(item: Item) -> Export:
+    return _build(item, Export, EXPORT, "statement", "target")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -272,6 +289,7 @@ LEAVES = {
     "truncate": Field(_truncate, "action"),
     "delete": Field(_delete, "action"),
     "materialize": Field(_materialize, "action"),
+    "export": Field(_export, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "wheel": Field(_wheel, "action"),
@@ -317,10 +335,15 @@ NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
 
 def _points(item: Item) -> list[str]:
     points = item.elements() if item.is_list() else [item]
-    return [point.choice("start", "success", "failure") for point in points]
+    return [point.choice("start", "success", "failure", "cancelled", "skipped", "duration") for point in points]
 
 
-NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
+NOTIFICATION = {
+    "url": Field(Item.text),
+    "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
+    "on": Field(_points),
+    "every_attempt": Field(Item.boolean),
+}
 
 
 SCHEDULE = {
@@ -372,8 +395,8 @@ def _notifications(item: Item) -> list[Notification]:
 
 def _notification(item: Item) -> Notification:
     values = item.fields(NOTIFICATION, "a notification")
-    if "url" not in values:
-        raise item.error("a notification needs a 'url'")
+    if ("url" in values) == ("email" in values):
+        raise item.error("a notification needs either 'url' or 'email'")
     return Notification(**values)
 
 
@@ -383,6 +406,8 @@ TASK: dict[str, Field] = {
     "run_if": Field(lambda item: RunIf(item.choice(*RunIf))),
     "retries": Field(_retries),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
+    "notifications": Field(_notifications),
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "limits": Field(_limits),
@@ -486,6 +511,7 @@ JOB: dict[str, Field] = {
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
     "max_concurrent_runs": Field(Item.integer),
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),

@@ -62,6 +62,8 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Checkout(_Action, frozen=True, kw_only=True):
@@ -108,6 +110,8 @@ class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete")
     schema: str = "main"
     dry_run: bool = False
     """Only count the rows that match."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="materialize"):
@@ -123,6 +127,27 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     partition_by: str = ""
     """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
     chunk_rows: int = 1_228_800
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition and the partition's expression."""
+
+
+class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
+    """The rows of a query into one file, which stands in its place whole or not at all."""
+
+    statement: str
+    """One statement that reads."""
+    target: str
+    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
+    """auto: by the ending of the target's name."""
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    """auto: by a second ending such as .gz; Parquet always is compressed."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -213,7 +238,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
-OnTables = Sql | Load | Copy | Truncate | Delete | Materialize
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
 InProcess = Python | Notebook | Wheel | Shell
 """What a process of its own carries out."""
@@ -241,6 +266,7 @@ EXECUTOR: dict[type, str] = {
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
     Materialize: WAREHOUSE,
+    Export: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
     Wheel: PROCESS,

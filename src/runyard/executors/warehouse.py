@@ -23,8 +23,11 @@ from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
+from runyard.core.tables import Read
 from runyard.executors.base import Sink
 from runyard.warehouse.client import Serve, Settings, Warehouse, end_old
+from runyard.warehouse.objects import S3
+from runyard.warehouse.stream import Stream
 
 AHEAD_SECONDS = 0.05
 """How much work, by what was finished of late, may wait in the warehouse process: so little that neither priorities
@@ -70,6 +73,8 @@ class WarehouseExecutor:
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
         uploads: Path | None = None,
+        objects: Path | None = None,
+        s3: S3 | None = None,
         key: bytes | None = None,
     ) -> None:
         """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
@@ -77,6 +82,7 @@ class WarehouseExecutor:
         With `key` the tokens of `grant` are made: by default with one that ends with this object.
         """
         self._key = key or secrets.token_bytes(32)
+        self._s3 = s3
         self._threads = capacity
         self._pace = Pace(AHEAD_SECONDS)
         self._root = root.absolute()
@@ -84,6 +90,7 @@ class WarehouseExecutor:
             database="",
             attempts=str((attempts or root.parent / "attempts").absolute()),
             uploads=str((uploads or root.parent / "uploads").absolute()),
+            objects=str((objects or root.parent / "s3").absolute()),
             control_fd=-1,
             parent=0,
             capacity=capacity,
@@ -209,15 +216,42 @@ class WarehouseExecutor:
         """All about one table; fails with not_found."""
         return self._named(workspace).table(schema, table)
 
+    def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
+        """Rows of a large result, also of one that is still being written; fails with not_found."""
+        return self._named(workspace).result_page(run_id, task_run_id, offset, limit)
+
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Stream:
+        """A reading statement's rows as an Arrow IPC stream. Blocks; raises `RunyardError`."""
+        self._named(workspace)
+        who = Assignment(
+            run_id=0, task_run_id=0, token=0, task_key="query", action=Sql(statement=sql), workspace=workspace
+        )
+        access = tables.access(who, self._socket(workspace), self._key)
+        return Stream(Read(access, sql, parameters, schema=schema, dialect=dialect, framed=True))
+
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
         return self._named(workspace).views()
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view; fails with invalid."""
-        return self._named(workspace).create_view(name, schema, source, statement, target)
+        return self._named(workspace).create_view(name, schema, source, statement, target, dialect)
 
     def drop_view(self, workspace: str, name: str) -> Future[Any]:
         """Forgets a materialized view; its target stays."""
@@ -252,7 +286,7 @@ class WarehouseExecutor:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
                 settings = msgspec.structs.replace(self._settings, database=database)
-                serve = Serve(self._socket(workspace), self._key)
+                serve = Serve(self._socket(workspace), self._key, self._s3)
                 self._warehouses[workspace] = Warehouse(settings, self._take, workspace, serve)
             return self._warehouses[workspace]
 

@@ -11,23 +11,18 @@ import duckdb
 from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse import results
-from runyard.warehouse.checker import Plan, check
-from runyard.warehouse.dialects import translated
+from runyard.warehouse.checker import Plan
 from runyard.warehouse.effects import Effects, drop_result, undo
 from runyard.warehouse.grants import Grants, granted
 from runyard.warehouse.limits import Limits
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
 OUTPUT = "output.parquet"
-
-
-def planned(text: str, dialect: SqlDialect) -> Plan:
-    """The plan of a text: what is checked is what DuckDB will run. Raises `Refused` or duckdb's ParserException."""
-    return check(text if dialect == "duckdb" else translated(text, dialect))
 
 
 def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects) -> Outcome:
