@@ -48,6 +48,10 @@ class SqlReads:
         """All rows of a statement that was put together for this question, with `?` for each value."""
         return self._all(statement, values)
 
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        """All rows of tables of which nothing ever waits to be written."""
+        return self._all(statement, values)
+
     def _one(self, statement: str, values: tuple[Any, ...] = ()) -> rows.Row | None:
         found = self._all(statement, values)
         return found[0] if found else None
@@ -222,7 +226,7 @@ class SqlReads:
 
     def triggers_on(self, topics: list[str]) -> list[Trigger]:
         # What waits to be written is no trigger, so it need not be written first: this is asked at every run's end.
-        found = {row[0]: row for one in topics for row in self._kept(self.sql["triggers_on"], (one,))}
+        found = {row[0]: row for one in topics for row in self._aside(self.sql["triggers_on"], (one,))}
         return [rows.trigger_of(found[key]) for key in sorted(found)]
 
     def due_triggers(self, now: int, limit: int) -> list[int]:

@@ -124,7 +124,7 @@ class SqlSession(SqlReads):
             self._broken = refused
         return refused
 
-    def _kept(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
         self._inside()
         try:
             found: list[rows.Row] = self._execute(statement, values).fetchall()
