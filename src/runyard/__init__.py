@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
     from runyard.core.actions import (
+        Checkout,
         Condition,
         Copy,
         Delete,
+        Export,
         ForEach,
         Load,
         Materialize,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         Shell,
         Sql,
         Truncate,
+        Wheel,
     )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
@@ -42,12 +45,14 @@ if TYPE_CHECKING:
     from runyard.core.states import State
 
 __all__ = [
+    "Checkout",
     "Client",
     "Condition",
     "Copy",
     "Delete",
     "Error",
     "Event",
+    "Export",
     "ForEach",
     "Job",
     "JobFileError",
@@ -70,6 +75,7 @@ __all__ = [
     "Task",
     "TaskRun",
     "Truncate",
+    "Wheel",
     "__version__",
     "load_job",
     "needs",
@@ -78,9 +84,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ACTIONS = (
+    "Checkout",
     "Condition",
     "Copy",
     "Delete",
+    "Export",
     "ForEach",
     "Load",
     "Materialize",
@@ -90,6 +98,7 @@ _ACTIONS = (
     "Shell",
     "Sql",
     "Truncate",
+    "Wheel",
 )
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")

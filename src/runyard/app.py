@@ -12,24 +12,29 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
+    from runyard.core.attempts import Assignment
+    from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
+    from runyard.engine.mails import MailServer
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
-    from runyard.store.base import SharedStore, Store
+    from runyard.store.base import Delivery, SharedStore, Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -166,13 +171,56 @@ def open_store(settings: Settings) -> Store:
     return PostgresStore(settings.store, readers=settings.reader_threads)
 
 
-def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
+def work(settings: Settings, queues: list[str] | None = None) -> int:
+    """Runs process tasks of the shared store, of these queues or of all, until SIGTERM or SIGINT; the exit code."""
+    if not settings.shared:
+        message = "A worker needs a store that it can share: --store postgresql://USER@HOST/DATABASE."
+        raise invalid(f"{message} On SQLite the server does all work itself.", field="store")
+    lock = claim_folder(settings.folder)
+    try:
+        import uvloop
+
+        uvloop.run(_work(settings, settings.folder, set(queues) if queues else None))
+    finally:
+        lock.close()
+    return 0
+
+
+async def _work(settings: Settings, folder: Path, queues: set[str] | None) -> None:
+    import asyncio
+    import signal
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    engine = build_engine(settings, folder, loop, Part(worker=True, queues=queues))
+    engine.start()
+    sys.stdout.write(f"ready {engine.worker.name}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    await engine.drain(settings.grace)
+
+
+class Part(NamedTuple):
+    """What this process is among those that share a store."""
+
+    worker: bool = False
+    """Only runs process tasks: it answers no requests, has no tables and never leads."""
+    queues: set[str] | None = None
+    """The queues that it works for; None: all."""
+
+
+SERVER = Part()
+
+
+def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part: Part = SERVER) -> Engine:
     """The engine over its store and its executors."""
     from functools import partial
 
     from runyard.core.attempts import Places
-    from runyard.engine import webhooks
+    from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
+    from runyard.engine.folders import Folders
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.http.tokens import Tokens, load_master_key
@@ -180,17 +228,24 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     key = load_master_key(folder / "master.key")
-    tokens = Tokens(key)
+    tokens, mail = Tokens(key), _mail_server(settings)
     store = open_store(settings)
     node = node_name(folder) if settings.shared else None
-    warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
+    warehouse = build_warehouse(settings, folder, key) if not part.worker and _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant if warehouse is not None else lambda one: {},
-        places=Places(files=str(files)),
+        world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
         server=lambda one: {
             "address": str(folder / ADDRESS),
             "token": tokens.derive_attempt(one.task_run_id, one.token),
@@ -204,9 +259,14 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         tables=warehouse,
         uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
-        post=partial(webhooks.post, allow_private=private),
+        post=_post(tokens, mail, allow_private=private),
+        mail=mail is not None,
+        folders=Folders([files, *map(Path, settings.allowed_paths)], allow_private_urls=private),
+        poll_seconds=settings.poll_seconds,
         node=node,
         lease=settings.lease,
+        queues=part.queues,
+        may_lead=not part.worker,
     )
 
 
@@ -221,9 +281,11 @@ def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseEx
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=settings.allow_private_urls or settings.dev,
-        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        allowed_paths=[folder / "files", folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
     )
@@ -242,12 +304,77 @@ def node_name(folder: Path) -> str:
     return file.read_text().strip()
 
 
-def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
+    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    return {
+        "run": opaque.text(one.run_id),
+        "job": opaque.text(one.job_id) if one.job_id is not None else None,
+        "job_name": one.job_name,
+        "chain": opaque.text(one.chain) if one.chain is not None else None,
+        "scope": one.scope,
+        # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
+        "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
+        "s3_root": settings.s3_root or str(folder / "s3"),
+        "s3_endpoint": settings.s3_endpoint,
+        "modules": str(folder / "modules"),
+        "allow_private_urls": settings.allow_private_urls or settings.dev,
+    }
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+    )
+
+
+def _mail_server(settings: Settings) -> MailServer | None:
+    if not settings.smtp_url:
+        return None
+    from runyard.engine.mails import mail_server
+
+    return mail_server(settings.smtp_url, settings.mail_from)
+
+
+def _post(tokens: Tokens, mail: MailServer | None, *, allow_private: bool) -> Callable[[Delivery], str]:
+    """How a message is sent, by its address."""
+    from runyard.engine import webhooks
+    from runyard.engine.notices import MAILTO
+
+    def post(delivery: Delivery) -> str:
+        if not delivery.url.startswith(MAILTO):
+            return webhooks.post(delivery, allow_private=allow_private, key=tokens.webhook_key)
+        if mail is None:
+            return "This server sends no e-mail: smtp_url is not set."
+        from runyard.engine import mails
+
+        return mails.post(delivery, mail)
+
+    return post
+
+
+def build_table(
+    engine: Engine, tokens: Tokens, streams: Streams, counters: Counters, settings: Settings | None = None
+) -> RouteTable:
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
+    from runyard.core.opaque import Opaque
+    from runyard.dialects.databricks.routes import card as databricks
+    from runyard.dialects.glue.routes import card as glue
     from runyard.http.table import RouteTable
 
-    dialects: list[Card] = []
+    settings = settings or Settings()
+    opaque = Opaque(tokens.purpose("ids"))
+    dialects: list[Card] = [
+        databricks(engine, settings.folder, record_only=settings.record_only),
+        glue(engine, opaque, settings),
+    ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
 
@@ -260,7 +387,8 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters, settings.upload_cap)
+    table = build_table(engine, tokens, streams, counters, settings)
+    return Front(table, gate, settings.body_cap, counters, settings.upload_cap)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

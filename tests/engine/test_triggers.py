@@ -435,6 +435,17 @@ def test_failures_in_a_row_make_a_continuous_trigger_rest_longer() -> None:
     assert len(runs_of(bench, job)) == 6
 
 
+def test_a_continuous_trigger_goes_on_after_a_run_that_its_jobs_limit_skipped() -> None:
+    bench = Bench()
+    job = bench.job(max_concurrent_runs=1, on_limit=OnLimit.SKIP)
+    by_hand = bench.submit(job)
+    trigger(bench, Continuous(delay=1), job)
+    bench.later(0)
+    bench.finish(by_hand)
+    bench.later(1)
+    assert [run.state for run in runs_of(bench, job)][1:] == [State.SKIPPED, State.RUNNING]
+
+
 def test_a_continuous_trigger_that_can_start_nothing_says_so_and_tries_again() -> None:
     bench = Bench()
     job = bench.job()

@@ -377,6 +377,7 @@ class ViewGiven(Given, frozen=True, kw_only=True):
     target: str
     schema: str = "main"
     workspace: str = "default"
+    dialect: SqlDialect = "duckdb"
 
 
 class Dropped(Body, frozen=True, kw_only=True):
@@ -384,6 +385,13 @@ class Dropped(Body, frozen=True, kw_only=True):
 
     table: str
     views: list[str]
+
+
+class WebhookKey(Body, frozen=True, kw_only=True):
+    """What messages to a URL are signed with: HMAC-SHA256 with this text as the key."""
+
+    url: str
+    key: str
 
 
 class Issued(Body, frozen=True, kw_only=True):
@@ -485,6 +493,18 @@ class Rows(Body, frozen=True, kw_only=True):
     columns: list[dict[str, str]]
     rows: list[list[Any]]
     row_count: int
+
+
+class RowsPage(Body, frozen=True, kw_only=True):
+    """Rows of a result. `next` is the offset of what follows, also of rows that are still being written."""
+
+    columns: list[dict[str, str]]
+    rows: list[list[Any]]
+    rows_ready: int
+    """How many rows there are so far."""
+    whole: bool
+    """Whether no more will come."""
+    next: int | None = None
 
 
 class Whoami(Body, frozen=True, kw_only=True):

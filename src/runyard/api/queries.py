@@ -74,6 +74,12 @@ class DryRunQuery(Query, frozen=True, kw_only=True):
     run: int | None = None
 
 
+class WebhookKeyQuery(Query, frozen=True, kw_only=True):
+    """The URL of a notification, exactly as it stands there."""
+
+    url: str = ""
+
+
 class NewJobQuery(Query, frozen=True, kw_only=True):
     """How a new job is also known."""
 
@@ -105,6 +111,13 @@ class WorkspaceQuery(Query, frozen=True, kw_only=True):
     """In which workspace."""
 
     workspace: str = "default"
+
+
+class RowsQuery(Query, frozen=True, kw_only=True):
+    """Which rows of a result."""
+
+    offset: int = 0
+    limit: int = 1000
 
 
 class TableQuery(WorkspaceQuery, frozen=True, kw_only=True):

@@ -39,6 +39,23 @@ def up(
     return int(serve(load(given | {"allow_private_urls": allow_private_urls})))
 
 
+def worker(
+    *,
+    store: Annotated[str | None, Parameter(help="the servers' PostgreSQL, postgresql://USER@HOST/DATABASE")] = None,
+    data: Annotated[str | None, Parameter(help="folder of its attempts, of no other process (~/.runyard)")] = None,
+    queues: Annotated[str | None, Parameter(help="only of these queues, divided by commas")] = None,
+) -> int:
+    """Run process tasks of a store that servers share. Prints `ready NAME`; SIGTERM stops it cleanly.
+
+    All other settings are read from RUNYARD_* in the environment.
+    """
+    from runyard.app import work
+    from runyard.config import load
+
+    names = [name for name in (queues or "").split(",") if name]
+    return int(work(load({"store": store, "data": data}), names or None))
+
+
 def doctor(*, common: Common = COMMON) -> int:
     """Check Python, the installation, the data folder, the disk and the server."""
     from runyard.cli.checks import print_checks, run_checks

@@ -19,15 +19,28 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
-    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
+    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output.
 
-    statement: str
+    Exactly one of `statement` and `file`.
+    """
+
+    statement: str = ""
+    file: str | None = None
+    """A path on the server below a folder that the settings allow; it is read when the task starts."""
     parameters: dict[str, Any] = {}
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that it may read, also through views; None: all of the workspace."""
+    writes: list[str] | None = None
+    """The schemas that it may change; None: all of the workspace. What it may change it may read."""
+    max_rows: int | None = None
+    """It fails, and changes nothing, when its result has more rows."""
+    max_bytes: int | None = None
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
@@ -49,6 +62,19 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
+
+
+class Checkout(_Action, frozen=True, kw_only=True):
+    """A git repository at one of `branch`, `tag` and `commit`; none of them means its default branch."""
+
+    url: str
+    """http(s), or a path (also file://) on the server below a folder that the settings allow."""
+    branch: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    """At least 7 hexadecimal digits."""
 
 
 class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
@@ -84,6 +110,8 @@ class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete")
     schema: str = "main"
     dry_run: bool = False
     """Only count the rows that match."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="materialize"):
@@ -99,6 +127,27 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     partition_by: str = ""
     """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
     chunk_rows: int = 1_228_800
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition and the partition's expression."""
+
+
+class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
+    """The rows of a query into one file, which stands in its place whole or not at all."""
+
+    statement: str
+    """One statement that reads."""
+    target: str
+    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
+    """auto: by the ending of the target's name."""
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    """auto: by a second ending such as .gz; Parquet always is compressed."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -111,8 +160,12 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
-    """None: a directory of the attempt's own."""
+    """None: a directory of the attempt's own, or the checkout."""
 
 
 class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
@@ -132,6 +185,28 @@ class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebo
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own, or the checkout."""
+
+
+class Wheel(_Action, frozen=True, kw_only=True, tag_field="kind", tag="wheel"):
+    """A package's entry point, in an environment made of wheels and requirements."""
+
+    package: str
+    entry_point: str
+    """The name of an entry point of the package, console scripts first; else a function, as `package.function`."""
+    arguments: list[str] = []
+    wheels: list[str] = []
+    """Wheels or source archives: paths on the server, or http(s) URLs."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    index: bool = True
+    """False: nothing but `wheels` is installed, and no package index is asked."""
+    environment: dict[str, str] = {}
     working_directory: str | None = None
     """None: a directory of the attempt's own."""
 
@@ -141,6 +216,8 @@ class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
 
     command: str | list[str]
     environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
 
 
@@ -161,9 +238,9 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
-OnTables = Sql | Load | Copy | Truncate | Delete | Materialize
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
-InProcess = Python | Notebook | Shell
+InProcess = Python | Notebook | Wheel | Shell
 """What a process of its own carries out."""
 Leaf = OnTables | InProcess | RunJob
 """What a for-each task may do for each input."""
@@ -189,8 +266,10 @@ EXECUTOR: dict[type, str] = {
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
     Materialize: WAREHOUSE,
+    Export: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
+    Wheel: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

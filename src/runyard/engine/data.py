@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -12,6 +12,16 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.engine.uploads import Upload, Uploads
 
 MAX_ROWS = 10_000
+
+
+class Pieces(Protocol):
+    """Bytes in pieces, to be taken off the event loop: iterate once, then close."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises `RunyardError` when they break off."""
+
+    def close(self) -> None:
+        """Ends the work behind them."""
 
 
 class Tables(Protocol):
@@ -25,6 +35,8 @@ class Tables(Protocol):
         limit: int,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
@@ -34,11 +46,31 @@ class Tables(Protocol):
     def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
         """All about one table."""
 
+    def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
+        """Rows of a large result."""
+
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Pieces:
+        """A reading statement's rows as Arrow."""
+
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view."""
 
@@ -65,14 +97,19 @@ class Data:
         *,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Awaitable[dict[str, Any]]:
         """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
 
-        The awaitable raises invalid for a statement that is refused, or that the dialect cannot say to DuckDB.
+        `reads` names the schemas that it may read, also through views; None means all of the workspace. The
+        awaitable raises invalid for a statement that is refused, that takes longer than `seconds`, that gives more
+        than 64 MiB, or that the dialect cannot say to DuckDB.
         """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit, schema, dialect))
+        given = parameters or {}
+        return asyncio.wrap_future(self._need().query(workspace, sql, given, limit, schema, dialect, reads, seconds))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
@@ -94,12 +131,47 @@ class Data:
         """
         return asyncio.wrap_future(self._need().drop_table(workspace, schema, table, with_views))
 
+    def result_page(
+        self, workspace: str, run_id: int, task_run_id: int, offset: int = 0, limit: int = 1000
+    ) -> Awaitable[dict[str, Any]]:
+        """Rows of a large result from `offset` on: {"columns", "rows", "rows_ready"}.
+
+        It can be read while it is being written: `rows_ready` is how many rows there are so far. The awaitable
+        raises not_found before the first ones are, and for a result that is inline.
+        """
+        if not 1 <= limit <= MAX_ROWS:
+            raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
+        if offset < 0:
+            raise invalid(f"offset must be 0 or more; it is {offset}.", field="offset")
+        return asyncio.wrap_future(self._need().result_page(workspace, run_id, task_run_id, offset, limit))
+
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Pieces:
+        """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
+
+        Raises invalid for a statement that is refused or fails.
+        """
+        return self._need().stream(workspace, sql, parameters or {}, schema, dialect)
+
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The materialized views: name, schema, source, statement, target, created_at (milliseconds)."""
         return asyncio.wrap_future(self._need().views(workspace))
 
     def create_view(
-        self, workspace: str, name: str, source: str, statement: str, target: str, schema: str = "main"
+        self,
+        workspace: str,
+        name: str,
+        source: str,
+        statement: str,
+        target: str,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
         """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
 
@@ -107,7 +179,8 @@ class Data:
         inserts it. The target is made from it when absent; what the source holds already is the work of a
         `Materialize` task. The awaitable raises invalid.
         """
-        return asyncio.wrap_future(self._need().create_view(workspace, name, schema, source, statement, target))
+        made = self._need().create_view(workspace, name, schema, source, statement, target, dialect)
+        return asyncio.wrap_future(made)
 
     def drop_view(self, workspace: str, name: str) -> Awaitable[dict[str, Any]]:
         """Forgets a materialized view: {"dropped": whether there was one}. Its target stays as it is."""

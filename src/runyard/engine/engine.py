@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from runyard.core.attempts import Finished, Report
@@ -23,6 +22,8 @@ from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
 from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
 from runyard.engine.duties.apart import Apart
+from runyard.engine.duties.watcher import Watcher
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.nodes import LEASE_SECONDS
 from runyard.engine.peers import Peers
@@ -41,7 +42,7 @@ from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
-from runyard.store.base import Delivery, SharedStore, Store
+from runyard.store.base import SharedStore, Store
 
 log = logging.getLogger("runyard.engine")
 
@@ -66,15 +67,21 @@ class Engine:
         uploads: Uploads | None = None,
         keep_days: float | None = None,
         post: notifier.Post | None = None,
+        mail: bool = False,
+        folders: Folders | None = None,
+        poll_seconds: float = 60.0,
         loop: asyncio.AbstractEventLoop | None = None,
         node: str | None = None,
         queues: set[str] | None = None,
         lease: float = LEASE_SECONDS,
+        may_lead: bool = True,
     ) -> None:
         """Where several servers use the store, `node` is this one's name, and it works for `queues` (None: all)."""
         self.store = store
         self.clock = clock or SystemClock()
         self.bus = Bus()
+        self.mail = mail
+        """Whether e-mail can be sent; a definition that asks for it is refused otherwise."""
         self._loop = loop
         self.peers: Peers | None = None
         """The other servers, where there may be any."""
@@ -84,13 +91,13 @@ class Engine:
             self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
             self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
         else:
-            self._join(node, executors, grace, queues, lease)
-        self.runs = Runs(store, self.writer, self.worker, self.bus)
+            self._join(node, executors, grace, queues, lease, may_lead)
+        self.runs = Runs(store, self.writer, self.worker, self.bus, mail=mail)
         self.runs.elsewhere = self.peers.kept_log if self.peers is not None else None
-        self.registry = Registry(store, self.writer, self.worker, self.clock)
+        self.registry = Registry(store, self.writer, self.worker, self.clock, mail=mail, folders=folders)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
-        self.triggers = Triggers(store, self.writer, self.clock)
+        self.triggers = Triggers(store, self.writer, self.clock, folders or Folders())
         self.ledger.on_end = firings.run_ended
         self._apart: list[Apart[Any]] = [
             Apart(self.writer, "timer", timers.find, timers.handle, may=self._may, trouble_ms=0),
@@ -98,16 +105,21 @@ class Engine:
             Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back, may=self._may),
         ]
         self.data = Data(tables, uploads)
+        self._watcher = Watcher(self.writer, folders, poll_seconds) if folders else None
         self._keep_days = keep_days
-        self._post = post
-        self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None
-        self._sending: set[int] = set()
+        self._notifier = notifier.Notifier(self.writer, post) if post else None
         self._ticker: asyncio.TimerHandle | None = None
         self._next_prune = 0
         self.started_at = self.clock.now()
 
     def _join(
-        self, name: str, executors: Sequence[Executor], grace: float, queues: set[str] | None, lease: float
+        self,
+        name: str,
+        executors: Sequence[Executor],
+        grace: float,
+        queues: set[str] | None,
+        lease: float,
+        may_lead: bool,
     ) -> None:
         store, loop = cast("SharedStore", self.store), self._loop
         worker = SharedWorker(name, executors, grace=grace, only=queues)
@@ -115,7 +127,7 @@ class Engine:
         transactions = SharedTransactions(ledger, worker, self._announce, self._give_back)
         self.worker, self.ledger, self.transactions = worker, ledger, transactions
         self.writer = SharedLoopWriter(transactions, loop) if loop else SharedInlineWriter(transactions)
-        self.peers = Peers(self, store, worker, ledger, transactions, lease, loop)
+        self.peers = Peers(self, store, worker, ledger, transactions, lease, may_lead, loop)
 
     # --- life ---
 
@@ -155,8 +167,10 @@ class Engine:
         for executor in self.worker.executors.values():
             executor.close(0.0)
         await self.writer.close()
-        if self._senders is not None:
-            self._senders.shutdown(wait=False, cancel_futures=True)
+        if self._notifier is not None:
+            self._notifier.close()
+        if self._watcher is not None:
+            self._watcher.close()
         if self.peers is not None:
             self.peers.stop()
         self.store.close()
@@ -231,11 +245,12 @@ class Engine:
         now = self.clock.now()
         with self.store.reading() as reads:
             due = [(kind, kind.find(reads, now)) for kind in self._apart]
-            owed = reads.deliveries(now) if self._post is not None else []
+            if self._notifier is not None:
+                self._notifier.look(reads, now)
+            if self._watcher is not None:
+                self._watcher.look(reads, now)
         for kind, keys in due:
             kind.handle(keys, now)
-        if self._post is not None:
-            self._send(owed, self._post)
         if self._keep_days is not None and now >= self._next_prune:
             self._next_prune = now + round(PRUNE_EVERY_SECONDS * 1000)
             keep = self._keep_days
@@ -253,21 +268,6 @@ class Engine:
             return
         if pruner.prune(ledger, keep_days) == pruner.BATCH:
             self._next_prune = 0  # there is more
-
-    def _send(self, deliveries: list[Delivery], post: notifier.Post) -> None:
-        assert self._senders is not None
-        for delivery in deliveries:
-            if delivery.id not in self._sending:
-                self._sending.add(delivery.id)
-                self._senders.submit(self._send_one, delivery, post)
-
-    def _send_one(self, delivery: Delivery, post: notifier.Post) -> None:
-        trouble = post(delivery)
-        self.writer.post(lambda ledger: self._sent(ledger, delivery, trouble), self._duty_failed)
-
-    def _sent(self, ledger: Ledger, delivery: Delivery, trouble: str) -> None:
-        notifier.settle(ledger, delivery, trouble)
-        self._sending.discard(delivery.id)
 
     # --- what it says of itself ---
 

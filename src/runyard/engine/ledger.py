@@ -189,6 +189,8 @@ class Ledger:
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
+        if run.ended_at is not None and run.job_id is not None:  # skipped by its job's limit
+            self.effects.ended.append(run)
         return snapshot.run
 
     def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
@@ -212,8 +214,8 @@ class Ledger:
         self.effects.stops += changes.stops
         if changes.ready:
             self.effects.ready += changes.queued()
-        if snapshot.plan.spec.notifications:
-            notices.owe(self, run, snapshot.plan.spec, changes)
+        if snapshot.plan.notifies:
+            notices.owe(self, run, snapshot.plan, changes)
         for child in changes.children:
             self._start_child(run, child)
         for child_run_id in changes.cancel_children:

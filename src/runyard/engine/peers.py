@@ -35,6 +35,7 @@ class Peers:
         ledger: SharedLedger,
         transactions: SharedTransactions,
         lease: float,
+        may_lead: bool,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._engine = engine
@@ -50,6 +51,7 @@ class Peers:
             store,
             worker.name,
             lease=lease,
+            may_lead=may_lead,
             each_beat=self._follow_logs,
             on_beat=lambda beat: self._call(self._beat, beat),
             on_notice=lambda notice: self._call(self._notice, notice),

@@ -9,8 +9,18 @@ from msgspec.structs import replace
 from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import merge_parameters
 from runyard.core.model import Job
-from runyard.core.triggers import Continuous, JobTrigger, OnSchedule, Source, StartRun, Trigger, TriggerSpec
+from runyard.core.triggers import (
+    Continuous,
+    FileArrival,
+    JobTrigger,
+    OnSchedule,
+    Source,
+    StartRun,
+    Trigger,
+    TriggerSpec,
+)
 from runyard.engine import firings, timetables
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import Ledger
 
 
@@ -83,10 +93,12 @@ def change(ledger: Ledger, trigger: Trigger, spec: TriggerSpec, *, active: bool,
     return switch(ledger, trigger if same else replace(trigger, active=False, next_at=None), active=active)
 
 
-def check_times(source: Source, now: int) -> None:
-    """Refuses a schedule that never fires again, and a time zone that is not known."""
+def check_source(source: Source, now: int, folders: Folders, at: str = "source") -> None:
+    """Refuses a schedule that never fires again or has no known time zone, and places that may not be watched."""
     if isinstance(source, OnSchedule):
         timetables.check_future(source.schedule, now)
+    elif isinstance(source, FileArrival):
+        folders.check(source, f"{at}.location")
 
 
 # --- triggers of a job's definition -----------------------------------------------------------------------

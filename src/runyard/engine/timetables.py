@@ -12,7 +12,6 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid
 from runyard.core.graph import Plan, merge_parameters, validate
 from runyard.core.model import Job, JobSpec, Run, Tick, Timetable
 from runyard.core.schedule import Rule, Schedule, local_text, same_times, upcoming
-from runyard.core.triggers import OnSchedule
 from runyard.engine.ledger import Ledger, new_run
 from runyard.engine.zones import zone
 
@@ -36,9 +35,6 @@ def checked(spec: JobSpec, now: int) -> Plan:
         raise _with_times(error, spec, now) from None
     if spec.schedule is not None:
         check_future(spec.schedule, now)
-    for one in spec.triggers:
-        if isinstance(one.source, OnSchedule):
-            check_future(one.source.schedule, now)
     return plan
 
 

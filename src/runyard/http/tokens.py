@@ -73,6 +73,10 @@ class Tokens:
         digest = hmac.digest(self._key, f"attempt:{task_run_id}:{claim}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
 
+    def webhook_key(self, url: str) -> str:
+        """What messages to this URL are signed with; each URL has its own, so that no receiver can speak as another."""
+        return self.purpose(f"webhook:{url}").hex()
+
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()

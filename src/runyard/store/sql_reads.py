@@ -45,12 +45,12 @@ class SqlReads:
         """All rows; raises `RunyardError` (unavailable when it took too long)."""
         raise NotImplementedError
 
-    def _kept(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
-        """All rows of something that no decision of a run changes, so that none need be written first."""
-        return self._all(statement, values)
-
     def _found(self, statement: str, values: rows.Row) -> list[rows.Row]:
         """All rows of a statement that was put together for this question, with `?` for each value."""
+        return self._all(statement, values)
+
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        """All rows of tables of which nothing ever waits to be written."""
         return self._all(statement, values)
 
     def _one(self, statement: str, values: tuple[Any, ...] = ()) -> rows.Row | None:
@@ -65,11 +65,11 @@ class SqlReads:
         row = self._one(self.sql["run_spec"], (run_id,))
         return rows.spec_of(row[0]) if row and row[0] else None
 
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
         if where.states == []:
             return []
         columns = self.sql["run"].split(" FROM ")[0].removeprefix("SELECT ")
-        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling)
+        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling, newer=newer)
         return [rows.run_of(row) for row in self._found(statement, values)]
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
@@ -109,6 +109,9 @@ class SqlReads:
             if wanted is not None:
                 clauses.append(f"j.{column} = ?")
                 values.append(wanted)
+        if where.name_any_case is not None:
+            clauses.append("lower(j.name) = lower(?)")
+            values.append(where.name_any_case)
         if after is not None:
             clauses.append("j.id < ?")
             values.append(after)
@@ -227,7 +230,7 @@ class SqlReads:
 
     def triggers_on(self, topics: list[str]) -> list[Trigger]:
         # What waits to be written is no trigger, so it need not be written first: this is asked at every run's end.
-        found = {row[0]: row for one in topics for row in self._kept(self.sql["triggers_on"], (one,))}
+        found = {row[0]: row for one in topics for row in self._aside(self.sql["triggers_on"], (one,))}
         return [rows.trigger_of(found[key]) for key in sorted(found)]
 
     def due_triggers(self, now: int, limit: int) -> list[int]:

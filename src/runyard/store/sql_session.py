@@ -124,6 +124,14 @@ class SqlSession(SqlReads):
             self._broken = refused
         return refused
 
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        self._inside()
+        try:
+            found: list[rows.Row] = self._execute(statement, values).fetchall()
+        except self.errors as error:
+            raise self._refused(error) from error
+        return found
+
     # --- writes ---
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:

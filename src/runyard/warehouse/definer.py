@@ -74,6 +74,7 @@ class Definer:
             source=message.source,
             statement=message.statement,
             target=message.target,
+            dialect=message.dialect,
         )
         created = self._views.create(cursor, view)
         kept = self._views.find(message.name)

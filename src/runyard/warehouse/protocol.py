@@ -15,6 +15,7 @@ import msgspec
 
 from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Report
+from runyard.warehouse.objects import S3
 
 MAX_FRAME = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
@@ -29,10 +30,14 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Serve(_Message, frozen=True, tag="serve"):
-    """Sent first: serve the programs of attempts at this socket; their tokens were made with this key."""
+    """Sent first: serve the programs of attempts at this socket; their tokens were made with this key.
+
+    Secrets come this way, since anybody can see a process's arguments.
+    """
 
     socket: str
     key: bytes
+    s3: S3 | None = None
 
 
 class Work(_Message, frozen=True, tag="work"):
@@ -58,6 +63,12 @@ class Query(_Message, frozen=True, tag="query"):
     schema: str
     limit: int
     dialect: SqlDialect = "duckdb"
+    reads: list[str] | None = None
+    """The schemas that it may read; None: all."""
+    seconds: float = 60.0
+    """When it takes longer it is stopped."""
+    max_bytes: int = 64 * 1024 * 1024
+    """It fails when its rows are larger."""
 
 
 class Tables(_Message, frozen=True, tag="tables"):
@@ -89,6 +100,7 @@ class CreateView(_Message, frozen=True, tag="create_view"):
     source: str
     statement: str
     target: str
+    dialect: SqlDialect = "duckdb"
 
 
 class DropView(_Message, frozen=True, tag="drop_view"):
@@ -105,6 +117,16 @@ class DropTable(_Message, frozen=True, tag="drop_table"):
     schema: str
     table: str
     with_views: bool
+
+
+class ResultPage(_Message, frozen=True, tag="result_page"):
+    """Rows of a large result, which may still be being written; answered by `Answer`."""
+
+    id: int
+    run_id: int
+    task_run_id: int
+    offset: int
+    limit: int
 
 
 class Ready(_Message, frozen=True, tag="ready"):
@@ -135,7 +157,7 @@ class Answer(_Message, frozen=True, tag="answer"):
     """Whether the error is that what was asked about is not there."""
 
 
-Question = Query | Tables | Table | ListViews
+Question = Query | Tables | Table | ListViews | ResultPage
 Change = CreateView | DropView | DropTable
 ToProcess = Serve | Work | Stop | Question | Change
 ToServer = Ready | Failed | Reports | Answer
