@@ -134,19 +134,21 @@ def test_the_work_of_a_killed_server_is_taken_over_and_never_overlaps(fleet: Fle
     assert first_end < second_begin
 
 
-def test_a_worker_runs_the_work_of_its_queues_and_its_logs_are_on_the_server(fleet: Fleet) -> None:
-    a = fleet.start("a")
-    fleet.work("w", "--queues", "far,further")
-    where = "echo $PPID; pwd"
-    far, near = a.submit(shell(where), queue="far"), a.submit(shell(where))
-    a.http.put("/queues/far", json={"slots": 1})
-    for run_id in (far, near):
-        assert a.ended(run_id)["state"] == "succeeded"
-    busy = [a.submit(shell("sleep 1"), queue="far") for _ in range(2)]
-    names = {one["worker"] for run_id in (*busy, far) for one in a.ended(run_id)["tasks"]}
-    assert a.task(near)["worker"] not in names or len(names) == 2
-    assert "data/attempts" in a.log(a.task(far)["id"])
-    assert len(a.get("/info")["nodes"]) == 2
+def test_a_worker_runs_the_work_of_its_queues_and_its_logs_are_on_the_server(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        fleet = Fleet(tmp_path, stack, process_capacity=1)
+        a = fleet.start("a")
+        fleet.work("w", "--queues", "far,further")
+        stays = a.submit(shell("sleep 60"))  # no worker takes it, so the server has no room for more
+        a.in_state(stays, "running")
+        far, waits = a.submit(shell("echo here"), queue="far"), a.submit(shell("true"))
+        assert a.ended(far)["state"] == "succeeded"
+        assert a.task(far)["worker"] != a.task(stays)["worker"]
+        assert a.log(a.task(far)["id"]) == "here\n"
+        assert a.run(waits)["state"] == "queued"
+        assert len(a.get("/info")["nodes"]) == 2
+        a.post(f"/runs/{stays}/cancel")
+        assert a.ended(waits)["state"] == "succeeded"
 
 
 def _freeze(fleet: Fleet, folder: Path, names: tuple[str, str]) -> None:

@@ -148,6 +148,9 @@ class Peers:
             self._engine.bus.tell_all()
         else:
             self._engine.bus.tell(notice.runs)
+        for run_id in notice.gone:
+            for executor in self._worker.executors.values():
+                executor.forget(run_id)
         if notice.settings:
             self._engine.registry.open()
         held = {held.run_id for held, _ in self._worker.held.values()}
