@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
+import msgspec
+
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
 
@@ -159,16 +161,19 @@ def open_store(settings: Settings) -> Store:
         from runyard.store.sqlite import SqliteStore
 
         return SqliteStore(settings.database, readers=settings.reader_threads)
-    try:
-        from runyard.store.postgres import PostgresStore
-    except ImportError as error:
-        if (error.name or "").split(".")[0] != "psycopg":
-            raise
-        message = (
-            "A PostgreSQL store needs the driver psycopg, which is not installed: pip install 'runyard[postgres]'."
-        )
-        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
+    _need_psycopg()
+    from runyard.store.postgres import PostgresStore
+
     return PostgresStore(settings.store, readers=settings.reader_threads)
+
+
+def _need_psycopg() -> None:
+    """Refuses a PostgreSQL store where its driver is missing."""
+    try:
+        import psycopg  # noqa: F401 - only whether it is there
+    except ImportError:
+        message = "A PostgreSQL store needs the driver psycopg: pip install 'runyard[postgres]'."
+        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
 
 
 def work(settings: Settings, queues: list[str] | None = None) -> int:
@@ -199,6 +204,29 @@ async def _work(settings: Settings, folder: Path, queues: set[str] | None) -> No
     sys.stdout.flush()
     await stop.wait()
     await engine.drain(settings.grace)
+
+
+def move(folder: Path, url: str) -> dict[str, int]:
+    """Copies what a data folder's own database keeps into an empty PostgreSQL; the rows of each table there.
+
+    Raises conflict while a server uses the folder, or when the target is not empty.
+    """
+    settings = load({"data": str(folder), "store": url}, {})
+    if not settings.shared:
+        raise invalid("Everything moves to PostgreSQL: --to postgresql://USER@HOST/DATABASE.", field="to")
+    database = msgspec.structs.replace(settings, store="").database
+    if not database.exists():
+        raise invalid(
+            f"There is no {database.name} in {settings.folder}: give the data folder of a server.", field="from"
+        )
+    _need_psycopg()
+    from runyard.store.move import move as copy
+
+    lock = claim_folder(settings.folder)
+    try:
+        return copy(database, settings.folder / "attempts", url)
+    finally:
+        lock.close()
 
 
 class Part(NamedTuple):

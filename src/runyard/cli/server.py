@@ -56,6 +56,21 @@ def worker(
     return int(work(load({"store": store, "data": data}), names or None))
 
 
+def move(
+    *,
+    source: Annotated[str, Parameter(name="--from", help="data folder of a server that is stopped")],
+    target: Annotated[str, Parameter(name="--to", help="empty PostgreSQL, postgresql://USER@HOST/DATABASE")],
+    common: Common = COMMON,
+) -> None:
+    """Copy everything from the SQLite database in a data folder to PostgreSQL. The data folder is left as it is."""
+    from pathlib import Path
+
+    from runyard.app import move as copy
+
+    counts = copy(Path(source), target)
+    emit_one(counts, common.output, lambda: print(*(f"{count:>9} {name}" for name, count in counts.items()), sep="\n"))
+
+
 def doctor(*, common: Common = COMMON) -> int:
     """Check Python, the installation, the data folder, the disk and the server."""
     from runyard.cli.checks import print_checks, run_checks
