@@ -14,6 +14,7 @@ from runyard.core.actions import (
     Checkout,
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -106,6 +107,7 @@ STATEMENT = {
 SQL = {
     **STATEMENT,
     "file": Field(read_beside, "statement"),
+    "merged": Field(Item.text_map),
     "reads": Field(Item.texts),
     "writes": Field(Item.texts),
     "max_rows": Field(Item.integer),
@@ -181,6 +183,14 @@ WHEEL = {
     "index": Field(Item.boolean),
     "environment": Field(Item.text_map),
     "working_directory": Field(Item.text),
+}
+DBT = {
+    "commands": Field(Item.texts),
+    "project": Field(Item.text),
+    "schema": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
 }
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
@@ -258,6 +268,10 @@ def _wheel(item: Item) -> Wheel:
     return _build(item, Wheel, WHEEL, "package", "entry_point")
 
 
+def _dbt(item: Item) -> Dbt:
+    return _build(item, Dbt, DBT, "commands")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -293,6 +307,7 @@ LEAVES = {
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "wheel": Field(_wheel, "action"),
+    "dbt": Field(_dbt, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
