@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runyard.core.actions import Sql, SqlDialect
@@ -72,3 +74,13 @@ def test_a_merged_table_is_read_through_the_query_that_is_given_for_it(shared: D
     assert len(plain["rows"]) == 3
     bad = Sql(statement=text, dialect="clickhouse", merged={"versions": "SELECT getenv('HOME') AS x"})
     assert shared.run(bad).detail == "The function getenv is not available to SQL here."
+
+
+def test_a_stored_view_that_needs_our_macros_works_after_a_restart(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = desk.run(Sql(statement="CREATE VIEW v AS SELECT toInt32('7') AS n", dialect="clickhouse"))
+    assert made.result == "succeeded", made.detail
+    desk.close()
+    desk = Desk(tmp_path)
+    assert desk.rows("SELECT n FROM v") == [[7]]
+    desk.close()

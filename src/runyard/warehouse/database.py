@@ -59,7 +59,7 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _OURS.split(";"):
             self._root.execute(statement)
-        macros.provide(self._root)
+        macros.OURS.open(self._root)
         self._lock_down()
 
     def _lock_down(self) -> None:
