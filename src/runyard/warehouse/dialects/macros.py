@@ -124,11 +124,14 @@ class Macros:
         self._lock = threading.Lock()
         self._waiting: duckdb.DuckDBPyConnection | None = None
 
-    def open(self, root: duckdb.DuckDBPyConnection) -> None:
-        """Before the database is locked down. What is stored in it and needs macros gets them at once."""
+    def open(self, root: duckdb.DuckDBPyConnection, texts: str = "SELECT ''") -> None:
+        """Before the database is locked down. What is stored in it and needs macros gets them at once.
+
+        `texts` is a query for statements that are kept in tables.
+        """
         root.execute(f"ATTACH ':memory:' AS {CATALOG}")
         self._waiting = root.cursor()
-        row = root.execute(_STORED).fetchone()
+        row = root.execute(f"{_STORED} OR EXISTS (FROM ({texts}) t(text) WHERE contains(text, '{CATALOG}'))").fetchone()
         if row is not None and row[0]:
             self.need()
 
