@@ -145,6 +145,16 @@ def test_run_inlines_another_notebook_with_its_values(bench: Bench, tmp_path: Pa
     assert outcome.output == {"result": "you", "truncated": False}
 
 
+def test_a_notebook_that_is_run_finds_what_lies_beside_itself(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "outer.py").write_text("# MAGIC %run ./inner")
+    (tmp_path / "lib" / "inner.py").write_text("where = 'lib'")
+    (tmp_path / "inner.py").write_text("where = 'above'")
+    (tmp_path / "main.py").write_text(f"# MAGIC %run ./lib/outer{CUT}dbutils.notebook.exit(where)\n")
+    _, outcome = ran(bench, Notebook(path=str(tmp_path / "main.py")))
+    assert outcome.output == {"result": "lib", "truncated": False}
+
+
 def test_run_in_a_circle_and_out_of_the_root_are_refused(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("# MAGIC %run ./b")
     (tmp_path / "b.py").write_text("# MAGIC %run /a")

@@ -206,6 +206,15 @@ def test_a_program_is_exported_with_its_output(client: Client, url: str, tmp_pat
     assert "<pre class=out>42\n</pre>" in page
 
 
+def test_the_command_line_prints_what_a_notebook_exits_with(url: str, tmp_path: Path) -> None:
+    (tmp_path / "n.py").write_text("dbutils.notebook.exit(dbutils.widgets.get('who'))")
+    (tmp_path / "job.yaml").write_text("job: n\ntasks: {n: {notebook: {file: n.py, parameters: {who: you}}}}\n")
+    words = [sys.executable, "-m", "runyard", "run", str(tmp_path / "job.yaml")]
+    env = environment(RUNYARD_URL=url, RUNYARD_TOKEN=TOKEN)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "you\n"), done.stderr
+
+
 @pytest.mark.parametrize("name", ["..%2Fclaim", "%2e%2e", "claim", "nothing.txt", "link", "pipe", "folder"])
 def test_only_files_among_the_artifacts_are_given(client: Client, name: str) -> None:
     code = """

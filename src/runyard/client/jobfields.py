@@ -14,6 +14,7 @@ from runyard.core.actions import (
     Checkout,
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -183,6 +184,14 @@ WHEEL = {
     "environment": Field(Item.text_map),
     "working_directory": Field(Item.text),
 }
+DBT = {
+    "commands": Field(Item.texts),
+    "project": Field(Item.text),
+    "schema": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
+}
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
     "environment": Field(Item.text_map),
@@ -259,6 +268,10 @@ def _wheel(item: Item) -> Wheel:
     return _build(item, Wheel, WHEEL, "package", "entry_point")
 
 
+def _dbt(item: Item) -> Dbt:
+    return _build(item, Dbt, DBT, "commands")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -294,6 +307,7 @@ LEAVES = {
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "wheel": Field(_wheel, "action"),
+    "dbt": Field(_dbt, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }

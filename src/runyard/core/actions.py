@@ -214,6 +214,22 @@ class Wheel(_Action, frozen=True, kw_only=True, tag_field="kind", tag="wheel"):
     """None: a directory of the attempt's own."""
 
 
+class Dbt(_Action, frozen=True, kw_only=True, tag_field="kind", tag="dbt"):
+    """dbt commands over the warehouse's tables, one after the other."""
+
+    commands: list[str]
+    """Such as `dbt run --select daily`."""
+    project: str = "."
+    """The folder of dbt_project.yml: a path on the server, or in the checkout."""
+    schema: str = "main"
+    """Where models are built unless they say otherwise."""
+    requirements: list[str] = msgspec.field(default_factory=lambda: ["dbt-core>=1.10,<1.12", "dbt-duckdb>=1.9,<2"])
+    """Packages in pip's notation; dbt and its adapter are installed into an environment of their own."""
+    environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that holds the project."""
+
+
 class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
     """A command line for `/bin/sh -c`, or an argument list that is executed as it stands."""
 
@@ -243,7 +259,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
 
 OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
-InProcess = Python | Notebook | Wheel | Shell
+InProcess = Python | Notebook | Wheel | Dbt | Shell
 """What a process of its own carries out."""
 Leaf = OnTables | InProcess | RunJob
 """What a for-each task may do for each input."""
@@ -273,6 +289,7 @@ EXECUTOR: dict[type, str] = {
     Python: PROCESS,
     Notebook: PROCESS,
     Wheel: PROCESS,
+    Dbt: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

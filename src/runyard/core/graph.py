@@ -14,6 +14,7 @@ from runyard.core import references, schedule, surroundings, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -254,7 +255,7 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
     if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
         raise invalid("A notebook task needs exactly one of path and source.", field=at)
-    if isinstance(action, Python | Notebook | Wheel | Shell):
+    if isinstance(action, Python | Notebook | Wheel | Dbt | Shell):
         surroundings.check(action, at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")

@@ -77,8 +77,8 @@ def _run(action: Notebook, file: str | None, folder: str) -> None:
     root = action.root or (os.path.dirname(file) if file else os.getcwd())
     here = os.path.dirname(file) if file else root
 
-    def load(name: str) -> tuple[str, list[cells.Cell]]:
-        found = locate(name, root, here)
+    def load(name: str, of: str | None) -> tuple[str, list[cells.Cell]]:
+        found = locate(name, root, os.path.dirname(of) if of else here)
         bare = Notebook(path=found, language="python")
         return found, cells.read(Path(found).read_text(encoding="utf-8"), *_spelling(bare, found))
 
