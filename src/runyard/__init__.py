@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
     from runyard.core.actions import (
+        Checkout,
         Condition,
         Copy,
         Delete,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Shell,
         Sql,
         Truncate,
+        Wheel,
     )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from runyard.core.states import State
 
 __all__ = [
+    "Checkout",
     "Client",
     "Condition",
     "Copy",
@@ -72,6 +75,7 @@ __all__ = [
     "Task",
     "TaskRun",
     "Truncate",
+    "Wheel",
     "__version__",
     "load_job",
     "needs",
@@ -80,6 +84,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ACTIONS = (
+    "Checkout",
     "Condition",
     "Copy",
     "Delete",
@@ -93,6 +98,7 @@ _ACTIONS = (
     "Shell",
     "Sql",
     "Truncate",
+    "Wheel",
 )
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")

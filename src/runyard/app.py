@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from runyard.core.attempts import Assignment
+    from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
     from runyard.http.card import Card
     from runyard.http.counters import Counters
@@ -172,6 +174,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from functools import partial
 
     from runyard.core.attempts import Places
+    from runyard.core.opaque import Opaque
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.engine.uploads import Uploads
@@ -189,10 +192,10 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[files, *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
-        objects=folder / "s3",
+        objects=Path(settings.s3_root) if settings.s3_root else folder / "s3",
         s3=_s3(settings),
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(key, b"tables", "sha256"),
@@ -203,7 +206,14 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
-        places=Places(files=str(files)),
+        world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
         server=lambda one: {
             "address": str(folder / ADDRESS),
             "token": tokens.derive_attempt(one.task_run_id, one.token),
@@ -234,12 +244,39 @@ def _s3(settings: Settings) -> S3 | None:
     )
 
 
-def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
+    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    return {
+        "run": opaque.text(one.run_id),
+        "job": opaque.text(one.job_id) if one.job_id is not None else None,
+        "job_name": one.job_name,
+        "chain": opaque.text(one.chain) if one.chain is not None else None,
+        "scope": one.scope,
+        # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
+        "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
+        "s3_root": settings.s3_root or str(folder / "s3"),
+        "s3_endpoint": settings.s3_endpoint,
+        "modules": str(folder / "modules"),
+        "allow_private_urls": settings.allow_private_urls or settings.dev,
+    }
+
+
+def build_table(
+    engine: Engine, tokens: Tokens, streams: Streams, counters: Counters, settings: Settings | None = None
+) -> RouteTable:
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
+    from runyard.core.opaque import Opaque
+    from runyard.dialects.databricks.routes import card as databricks
+    from runyard.dialects.glue.routes import card as glue
     from runyard.http.table import RouteTable
 
-    dialects: list[Card] = []
+    settings = settings or Settings()
+    opaque = Opaque(tokens.purpose("ids"))
+    dialects: list[Card] = [
+        databricks(engine, settings.folder, record_only=settings.record_only),
+        glue(engine, opaque, settings),
+    ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
 
@@ -252,7 +289,8 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters, settings.upload_cap)
+    table = build_table(engine, tokens, streams, counters, settings)
+    return Front(table, gate, settings.body_cap, counters, settings.upload_cap)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

@@ -61,8 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
-    s3_endpoint: Annotated[
-        str, Meta(description="URL of the S3 service behind s3:// sources and targets; empty: the folder s3 in data.")
+    s3_endpoint: Annotated[str, Meta(description="URL of an S3 service for s3:// paths; empty uses s3_root.")] = ""
+    s3_root: Annotated[
+        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
     ] = ""
     s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
     s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
@@ -75,6 +76,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_paths: Annotated[
         list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
     ] = []
+    record_only: Annotated[
+        bool,
+        Meta(description="Accept tasks of vendors' services that cannot run here: they are kept, and passed over."),
+    ] = False
+
+    account: Annotated[
+        str, Meta(description="The account number that AWS clients are told.", pattern="^[0-9]{12}$")
+    ] = "123456789012"
+    account_runs: Annotated[
+        int,
+        Meta(description="How many runs may be unfinished when AWS clients start one without queuing; 0: any.", ge=0),
+    ] = 50
 
     @property
     def folder(self) -> Path:

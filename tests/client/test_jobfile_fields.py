@@ -27,6 +27,8 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.EXPORT, actions.Export),
     (tables.PYTHON, actions.Python),
     (tables.NOTEBOOK, actions.Notebook),
+    (tables.WHEEL, actions.Wheel),
+    (tables.CHECKOUT, actions.Checkout),
     (tables.SHELL, actions.Shell),
     (tables.CONDITION, actions.Condition),
     (tables.RUN_JOB, actions.RunJob),

@@ -142,8 +142,8 @@ def test_an_attempts_token_opens_nothing_else(client: Client, url: str) -> None:
 
 def test_sql_cells_and_spark_sql_work_on_the_warehouse(client: Client) -> None:
     cells = (
-        magic("%sql\ncreate table nb_sales (day text, n int);\ninsert into nb_sales values ('mo', 1), ('tu', 2);"),
-        magic("%sql\nselect * from nb_sales where day = :day"),
+        magic("%sql\ncreate table nb_sales (day string, n int);\ninsert into nb_sales values ('mo', 1), ('tu', 2);"),
+        magic("%sql\nselect `day`, n from nb_sales where day = :day"),
         "frame = spark.sql('select sum(n)::int as s from nb_sales where n >= :least', {'least': 1})\nframe.show()",
         "first = frame.first()\n(first.s, first['s'], frame.columns, frame.count(), spark.table('nb_sales').count())",
         "try:\n    spark.read.csv('x')\nexcept AttributeError as error:\n    print(error)",

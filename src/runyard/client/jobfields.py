@@ -11,6 +11,7 @@ import msgspec
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
 from runyard.core.actions import (
+    Checkout,
     Condition,
     Copy,
     Delete,
@@ -25,6 +26,7 @@ from runyard.core.actions import (
     Sql,
     SqlDialect,
     Truncate,
+    Wheel,
 )
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -80,12 +82,31 @@ def _similar_file(folder: Path, name: str) -> str:
 
 # --- kinds of work ----------------------------------------------------------------------------------------
 
+CHECKOUT = {
+    "url": Field(Item.text),
+    "branch": Field(Item.text),
+    "tag": Field(Item.text),
+    "commit": Field(Item.text),
+}
+
+
+def _checkout(item: Item) -> Checkout:
+    values = {"url": item.text()} if item.is_text() else item.fields(CHECKOUT, "a checkout")
+    if "url" not in values:
+        raise item.error("a checkout needs the 'url' of a repository")
+    return Checkout(**values)
+
+
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+    "reads": Field(Item.texts),
+    "writes": Field(Item.texts),
+    "max_rows": Field(Item.integer),
+    "max_bytes": Field(Item.integer),
 }
 LOAD = {
     "source": Field(Item.text),
@@ -99,7 +120,15 @@ LOAD = {
     "max_bad_rows": Field(Item.integer),
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
-COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+QUERY = {
+    "statement": Field(Item.text),
+    "file": Field(read_beside, "statement"),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
+    "parameters": Field(Item.value_map),
+    "schema": Field(Item.text),
+    "reads": Field(Item.texts),
+}
+COPY = {**QUERY, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
     **TRUNCATE,
@@ -109,7 +138,7 @@ DELETE = {
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 EXPORT = {
-    **SQL,
+    **QUERY,
     "target": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet", "arrow")),
     "compression": Field(_choice("auto", "none", "gzip", "zstd")),
@@ -130,6 +159,8 @@ PYTHON = {
     "arguments": Field(Item.texts),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 NOTEBOOK = {
@@ -142,11 +173,24 @@ NOTEBOOK = {
     "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
+    "working_directory": Field(Item.text),
+}
+WHEEL = {
+    "package": Field(Item.text),
+    "entry_point": Field(Item.text),
+    "arguments": Field(Item.texts),
+    "wheels": Field(Item.texts),
+    "requirements": Field(Item.texts),
+    "index": Field(Item.boolean),
+    "environment": Field(Item.text_map),
     "working_directory": Field(Item.text),
 }
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
     "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 CONDITION = {"left": Field(Item.value), "op": Field(_choice(*_OPERATORS)), "right": Field(Item.value)}
@@ -215,6 +259,10 @@ def _notebook(item: Item) -> Notebook:
     return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
 
 
+def _wheel(item: Item) -> Wheel:
+    return _build(item, Wheel, WHEEL, "package", "entry_point")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -249,6 +297,7 @@ LEAVES = {
     "export": Field(_export, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
+    "wheel": Field(_wheel, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }

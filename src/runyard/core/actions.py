@@ -19,15 +19,28 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
-    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
+    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output.
 
-    statement: str
+    Exactly one of `statement` and `file`.
+    """
+
+    statement: str = ""
+    file: str | None = None
+    """A path on the server below a folder that the settings allow; it is read when the task starts."""
     parameters: dict[str, Any] = {}
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that it may read, also through views; None: all of the workspace."""
+    writes: list[str] | None = None
+    """The schemas that it may change; None: all of the workspace. What it may change it may read."""
+    max_rows: int | None = None
+    """It fails, and changes nothing, when its result has more rows."""
+    max_bytes: int | None = None
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
@@ -53,6 +66,17 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """The language of the condition."""
 
 
+class Checkout(_Action, frozen=True, kw_only=True):
+    """A git repository at one of `branch`, `tag` and `commit`; none of them means its default branch."""
+
+    url: str
+    """http(s), or a path (also file://) on the server below a folder that the settings allow."""
+    branch: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    """At least 7 hexadecimal digits."""
+
+
 class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """The rows of a query into a table, in one transaction; the table is created from the query when absent."""
 
@@ -67,6 +91,8 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Where the table lies, and where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
@@ -124,6 +150,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -136,8 +164,12 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
-    """None: a directory of the attempt's own."""
+    """None: a directory of the attempt's own, or the checkout."""
 
 
 class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
@@ -157,6 +189,28 @@ class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebo
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own, or the checkout."""
+
+
+class Wheel(_Action, frozen=True, kw_only=True, tag_field="kind", tag="wheel"):
+    """A package's entry point, in an environment made of wheels and requirements."""
+
+    package: str
+    entry_point: str
+    """The name of an entry point of the package, console scripts first; else a function, as `package.function`."""
+    arguments: list[str] = []
+    wheels: list[str] = []
+    """Wheels or source archives: paths on the server, or http(s) URLs."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    index: bool = True
+    """False: nothing but `wheels` is installed, and no package index is asked."""
+    environment: dict[str, str] = {}
     working_directory: str | None = None
     """None: a directory of the attempt's own."""
 
@@ -166,6 +220,8 @@ class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
 
     command: str | list[str]
     environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
 
 
@@ -188,7 +244,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
 
 OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
-InProcess = Python | Notebook | Shell
+InProcess = Python | Notebook | Wheel | Shell
 """What a process of its own carries out."""
 Leaf = OnTables | InProcess | RunJob
 """What a for-each task may do for each input."""
@@ -217,6 +273,7 @@ EXECUTOR: dict[type, str] = {
     Export: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
+    Wheel: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule, triggers
+from runyard.core import references, schedule, surroundings, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
@@ -25,6 +25,7 @@ from runyard.core.actions import (
     Shell,
     Sql,
     Truncate,
+    Wheel,
     kind_of,
 )
 from runyard.core.errors import Code, RunyardError, invalid
@@ -214,8 +215,8 @@ def _check_materialize(action: Materialize, at: str) -> None:
 
 
 def _check_action(action: Any, at: str) -> None:
-    if isinstance(action, Sql) and not action.statement.strip():
-        raise invalid("An sql task needs a statement.", field=f"{at}.statement")
+    if isinstance(action, Sql) and bool(action.statement.strip()) == (action.file is not None):
+        raise invalid("An sql task needs a statement, or a file of statements.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
     if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
@@ -230,6 +231,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
     if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
         raise invalid("A notebook task needs exactly one of path and source.", field=at)
+    if isinstance(action, Python | Notebook | Wheel | Shell):
+        surroundings.check(action, at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):

@@ -15,7 +15,10 @@ MAX_ROWS = 10_000
 
 
 class Pieces(Protocol):
-    """Bytes in pieces, to be taken off the event loop: iterate once, then close."""
+    """Bytes in pieces, to be taken off the event loop: begin, iterate once, then close."""
+
+    def begin(self) -> None:
+        """Waits until there are pieces; raises `RunyardError` when there will be none."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises `RunyardError` when they break off."""
@@ -35,6 +38,8 @@ class Tables(Protocol):
         limit: int,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
@@ -95,14 +100,19 @@ class Data:
         *,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Awaitable[dict[str, Any]]:
         """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
 
-        The awaitable raises invalid for a statement that is refused, or that the dialect cannot say to DuckDB.
+        `reads` names the schemas that it may read, also through views; None means all of the workspace. The
+        awaitable raises invalid for a statement that is refused, that takes longer than `seconds`, that gives more
+        than 64 MiB, or that the dialect cannot say to DuckDB.
         """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit, schema, dialect))
+        given = parameters or {}
+        return asyncio.wrap_future(self._need().query(workspace, sql, given, limit, schema, dialect, reads, seconds))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
@@ -146,10 +156,7 @@ class Data:
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
     ) -> Pieces:
-        """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
-
-        Raises invalid for a statement that is refused or fails.
-        """
+        """One reading statement's rows as an Arrow IPC stream, as they come; `begin` tells what is wrong with it."""
         return self._need().stream(workspace, sql, parameters or {}, schema, dialect)
 
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:

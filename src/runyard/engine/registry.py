@@ -205,10 +205,10 @@ class Registry:
 
     # --- bookmarks ---
 
-    def bookmark(self, key: str) -> Bookmark:
-        """The newest bookmark; raises not_found."""
+    def bookmark(self, key: str, run_id: int | None = None) -> Bookmark:
+        """The newest bookmark, or what it was after a run; raises not_found."""
         with self._store.reading() as reads:
-            found = reads.bookmark(key, None)
+            found = reads.bookmark(key, run_id)
         if found is None:
             raise not_found("bookmark", key)
         return found

@@ -144,6 +144,17 @@ class Runs:
         more = len(found) > limit
         return Page(found[:limit], cursor_of(found[limit - 1].id) if more else None)
 
+    def newer(self, where: RunFilter, than: int, limit: int = 25) -> tuple[Page[Run], bool]:
+        """The page before one that begins after run `than`: newest first, and whether there are newer ones still.
+
+        The page's own cursor leads back to where it came from.
+        """
+        check_limit(limit)
+        with self._store.reading() as reads:
+            found = reads.runs(where, limit + 1, than, newer=True)
+        page = found[:limit][::-1]
+        return Page(page, cursor_of(page[-1].id) if page else None), len(found) > limit
+
     def task_runs(self, run_id: int, *, newest: bool = True) -> list[TaskRun]:
         """The run's attempts, oldest first; `newest` keeps only the last one of each task and iteration."""
         with self._store.reading() as reads:
@@ -240,6 +251,7 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
             return Submitted(earlier, created=False)
     job, newest = ledger.job(command.job_id) if command.job_id is not None else (None, None)
     plan = plan or _present(newest)
+    _check_live(ledger, command.max_live)
     run = _new_run(ledger, command, plan, job, by, more)
     only = plan.select(command.only) if command.only is not None else None
     run = ledger.create(run, plan, None if plan is newest else plan.spec, only, command.on_limit)
@@ -272,6 +284,12 @@ def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: s
 def _present(plan: Plan | None) -> Plan:
     assert plan is not None  # a command has a job or a definition
     return plan
+
+
+def _check_live(ledger: Ledger, limit: int | None) -> None:
+    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+        said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
+        raise RunyardError(Code.LIMIT, said, max_live=limit)
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:

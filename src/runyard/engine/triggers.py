@@ -172,6 +172,24 @@ class Triggers:
 
         return self._writer.execute(run)
 
+    def resume(self, chain: int, starts: list[tuple[int, int]], kept: list[int], by: str) -> Reply[Firing]:
+        """Begins a chain that goes on from an earlier one: `starts` are (trigger id, place of its action).
+
+        `kept` are runs of the earlier chain whose ends count in the new one too. The new chain's first firing tells in
+        its data which chain it resumes. Raises not_found for triggers that are gone, and what refuses a run.
+        """
+
+        def run(ledger: Ledger) -> Firing:
+            earlier = ledger.session.firing(chain)
+            if earlier is None:
+                raise not_found("firing", chain)
+            found = [(standing.found(ledger, trigger_id), place) for trigger_id, place in starts]
+            wanted = [(trigger, trigger.spec.actions[place]) for trigger, place in found]
+            seen = Seen(kind=ASKED, by=by, data={"resumed": chain, "kept": kept}, extras=earlier.extras)
+            return firings.resume(ledger, standing.found(ledger, earlier.trigger_id), seen, wanted, kept)
+
+        return self._writer.execute(run)
+
     def close(self, chain: int, by: str) -> Reply[Firing]:
         """Ends a chain: nothing fires in it any more; its runs go on. `chain` is the firing that it began with."""
 

@@ -21,6 +21,7 @@ from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
+from runyard.core.triggers import cause_of
 from runyard.engine import bookmarks, firings
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
@@ -293,7 +294,10 @@ def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:
     run = snapshot.run
+    cause = cause_of(run.extras)
     return Assignment(
+        chain=cause.chain if cause else None,
+        scope=cause.scope if cause else "",
         run_id=run.id,
         task_run_id=slot.id,
         token=token,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from runyard.core import tables
 from runyard.core.actions import Sql, SqlDialect
@@ -126,10 +128,27 @@ class WarehouseExecutor:
     def _start(self, workspace: str, group: list[Assignment]) -> None:
         if not _WORKSPACE.fullmatch(workspace):
             return self._sink([_refused(assignment) for assignment in group])
+        group = [ready for one in group if (ready := self._with_text(one)) is not None]
         warehouse = self._warehouse(workspace)
         for assignment in group:
             self._held[assignment.task_run_id, assignment.token] = warehouse
         warehouse.start(group)
+
+    def _with_text(self, assignment: Assignment) -> Assignment | None:
+        """The attempt with its statements read from their file; None when it failed of that."""
+        action = assignment.action
+        if not isinstance(action, Sql) or action.file is None:
+            return assignment
+        allowed = [Path(folder).resolve() for folder in self._settings.allowed_paths]
+        try:
+            path = Path(action.file).resolve()
+            if not any(path.is_relative_to(folder) for folder in allowed):
+                raise PermissionError(errno.EACCES, "It lies in no folder that the settings allow", action.file)
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            self._sink([_unreadable(assignment, error)])
+            return None
+        return replace(assignment, action=replace(action, statement=text, file=None))
 
     def stop(self, task_run_id: int, token: int, *, grace: float, why: Literal["cancel", "timeout", "release"]) -> None:
         """Interrupts the attempt's query at once: SQL has no politer way, so `grace` is not used."""
@@ -180,9 +199,14 @@ class WarehouseExecutor:
         limit: int = 100,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Future[Any]:
-        """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
+        """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`.
+
+        `reads` names the schemas that it may read, None means all; after `seconds` it is stopped.
+        """
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
@@ -278,6 +302,13 @@ class WarehouseExecutor:
 
 def _bad_name(workspace: str) -> str:
     return f"{workspace!r} cannot be a workspace: use letters, digits, dot, dash and underscore, at most 100."
+
+
+def _unreadable(assignment: Assignment, error: OSError | UnicodeDecodeError) -> Finished:
+    said = error.strerror if isinstance(error, OSError) else "It is not UTF-8 text"
+    file = getattr(assignment.action, "file", "")
+    outcome = Outcome(result="failed", reason=Reason.START_ERROR, detail=f"{file} cannot be read: {said}.", retry=False)
+    return Finished(assignment.task_run_id, assignment.token, 0, outcome)
 
 
 def _refused(assignment: Assignment) -> Finished:

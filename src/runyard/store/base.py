@@ -100,8 +100,11 @@ class Reads(Protocol):
 
     def run(self, run_id: int) -> Run | None: ...
     def run_spec(self, run_id: int) -> JobSpec | None: ...
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
-        """Newest first; `after` is the id of the last run of the page before."""
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
+        """Newest first; `after` is the id of the last run of the page before.
+
+        With `newer` those that were made after it, oldest first.
+        """
 
     def task_runs(self, run_id: int) -> list[TaskRun]: ...
     def task_run(self, task_run_id: int) -> TaskRun | None: ...

@@ -64,11 +64,11 @@ class SqlReads:
         row = self._one(self.sql["run_spec"], (run_id,))
         return rows.spec_of(row[0]) if row and row[0] else None
 
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
         if where.states == []:
             return []
         columns = self.sql["run"].split(" FROM ")[0].removeprefix("SELECT ")
-        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling)
+        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling, newer=newer)
         return [rows.run_of(row) for row in self._found(statement, values)]
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
@@ -108,6 +108,9 @@ class SqlReads:
             if wanted is not None:
                 clauses.append(f"j.{column} = ?")
                 values.append(wanted)
+        if where.name_any_case is not None:
+            clauses.append("lower(j.name) = lower(?)")
+            values.append(where.name_any_case)
         if after is not None:
             clauses.append("j.id < ?")
             values.append(after)

@@ -150,10 +150,17 @@ class Warehouse:
         self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
 
     def query(
-        self, sql: str, parameters: dict[str, Any], schema: str, limit: int, dialect: SqlDialect = "duckdb"
+        self,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str,
+        limit: int,
+        dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
     ) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
-        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect))
+        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect, reads, seconds))
 
     def tables(self) -> Future[Any]:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""

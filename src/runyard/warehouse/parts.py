@@ -62,11 +62,13 @@ class Parts:
         return [part_path(self._first, number) for number in range(len(self.rows))]
 
     def abandon(self) -> None:
-        """Lets go of a part that will not be whole."""
+        """Removes what was written: the result will not be whole."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
             self._open().unlink(missing_ok=True)
+        for file in self.files():
+            file.unlink(missing_ok=True)
 
     def _open(self) -> Path:
         return part_path(self._first, len(self.rows)).with_suffix(".writing")

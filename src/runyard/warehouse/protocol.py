@@ -63,6 +63,12 @@ class Query(_Message, frozen=True, tag="query"):
     schema: str
     limit: int
     dialect: SqlDialect = "duckdb"
+    reads: list[str] | None = None
+    """The schemas that it may read; None: all."""
+    seconds: float = 60.0
+    """When it takes longer it is stopped."""
+    max_bytes: int = 64 * 1024 * 1024
+    """It fails when its rows are larger."""
 
 
 class Tables(_Message, frozen=True, tag="tables"):

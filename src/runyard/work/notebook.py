@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard.core.actions import Notebook
-from runyard.core.launch import ARTIFACTS, CLAIM, CONTEXT, WORK, decode_claim
+from runyard.core.launch import ARTIFACTS, CONTEXT, WORK
 from runyard.runtime import context
 from runyard.work import python
 
@@ -17,6 +17,7 @@ RESULT_BYTES = 5 * 1024 * 1024
 """What is kept of the value that a notebook exits with."""
 INLINE_CHARACTERS = 10 * 1024  # under 64 KiB of JSON, whatever they are
 RESULT = "result.txt"
+ACTION = "action.json"
 _SUFFIXES = ("", ".py", ".sql", ".ipynb")
 _BOOTSTRAP = "import sys; sys.path += {paths!r}; from runyard.work import notebook; notebook.main({folder!r})"
 
@@ -28,6 +29,7 @@ def command(action: Notebook, folder: str, environment: dict[str, str]) -> list[
     import runyard
 
     assert action.interpreter is not None
+    Path(folder, ACTION).write_bytes(msgspec.json.encode(action))  # as it is now, its paths in the checkout
     environment.setdefault("PYTHONUNBUFFERED", "1")
     # Behind the interpreter's own packages, which win.
     paths = list(dict.fromkeys(os.path.dirname(os.path.dirname(one.__file__ or "")) for one in (runyard, msgspec)))
@@ -36,10 +38,11 @@ def command(action: Notebook, folder: str, environment: dict[str, str]) -> list[
 
 def main(folder: str) -> None:
     """What that interpreter does."""
-    claim = decode_claim(Path(folder, CLAIM).read_bytes())
-    assert isinstance(claim.action, Notebook)
+    import msgspec
+
+    action = msgspec.json.decode(Path(folder, ACTION).read_bytes(), type=Notebook)
     context.install(context.from_file(os.path.join(folder, CONTEXT)), folder)
-    os._exit(run_here(claim.action, os.path.join(folder, WORK)))
+    os._exit(run_here(action, os.path.join(folder, WORK)))
 
 
 def run_here(action: Notebook, folder: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import linecache
 import os
@@ -138,6 +137,8 @@ class Session:
         # The user's own program, in the process that was made for it.
         value = eval(code, self.module.__dict__)  # noqa: S307
         if code.co_flags & inspect.CO_COROUTINE:
+            import asyncio  # a third of a notebook's start, and few need it
+
             return asyncio.run(value)
         return value
 
