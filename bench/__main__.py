@@ -9,7 +9,9 @@ import sys
 
 from bench import report
 
-NAMES = ("submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "copy")
+NAMES = (
+    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "copy", "databricks", "glue",
+)  # fmt: skip
 
 
 def _listing(given: argparse.Namespace) -> str:

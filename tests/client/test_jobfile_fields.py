@@ -27,6 +27,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.EXPORT, actions.Export),
     (tables.PYTHON, actions.Python),
     (tables.NOTEBOOK, actions.Notebook),
+    (tables.DBT, actions.Dbt),
     (tables.WHEEL, actions.Wheel),
     (tables.CHECKOUT, actions.Checkout),
     (tables.SHELL, actions.Shell),

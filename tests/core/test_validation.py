@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from runyard.core.actions import Checkout, ForEach, Load, Notebook, Python, RunJob, Shell, Sql, Wheel
+from runyard.core.actions import Checkout, Dbt, ForEach, Load, Notebook, Python, RunJob, Shell, Sql, Wheel
 from runyard.core.errors import Code, RunyardError
 from runyard.core.graph import MAX_NAME, MAX_TASKS, merge_parameters, validate
 from runyard.core.model import JobSpec, Limits, Retries, Task
@@ -269,6 +269,10 @@ def test_null_may_be_given_for_a_parameter() -> None:
         (Wheel(package="p", entry_point="e e"), ".entry_point"),
         (Wheel(package="p", entry_point="e", wheels=["--help"]), ".wheels[0]"),
         (Wheel(package="p", entry_point="e", requirements=["a"], index=False), ".requirements"),
+        (Dbt(project="/p", commands=[]), ".commands"),
+        (Dbt(project="/p", commands=["rm -rf x"]), ".commands[0]"),
+        (Dbt(project="p", commands=["dbt run"]), ".project"),
+        (Dbt(project="/p", commands=["dbt run"], schema="a b"), ".schema"),
         (Shell(command="x", checkout=Checkout(url="--upload-pack=x")), ".checkout.url"),
         (Shell(command="x", checkout=Checkout(url="/r", branch="--help")), ".checkout.branch"),
         (Shell(command="x", checkout=Checkout(url="/r", branch="a..b")), ".checkout.branch"),

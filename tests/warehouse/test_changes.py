@@ -89,12 +89,21 @@ def test_a_delete_counts_first_and_then_deletes(shared: Desk) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["1=1) RETURNING (n", "1=1; DROP TABLE guarded", ") OR (1=1", "n IN (FROM read_csv('/etc/passwd'))", "", "]", "/*"],
+    [
+        "1=1) RETURNING (n",
+        "1=1; DROP TABLE guarded",
+        ") OR (1=1",
+        "n IN (FROM read_csv('/etc/passwd'))",
+        "",
+        "-- n",
+        "]",
+        "/*",
+    ],
 )
 def test_a_condition_cannot_leave_its_place(shared: Desk, where: str) -> None:
     shared.run("CREATE TABLE IF NOT EXISTS guarded AS SELECT 1 AS n")
     outcome = shared.run(Delete(table="guarded", where=where))
-    assert (outcome.result, outcome.retry) == ("failed", False), where
+    assert (outcome.result, outcome.retry) == ("failed", False), (where, outcome)
     assert shared.rows("SELECT count(*) FROM guarded") == [[1]]
 
 

@@ -86,6 +86,16 @@ def test_python_and_notebooks_run_in_the_environment_of_their_requirements(bench
     assert b"greet ['" in bench.log(one)  # the console script is on the path
 
 
+@pytest.mark.parametrize("spelt", ["{path}", "greeter @ file://{path}"])
+def test_a_requirement_that_is_a_file_counts_by_its_content(bench: Bench, tmp_path: Path, spelt: str) -> None:
+    for said in ("first", "second"):
+        path = wheel(tmp_path, "4.0", extra=f"def plain():\n    print('{said}')")
+        action = Python(source="import greeter\ngreeter.plain()", requirements=[spelt.format(path=path)])
+        one = bench.start(action)
+        assert bench.outcome(one).result == "succeeded", bench.log(one)
+        assert bench.log(one).endswith(f"{said}\n".encode())
+
+
 def test_what_cannot_be_installed_fails_with_its_reason_and_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
     before = built(bench)
     wheel(tmp_path, "2.0", needs="no-such-package-anywhere")

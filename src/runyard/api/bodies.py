@@ -387,6 +387,13 @@ class Dropped(Body, frozen=True, kw_only=True):
     views: list[str]
 
 
+class WebhookKey(Body, frozen=True, kw_only=True):
+    """What messages to a URL are signed with: HMAC-SHA256 with this text as the key."""
+
+    url: str
+    key: str
+
+
 class Issued(Body, frozen=True, kw_only=True):
     """A principal and its token, which is shown here only."""
 

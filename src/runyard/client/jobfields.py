@@ -14,6 +14,7 @@ from runyard.core.actions import (
     Checkout,
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -97,12 +98,16 @@ def _checkout(item: Item) -> Checkout:
     return Checkout(**values)
 
 
-SQL = {
+STATEMENT = {
     "statement": Field(Item.text),
-    "file": Field(read_beside, "statement"),
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+}
+SQL = {
+    **STATEMENT,
+    "file": Field(read_beside, "statement"),
+    "merged": Field(Item.text_map),
     "reads": Field(Item.texts),
     "writes": Field(Item.texts),
     "max_rows": Field(Item.integer),
@@ -120,14 +125,7 @@ LOAD = {
     "max_bad_rows": Field(Item.integer),
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
-QUERY = {
-    "statement": Field(Item.text),
-    "file": Field(read_beside, "statement"),
-    "dialect": Field(_choice(*get_args(SqlDialect))),
-    "parameters": Field(Item.value_map),
-    "schema": Field(Item.text),
-    "reads": Field(Item.texts),
-}
+QUERY = {**STATEMENT, "file": Field(read_beside, "statement"), "reads": Field(Item.texts)}
 COPY = {**QUERY, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
@@ -186,6 +184,14 @@ WHEEL = {
     "index": Field(Item.boolean),
     "environment": Field(Item.text_map),
     "working_directory": Field(Item.text),
+}
+DBT = {
+    "commands": Field(Item.texts),
+    "project": Field(Item.text),
+    "schema": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
 }
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
@@ -263,6 +269,10 @@ def _wheel(item: Item) -> Wheel:
     return _build(item, Wheel, WHEEL, "package", "entry_point")
 
 
+def _dbt(item: Item) -> Dbt:
+    return _build(item, Dbt, DBT, "commands")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -298,6 +308,7 @@ LEAVES = {
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "wheel": Field(_wheel, "action"),
+    "dbt": Field(_dbt, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -340,10 +351,15 @@ NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
 
 def _points(item: Item) -> list[str]:
     points = item.elements() if item.is_list() else [item]
-    return [point.choice("start", "success", "failure") for point in points]
+    return [point.choice("start", "success", "failure", "cancelled", "skipped", "duration") for point in points]
 
 
-NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
+NOTIFICATION = {
+    "url": Field(Item.text),
+    "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
+    "on": Field(_points),
+    "every_attempt": Field(Item.boolean),
+}
 
 
 SCHEDULE = {
@@ -395,8 +411,8 @@ def _notifications(item: Item) -> list[Notification]:
 
 def _notification(item: Item) -> Notification:
     values = item.fields(NOTIFICATION, "a notification")
-    if "url" not in values:
-        raise item.error("a notification needs a 'url'")
+    if ("url" in values) == ("email" in values):
+        raise item.error("a notification needs either 'url' or 'email'")
     return Notification(**values)
 
 
@@ -406,6 +422,8 @@ TASK: dict[str, Field] = {
     "run_if": Field(lambda item: RunIf(item.choice(*RunIf))),
     "retries": Field(_retries),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
+    "notifications": Field(_notifications),
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "limits": Field(_limits),
@@ -509,6 +527,7 @@ JOB: dict[str, Field] = {
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
     "max_concurrent_runs": Field(Item.integer),
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),

@@ -33,6 +33,9 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    merged: dict[str, str] = {}
+    """For a table that the text asks to be merged first (`FROM t FINAL`): the DuckDB query that gives its merged rows.
+    A table that is not named here is read as it is."""
     reads: list[str] | None = None
     """The schemas that it may read, also through views; None: all of the workspace."""
     writes: list[str] | None = None
@@ -215,6 +218,22 @@ class Wheel(_Action, frozen=True, kw_only=True, tag_field="kind", tag="wheel"):
     """None: a directory of the attempt's own."""
 
 
+class Dbt(_Action, frozen=True, kw_only=True, tag_field="kind", tag="dbt"):
+    """dbt commands over the warehouse's tables, one after the other."""
+
+    commands: list[str]
+    """Such as `dbt run --select daily`."""
+    project: str = "."
+    """The folder of dbt_project.yml: a path on the server, or in the checkout."""
+    schema: str = "main"
+    """Where models are built unless they say otherwise."""
+    requirements: list[str] = msgspec.field(default_factory=lambda: ["dbt-core>=1.10,<1.12", "dbt-duckdb>=1.9,<2"])
+    """Packages in pip's notation; dbt and its adapter are installed into an environment of their own."""
+    environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that holds the project."""
+
+
 class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
     """A command line for `/bin/sh -c`, or an argument list that is executed as it stands."""
 
@@ -244,7 +263,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
 
 OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
-InProcess = Python | Notebook | Wheel | Shell
+InProcess = Python | Notebook | Wheel | Dbt | Shell
 """What a process of its own carries out."""
 Leaf = OnTables | InProcess | RunJob
 """What a for-each task may do for each input."""
@@ -274,6 +293,7 @@ EXECUTOR: dict[type, str] = {
     Python: PROCESS,
     Notebook: PROCESS,
     Wheel: PROCESS,
+    Dbt: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from runyard.core.actions import Checkout, Notebook, Python, Shell, Wheel
+from runyard.core.actions import Checkout, Dbt, Notebook, Python, Shell, Wheel
 from runyard.core.errors import invalid
 
 MAX_REQUIREMENTS = 500
@@ -16,7 +16,7 @@ _ENTRY = re.compile(r"[A-Za-z_][\w.:-]{0,199}")
 _REFERENCE = "{{"
 
 
-def check(action: Python | Notebook | Wheel | Shell, at: str) -> None:
+def check(action: Python | Notebook | Wheel | Dbt | Shell, at: str) -> None:
     """Raises `invalid` for requirements that are options, names that cannot be, and refs that look like options."""
     if not isinstance(action, Wheel) and action.checkout is not None:
         _check_checkout(action.checkout, f"{at}.checkout")
@@ -25,6 +25,8 @@ def check(action: Python | Notebook | Wheel | Shell, at: str) -> None:
     _check_requirements(action.requirements, f"{at}.requirements")
     if isinstance(action, Wheel):
         return _check_wheel(action, at)
+    if isinstance(action, Dbt):
+        return _check_dbt(action, at)
     if action.requirements and action.interpreter is not None:
         said = "requirements make an environment with the server's Python; leave out interpreter, or the requirements."
         raise invalid(said, field=f"{at}.requirements")
@@ -53,6 +55,19 @@ def _check_wheel(action: Wheel, at: str) -> None:
     if not action.index and action.requirements:
         said = "Without an index only wheels can be installed; leave out requirements, or index: false."
         raise invalid(said, field=f"{at}.requirements")
+
+
+def _check_dbt(action: Dbt, at: str) -> None:
+    if not action.commands:
+        raise invalid("A dbt task needs commands, such as 'dbt run'.", field=f"{at}.commands")
+    for place, text in enumerate(action.commands):
+        if not re.match(r"dbt\s+\S", text) and _REFERENCE not in text:
+            raise invalid(f"A command of dbt begins with 'dbt '; found {text!r}.", field=f"{at}.commands[{place}]")
+    if action.checkout is None and not action.project.startswith("/") and _REFERENCE not in action.project:
+        said = f"Without a checkout the project is an absolute path on the server; found {action.project!r}."
+        raise invalid(said, field=f"{at}.project")
+    if not _ENTRY.fullmatch(action.schema) and _REFERENCE not in action.schema:
+        raise invalid(f"{action.schema!r} cannot be the name of a schema.", field=f"{at}.schema")
 
 
 def _check_checkout(one: Checkout, at: str) -> None:

@@ -31,7 +31,7 @@ def read(access: dict[str, Any], statement: str, parameters: dict[str, Any], dia
 
     if _NAME.fullmatch(statement):
         statement, dialect = "SELECT * FROM " + ".".join(f'"{part}"' for part in statement.split(".")), "duckdb"
-    request = Read(msgspec.convert(access, Access), statement, parameters, dialect)
+    request = Read(msgspec.convert(access, Access), statement, parameters, dialect=dialect)
     with _asked(request) as (source, _):
         _reply(source, "nothing was read")
         try:

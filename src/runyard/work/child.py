@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from runyard.core.actions import InProcess, Notebook, Python, Shell, Wheel
+from runyard.core.actions import Dbt, InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CONTEXT, INHERITED, WORK
 from runyard.runtime import context
-from runyard.work import linux, notebook, prepare, python, shell, wheel
+from runyard.work import dbt, linux, notebook, prepare, python, shell, wheel
 
 CANNOT_START = 127
 _RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
@@ -67,10 +67,12 @@ def _work(claim: Assignment) -> int:
         python.enter(made, environment)
     if isinstance(action, Python):
         python.keep_source(action, WORK)
-    os.chdir(action.working_directory or WORK)
+    os.chdir(WORK if isinstance(action, Dbt) else action.working_directory or WORK)
     _limits(claim)
     if isinstance(action, Shell):
         _exec(shell.command(action), environment)
+    if isinstance(action, Dbt):
+        _exec(dbt.command(action, made or sys.executable, folder, environment), environment)
     if isinstance(action, Wheel):
         _exec(wheel.command(action, made or sys.executable, environment), environment)
     if (other := made or action.interpreter) is not None:

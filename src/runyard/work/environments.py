@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from runyard.work.prepare import EnvironmentFailed
 
 WHEEL_BYTES = 1024 * 1024 * 1024
 WHEEL_SECONDS = 1800.0
+_LOCAL = re.compile(r"(?:(?<=^)|(?<=file://))/[^\s;#]+")
 _LAYOUT = "1"
 """Part of every key: raised when what we make changes."""
 
@@ -53,7 +55,9 @@ def made(requirements: list[str], wheels: list[str], index: bool, places: Places
 
 
 def _key(requirements: list[str], files: list[Path], index: bool, pip: dict[str, str]) -> str:
-    wheels = [(one.name, _digest(one)) for one in files]
+    # A requirement may name a file: what counts is what is in it.
+    named = [Path(found.group()) for one in requirements if (found := _LOCAL.search(one))]
+    wheels = [(one.name, _digest(one)) for one in (*files, *named) if one.is_file()]
     facts = [_LAYOUT, sys.version, sys.base_prefix, requirements, wheels, index, sorted(pip.items())]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
 

@@ -18,6 +18,8 @@ RESULT_BYTES = 5 * 1024 * 1024
 INLINE_CHARACTERS = 10 * 1024  # under 64 KiB of JSON, whatever they are
 RESULT = "result.txt"
 ACTION = "action.json"
+_MOUNT = "/Workspace/"
+"""How notebooks spell the root since workspace files came (Databricks documentation, "Workspace files")."""
 _SUFFIXES = ("", ".py", ".sql", ".ipynb")
 _BOOTSTRAP = "import sys; sys.path += {paths!r}; from runyard.work import notebook; notebook.main({folder!r})"
 
@@ -75,8 +77,8 @@ def _run(action: Notebook, file: str | None, folder: str) -> None:
     root = action.root or (os.path.dirname(file) if file else os.getcwd())
     here = os.path.dirname(file) if file else root
 
-    def load(name: str) -> tuple[str, list[cells.Cell]]:
-        found = locate(name, root, here)
+    def load(name: str, of: str | None) -> tuple[str, list[cells.Cell]]:
+        found = locate(name, root, os.path.dirname(of) if of else here)
         bare = Notebook(path=found, language="python")
         return found, cells.read(Path(found).read_text(encoding="utf-8"), *_spelling(bare, found))
 
@@ -116,6 +118,8 @@ def locate(path: str, root: str | None, here: str | None = None) -> str:
         found = os.path.realpath(wanted + ending)
         if os.path.isfile(found) and (root is None or found.startswith(root + "/")):
             return found
+    if root is not None and path.startswith(_MOUNT):
+        return locate(path.removeprefix(_MOUNT.rstrip("/")), root, here)
     raise FileNotFoundError(errno.ENOENT, "No such notebook", path)
 
 

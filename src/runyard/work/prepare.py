@@ -59,8 +59,10 @@ def prepared(claim: Assignment, folder: str) -> tuple[InProcess, str | None]:
 
 def _within(action: InProcess, tree: str) -> InProcess:
     """Relative paths are paths in the tree; raises FileNotFoundError for those that lead out of it."""
-    changes = {"working_directory": _inside(action.working_directory or ".", tree)}
-    for name in ("file", "root"):
+    changes = {}
+    if hasattr(action, "working_directory"):
+        changes["working_directory"] = _inside(action.working_directory or ".", tree)
+    for name in ("file", "root", "project"):
         if (path := getattr(action, name, None)) is not None:
             changes[name] = _inside(path, tree)
     if hasattr(action, "root") and action.root is None:

@@ -48,12 +48,12 @@ class Spark:
         return Frame(context.read_table(tableName))
 
     def script(self, text: str, values: dict[str, str]) -> Any:
-        """The statements of a cell, one after the other; the last one's frame, or None for an empty cell."""
+        """The statements of a cell, one after the other; the last one's frame, or None where it gives no rows."""
         frame = None
         for statement in split(re.sub(r"\$\{(\w+)\}", lambda found: _text(values, found.group(1)), text)):
             used = {name: values[name] for name in bound(statement)[1] if name in values}
             frame = self.sql(statement, used)
-        return frame
+        return frame if frame is not None and frame.columns else None
 
     def stop(self) -> None:
         """Ends the session, if there is one."""
