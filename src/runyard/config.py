@@ -70,8 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
-    s3_endpoint: Annotated[
-        str, Meta(description="URL of the S3 service behind s3:// sources and targets; empty: the folder s3 in data.")
+    s3_endpoint: Annotated[str, Meta(description="URL of an S3 service for s3:// paths; empty uses s3_root.")] = ""
+    s3_root: Annotated[
+        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
     ] = ""
     s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
     s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
@@ -104,9 +105,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(description="How many runs may be unfinished when AWS clients start one without queuing; 0: any.", ge=0),
     ] = 50
-    s3_root: Annotated[
-        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
-    ] = ""
 
     @property
     def folder(self) -> Path:
