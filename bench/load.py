@@ -39,12 +39,13 @@ def run(
     connections: int = 16,
     seconds: float = 60.0,
     status: int = 200,
+    prefix: str = API,
 ) -> Load:
     """Sends (method, path, JSON body or None) requests until all are answered or the time is over.
 
     Raises RuntimeError for any other status.
     """
-    texts = [[method, API + path, "" if body is None else json.dumps(body)] for method, path, body in requests]
+    texts = [[method, prefix + path, "" if body is None else json.dumps(body)] for method, path, body in requests]
     work: dict[str, Any] = {"host": urlsplit(url).hostname, "port": urlsplit(url).port, "requests": texts}
     work |= {"connections": connections, "seconds": seconds, "status": status}
     done = subprocess.run([sys.executable, "-m", "bench.load"], input=json.dumps(work), capture_output=True, text=True)

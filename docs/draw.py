@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,10 @@ from runyard.core.model import JobSpec, Limits, Notification, Retries, RunIf, Ta
 from runyard.core.schedule import Schedule
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State
 from runyard.core.triggers import JobTrigger
+from runyard.dialects.databricks import errors as databricks_errors
+from runyard.dialects.databricks import routes as databricks_routes
+from runyard.dialects.databricks import tables as databricks
+from runyard.dialects.glue import errors, support, tables
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
@@ -138,8 +142,127 @@ def fields() -> str:
     return "\n".join(lines) + f"\n\n`run_if` is one of {rules}.\n"
 
 
-WHOLE: dict[str, Callable[[], str]] = {"cli.md": cli, "states.md": states, "settings.md": settings}
-PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields}
+GLUE = """# AWS Glue
+
+*The tables of this page are drawn from `src/runyard/dialects/glue/` by `python docs/draw.py`; a test compares the two.*
+
+Code for AWS Glue's jobs, runs, bookmarks, triggers and workflows runs against this server as it is: boto3, the AWS
+CLI, Airflow's operators, Dagster's pipes. The scripts really run.
+
+```console
+$ runyard up --dev
+$ eval "$(runyard connect glue)"
+$ aws glue create-job --name hello --role any --command Name=pythonshell,ScriptLocation=$PWD/hello.py
+$ aws glue start-job-run --job-name hello
+```
+
+`runyard connect glue` prints AWS_ENDPOINT_URL_GLUE (and _LOGS, _STS, _IAM), a region and a key pair. The secret key is
+the token that you use with Runyard, and the key id is the token without its last part; the signature of each request
+is verified ([decision 9](../decisions/0009-signed-requests.md)). With `--dev` any key will do.
+
+A script may lie on the server's disk (below `allowed_paths` or the data folder's `files`; anywhere with `--dev`), at
+an http(s) URL, or on `s3://`: in the service that the setting `s3_endpoint` names, or below the folder `s3_root`,
+where `s3://bucket/key` is the file `bucket/key` (by default in the data folder's `s3`). `glueetl` scripts run as plain
+Python, and on Spark where the server's Python has `pyspark`; a Spark cluster is still to come. In a script, boto3
+speaks to this server by itself, with the key of its attempt: it may read and write the properties of its own workflow
+run; for more it needs a key of its own.
+"""
+
+
+def glue() -> str:
+    """The page of the Glue dialect."""
+    table = app.build_table(Engine(SqliteStore(":memory:"), []), Tokens(b"x" * 32), Streams(), Counters())
+    answered: dict[str, list[tuple[str, str]]] = {}
+    for card, route in table.routes():
+        if card.name == "glue" and route.header is not None:
+            service, _, name = route.header[1].partition(".")
+            answered.setdefault(service, []).append((name, route.scope))
+    parts = [GLUE, "## Operations", "| operation | scope |", "|---|---|"]
+    parts += [f"| {name} | {scope} |" for name, scope in answered["AWSGlue"]]
+    parts += [f"| CloudWatch Logs: {name} | {scope} |" for name, scope in answered["Logs_20140328"]]
+    parts += ["| STS: GetCallerIdentity | signed-in |", "| IAM: GetRole | signed-in |", "", "## Never", ""]
+    parts += _two("what", "why", support.NEVER_OPERATIONS)
+    parts += [
+        "",
+        "## Fields that are kept",
+        "",
+        *_two("field", "what becomes of it", support.KEPT),
+        "",
+        "## States",
+        "",
+    ]
+    parts += ["| ours | JobRunState |", "|---|---|"]
+    parts += [f"| {state.value} | {word} |" for state, word in tables.STATES.items()]
+    parts += ["", "WAITING is said where queuing is on and a limit holds a run back.", "", "## Errors", ""]
+    parts += ["| code | exception | status |", "|---|---|---|"]
+    parts += [f"| `{code.value}` | {name} | {status} |" for code, (name, status) in errors.EXCEPTIONS.items()]
+    parts += ["", "## Arguments that Glue consumes", "", *_two("argument", "what it does", support.SPECIAL)]
+    parts += ["", "## What scripts may import", "", *_two("module", "what is there", support.AWSGLUE)]
+    parts += ["", "Frames hold an Arrow table without Spark (`toDF()` gives it) and a Spark DataFrame with it.", ""]
+    parts += ["## Where AWS leaves it open, or we differ", "", *[f"- {one}" for one in support.CHOICES]]
+    return "\n".join(parts) + "\n"
+
+
+def _two(left: str, right: str, rows: dict[str, str]) -> list[str]:
+    return [f"| {left} | {right} |", "|---|---|", *[f"| {key} | {value} |" for key, value in rows.items()]]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _databricks_calls() -> Iterator[tuple[str, str, str]]:
+    engine = Engine(SqliteStore(":memory:"), [])
+    for route in databricks_routes.card(engine, Path("data")).routes:
+        path = route.path.removeprefix("/api/2.2")
+        if not route.path.startswith(("/api/2.0", "/api/2.1")):
+            said = (route.handler.__doc__ or "").partition(": ")[2]
+            yield f"`{route.method} {path}`", route.scope, said
+
+
+def _databricks_states() -> Iterator[tuple[str, ...]]:
+    rows = [(f"task {state.value}", one) for state, one in databricks.TASK_STATES.items()]
+    rows.append(("run failed", databricks.RUN_STATES[State.FAILED]))
+    rows.append(("run queued by its job's limit", databricks.QUEUED))
+    rows += [(f"{state.value}, {reason}", one) for (state, reason), one in databricks.BY_REASON.items()]
+    for ours, one in rows:
+        yield ours, one.life_cycle, one.result or "", one.status, one.code or "", one.type or ""
+
+
+def databricks_page() -> str:
+    """The tables of the Databricks dialect."""
+    errors = ((f"`{code.value}`", str(status), f"`{word}`") for code, (status, word) in databricks_errors.TABLE.items())
+    heads = ("ours", "life_cycle_state", "result_state", "status.state", "code", "type")
+    parts = [
+        "## Calls\n\nUnder each of `/api/2.0`, `/api/2.1` and `/api/2.2`.\n",
+        _table(("call", "scope", "note"), _databricks_calls()),
+        "## Kinds of tasks\n",
+        _table(("task", "here"), ((f"`{name}`", said) for name, said in databricks.TASK_TYPES.items())),
+        "With the setting `record_only` those that cannot run are kept, shown and passed over as disabled.\n",
+        "## States\n",
+        _table(heads, _databricks_states()),
+        "## Triggers\n",
+        _table(("ours", "trigger"), ((f"`{ours}`", f"`{theirs}`") for ours, theirs in databricks.TRIGGERS.items())),
+        "## Fields that do nothing here\n",
+        "All other fields of the published schema do what they say. Below a cluster's specification, and below a kind\n"
+        "of task that cannot run, fields are kept as they come; unknown ones are left out.\n",
+        _table(("field", "why"), ((f"`{name}`", why) for name, why in databricks.KEPT.items())),
+        "## Limits\n",
+        _table(("limit", "value"), ((name.replace("_", " "), f"{n:,}") for name, n in databricks.LIMITS.items())),
+        "## Errors\n",
+        _table(("our code", "status", "error_code"), errors),
+    ]
+    return "\n" + "\n".join(parts) + "\n"
+
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "states.md": states,
+    "settings.md": settings,
+    "dialects/glue.md": glue,
+}
+PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields, "dialects/databricks.md": databricks_page}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
 

@@ -26,6 +26,7 @@ from runyard.engine.ledger import Ledger
 
 def found(ledger: Ledger, trigger_id: int) -> Trigger:
     """A kept trigger; raises not_found."""
+    ledger.lock("trigger", trigger_id)
     trigger = ledger.session.trigger(trigger_id)
     if trigger is None:
         raise not_found("trigger", trigger_id)

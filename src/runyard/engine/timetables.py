@@ -107,6 +107,7 @@ def drop(ledger: Ledger, job_id: int) -> None:
 
 def pause(ledger: Ledger, job_id: int, paused: bool) -> Timetable:
     """Stops a schedule, or lets it go on from now; conflict if the job has none."""
+    ledger.lock("job", job_id)
     job, _ = ledger.job(job_id)
     table, schedule = ledger.session.timetable(job_id), job.spec.schedule
     if table is None or schedule is None:

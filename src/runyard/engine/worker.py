@@ -7,7 +7,7 @@ with the claim's token (in `decide`), so what a lost claim says changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -138,7 +138,7 @@ class Worker:
         queue = self.queues.get(one.queue)
         return (-queue.priority if queue else 0, -one.priority, one.task_run_id)
 
-    def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
+    def _room(self, ledger: Ledger) -> tuple[Container[str], dict[str, int]]:
         """Queues from which nothing may be taken now, and the free slots of those that count them."""
         room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
         counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]

@@ -155,6 +155,9 @@ class WarehouseExecutor:
         if (warehouse := self._held.get((task_run_id, token))) is not None:
             warehouse.stop(task_run_id, token, why)
 
+    def extend(self, until: float) -> None:
+        """Nothing: no other node has these tables, so none can start the same work."""
+
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """All of them: `open` made sure that no process of an earlier server is alive."""
         return list(held)

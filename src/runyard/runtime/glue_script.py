@@ -37,6 +37,7 @@ def main() -> None:
         paths += _modules(places, arguments, world)
     except LocationError as error:
         _cannot_start(str(error))
+    _point_here(world)
     os.environ.update(_environment(arguments.get("--customer-driver-env-vars", "")))
     # In the order in which the interpreter looks: the script's own folder, what it brought, ours.
     sys.path[0:1] = [str(script.parent), *paths, SHIMS]
@@ -140,6 +141,22 @@ def _environment(given: str) -> dict[str, str]:
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
     pairs = (one.partition("=") for one in lexer)
     return {key.strip(): value for key, _, value in pairs if key.strip().startswith("CUSTOMER_")}
+
+
+def _point_here(world: dict[str, Any]) -> None:
+    """Lets AWS clients in the script speak to this server, with the attempt's own key unless the user has keys."""
+    server = context.fact("server")
+    if not server:
+        return
+    url = Path(server["address"]).read_text(encoding="ascii").strip()
+    for service in ("GLUE", "LOGS", "STS", "IAM"):
+        os.environ.setdefault(f"AWS_ENDPOINT_URL_{service}", url)
+    if world.get("s3_endpoint"):
+        os.environ.setdefault("AWS_ENDPOINT_URL_S3", world["s3_endpoint"])
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    if not Path("~/.aws/credentials").expanduser().exists():
+        os.environ.setdefault("AWS_ACCESS_KEY_ID", server["token"].rpartition("_")[0])
+        os.environ.setdefault("AWS_SECRET_ACCESS_KEY", server["token"])
 
 
 def _argv(arguments: dict[str, str], world: dict[str, Any]) -> list[str]:

@@ -235,22 +235,22 @@ def test_dbfs_holds_files_that_tasks_run(w: WorkspaceClient, rest: Rest) -> None
 
 def test_the_workspace_holds_notebooks_and_files(w: WorkspaceClient, rest: Rest) -> None:
     source = base64.b64encode(b"print(1)").decode()
-    w.workspace.mkdirs("/Users/dev")
+    w.workspace.mkdirs("/Users/ann")
     w.workspace.import_(
-        "/Users/dev/nb", content=source, format=ImportFormat.SOURCE, language=Language.PYTHON, overwrite=True
+        "/Users/ann/nb", content=source, format=ImportFormat.SOURCE, language=Language.PYTHON, overwrite=True
     )
-    status = w.workspace.get_status("/Users/dev/nb")
-    assert (status.path, status.language) == ("/Users/dev/nb", Language.PYTHON)
+    status = w.workspace.get_status("/Users/ann/nb")
+    assert (status.path, status.language) == ("/Users/ann/nb", Language.PYTHON)
     assert status.object_type
     assert status.object_type.value == "NOTEBOOK"
-    exported = base64.b64decode(w.workspace.export("/Users/dev/nb").content or "")
+    exported = base64.b64decode(w.workspace.export("/Users/ann/nb").content or "")
     assert exported == b"# Databricks notebook source\nprint(1)"
-    w.workspace.upload("/Users/dev/tool.py", b"print('tool')", format=ImportFormat.AUTO, overwrite=True)
-    assert [one.path for one in w.workspace.list("/Users/dev")] == ["/Users/dev/nb", "/Users/dev/tool.py"]
-    task = jobs.SubmitTask(task_key="main", spark_python_task=jobs.SparkPythonTask(python_file="/Users/dev/tool.py"))
+    w.workspace.upload("/Users/ann/tool.py", b"print('tool')", format=ImportFormat.AUTO, overwrite=True)
+    assert [one.path for one in w.workspace.list("/Users/ann")] == ["/Users/ann/nb", "/Users/ann/tool.py"]
+    task = jobs.SubmitTask(task_key="main", spark_python_task=jobs.SparkPythonTask(python_file="/Users/ann/tool.py"))
     run = w.jobs.submit(tasks=[task]).result(timeout=WAIT)
     assert run.tasks
     assert w.jobs.get_run_output(run.tasks[0].run_id or 0).logs == "tool\n"
-    w.workspace.delete("/Users/dev", recursive=True)
+    w.workspace.delete("/Users/ann", recursive=True)
     with pytest.raises(ResourceDoesNotExist):
-        w.workspace.get_status("/Users/dev/nb")
+        w.workspace.get_status("/Users/ann/nb")

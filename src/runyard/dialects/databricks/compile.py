@@ -11,11 +11,9 @@ from typing import Any
 import msgspec
 
 from runyard.core.actions import Condition
-from runyard.core.cron import Flavour
-from runyard.core.errors import RunyardError, invalid
+from runyard.core.errors import invalid
 from runyard.core.model import JobSpec, OnLimit, Task
-from runyard.core.schedule import Schedule
-from runyard.dialects.databricks import compile_tasks, parse
+from runyard.dialects.databricks import compile_tasks, compile_triggers, parse
 from runyard.dialects.databricks.parts import Parts, Surroundings
 from runyard.dialects.databricks.schema import TYPES
 from runyard.dialects.databricks.tables import LIMITS, NAME
@@ -23,16 +21,11 @@ from runyard.dialects.databricks.tables import LIMITS, NAME
 SINGLE_KEY = "main"
 """The task key of settings in the single-task form, which have none (our choice)."""
 NO_TASKS = "no_tasks"
-_UNIT_SECONDS = {"MINUTES": 60, "HOURS": 3600, "DAYS": 86_400, "WEEKS": 604_800}
 _PROVIDERS = (
     "github,gitlab,bitbucketcloud,gitlabenterpriseedition,bitbucketserver,azuredevopsservices,githubenterprise,"
     "awscodecommit"
 )
 _OF_TASKS = frozenset(TYPES["Task"]) - frozenset(TYPES["JobSettings"]) - {"task_key", "depends_on", "description"}
-_CRON = (
-    "Databricks uses Quartz cron syntax, which is different from the standard cron syntax. See "
-    "http://www.quartz-scheduler.org/documentation/quartz-2.1.x/tutorials/crontrigger.html for more details."
-)
 
 
 # --- settings ---------------------------------------------------------------------------------------------
@@ -103,7 +96,7 @@ def checked(settings: dict[str, Any]) -> dict[str, Any]:
     _check_texts(settings)
     _check_counts(settings)
     _check_git(settings.get("git_source"))
-    _check_triggers(settings)
+    compile_triggers.check(settings)
     if settings.get("job_clusters") and not settings.get("tasks"):
         raise invalid("Shared job cluster feature is only supported in multi-task jobs.")
     _unique(settings.get("parameters", []), "name", "parameter")
@@ -143,16 +136,6 @@ def _check_git(source: dict[str, Any] | None) -> None:
             raise invalid(f"git_source.{name} {source[name]!r} is no name of that kind.")
 
 
-def _check_triggers(settings: dict[str, Any]) -> None:
-    kinds = [name for name in ("schedule", "continuous", "trigger") if name in settings]
-    if len(kinds) > 1:
-        raise invalid(f"A job has only one of schedule, continuous and trigger; this one has {' and '.join(kinds)}.")
-    if settings.get("triggers") and kinds:
-        raise invalid(f"triggers cannot be mixed with {kinds[0]}.")
-    if "continuous" in settings and any(task.get("depends_on") for task in settings.get("tasks", [])):
-        raise invalid("Continuous jobs do not support task dependencies.")
-
-
 def _unique(entries: list[dict[str, Any]], key: str, what: str) -> None:
     seen: set[str] = set()
     for one in entries:
@@ -173,15 +156,17 @@ def job(settings: dict[str, Any], around: Surroundings) -> JobSpec:
     _unique(settings.get("tasks", []), "task_key", "task")
     parts = Parts.of(settings, around)
     tasks = [compile_tasks.task(one, parts) for one in settings.get("tasks", [])]
+    queued = parts.continuous or settings.get("queue", {}).get("enabled", False)
     return JobSpec(
         name=settings.get("name") or "Untitled",
         tasks=tasks or [Task(key=NO_TASKS, action=Condition(op="==", left="1", right="1"), disabled=True)],
         parameters={one["name"]: one.get("default", "") for one in settings.get("parameters", [])},
         description=settings.get("description", ""),
         timeout=settings.get("timeout_seconds") or None,
-        max_concurrent_runs=settings.get("max_concurrent_runs", 1),
-        on_limit=OnLimit.QUEUE if settings.get("queue", {}).get("enabled") else OnLimit.SKIP,
-        schedule=schedule(settings),
+        max_concurrent_runs=1 if parts.continuous else settings.get("max_concurrent_runs", 1),
+        on_limit=OnLimit.QUEUE if queued else OnLimit.SKIP,
+        schedule=compile_triggers.schedule(settings),
+        triggers=compile_triggers.triggers(settings, around),
         tags=settings.get("tags", {}),
         extras={NAME: {"settings": settings}},
     )
@@ -199,37 +184,6 @@ def settings_in(spec: JobSpec) -> dict[str, Any]:
 def is_empty(spec: JobSpec) -> bool:
     """Whether the job has no tasks yet: such a job can be kept, but not run."""
     return [task.key for task in spec.tasks] == [NO_TASKS]
-
-
-def schedule(settings: dict[str, Any]) -> Schedule | None:
-    """The cron schedule or interval of a job."""
-    given = settings.get("schedule")
-    if given is not None:
-        paused = given.get("pause_status") == "PAUSED"
-        expression, zone = given.get("quartz_cron_expression", ""), given.get("timezone_id", "")
-        if not expression or not zone:
-            raise invalid("A schedule needs a quartz_cron_expression and a timezone_id.")
-        return Schedule(cron=expression, flavour=Flavour.QUARTZ, time_zone=zone, paused=paused)
-    trigger = settings.get("trigger", {})
-    every = trigger.get("periodic")
-    if every is None:
-        return None
-    interval, unit = every.get("interval", 0), every.get("unit")
-    if interval < 1 or unit is None:
-        raise invalid("trigger.periodic needs an interval of 1 or more and a unit.")
-    return Schedule(every=float(interval * _UNIT_SECONDS[unit]), paused=trigger.get("pause_status") == "PAUSED")
-
-
-def cron_refusal(error: RunyardError, settings: dict[str, Any]) -> RunyardError:
-    """A refusal of the schedule in this service's words; others as they are."""
-    expression = settings.get("schedule", {}).get("quartz_cron_expression", "")
-    if not (error.field or "").startswith("schedule") or not expression:
-        return error
-    if "never fire" in error.message:
-        return invalid(f"The provided cron expression: {expression} will never fire.")
-    if "zone" in error.message:
-        return invalid(f"Invalid timezone_id: {settings['schedule'].get('timezone_id')}.")
-    return invalid(f"Invalid quartz_cron_expression: {expression}. {_CRON}")
 
 
 # --- parameters of one run --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, JobSpec, OnLimit
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
 from runyard.dialects.databricks import compile as compiling
-from runyard.dialects.databricks import parse, serve, wire
+from runyard.dialects.databricks import compile_triggers, parse, serve, wire
 from runyard.dialects.databricks.permissions import Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, read, version_of
 from runyard.dialects.databricks.tables import LIMITS, NAME, QUEUED_VIA
@@ -95,7 +95,7 @@ class JobRoutes:
         try:
             return compiling.job(settings, self._place.surroundings(request))
         except RunyardError as error:
-            raise compiling.cron_refusal(error, settings) from None
+            raise compile_triggers.refusal(error, settings) from None
 
     async def _kept(self, keep: Callable[[], Reply[Job]], settings: Given) -> Job:
         try:
@@ -103,7 +103,7 @@ class JobRoutes:
         except RunyardError as error:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"A run_job_task names a job that does not exist: {error.message}") from None
-            raise compiling.cron_refusal(error, settings) from None
+            raise compile_triggers.refusal(error, settings) from None
         return job
 
     async def delete(self, request: Request) -> Answer:
@@ -161,9 +161,24 @@ class JobRoutes:
         job = await serve.found_job(self._place, parse.need(given, "job_id"))
         if compiling.is_empty(job.spec):
             raise invalid(f"Job {job.id} has no tasks; add one before you run it.")
+        if compile_triggers.keeps_running(compiling.settings_in(job.spec)):
+            run_id = await self._restart(job, given, request.principal.name)
+            return answer({"run_id": run_id, "number_in_job": run_id})
         command = self._submission(job, given, request)
         submitted = await submit(self._place, command, request.principal.name)
         return answer({"run_id": submitted, "number_in_job": submitted})
+
+    async def _restart(self, job: Job, given: Given, by: str) -> int:
+        """Of a continuous job the present run is cancelled, and another one begins as soon as it has ended."""
+        if compiling.overrides(given):
+            raise invalid("A continuous job takes job_parameters only.")
+        key = compile_triggers.continuous_key(compiling.settings_in(job.spec))
+        trigger = await offload(self._place.engine.triggers.by_key, job.workspace, job.origin, key, job.id)
+        await self._runs.cancel_job(job.id, by)
+        named = given.get("job_parameters", {})
+        extras = {NAME: {"restart": True, **({"job_parameters": named} if named else {})}}
+        firing = await self._place.engine.triggers.fire(trigger.id, by, parameters=named, extras=extras)
+        return firing.runs[0]
 
     def _submission(self, job: Job, given: Given, request: Request) -> Submit:
         settings, old, named = (

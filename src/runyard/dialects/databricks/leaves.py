@@ -17,7 +17,7 @@ def notebook(settings: Settings, parts: Parts) -> Notebook:
     if not path:
         raise invalid("notebook_task needs a notebook_path.")
     requirements, wheels = parts.packages(settings)
-    where: dict[str, Any] = {"requirements": [*requirements, *wheels]}
+    where: dict[str, Any] = {"requirements": [*requirements, *wheels], "environment": parts.environment(settings)}
     checkout = parts.checkout(given)
     if checkout is not None:
         where |= {"path": path.lstrip("/"), "checkout": checkout}
@@ -40,6 +40,7 @@ def spark_python(settings: Settings, parts: Parts) -> Python:
         file=file.lstrip("/") if checkout else paths.file(parts.surroundings.roots, file),
         arguments=parts.refs(given.get("parameters", [])),
         requirements=[*requirements, *wheels],
+        environment=parts.environment(settings),
         checkout=checkout,
     )
 
@@ -62,6 +63,7 @@ def wheel(settings: Settings, parts: Parts) -> Wheel:
         wheels=wheels,
         requirements=requirements,
         index=bool(requirements) or not wheels,
+        environment=parts.environment(settings),
     )
 
 

@@ -32,7 +32,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the job's parameters: pushed to every task that takes named values."""
     clusters: frozenset[str]
     environments: dict[str, Settings]
+    variables: dict[str, dict[str, str]]
+    """Environment variables by the key that tasks name."""
     git: Settings | None
+    location: str
+    """Where the job's file arrival trigger looks."""
     continuous: bool
 
     @classmethod
@@ -43,14 +47,19 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
             parameters=tuple(one["name"] for one in settings.get("parameters", [])),
             clusters=frozenset(one["job_cluster_key"] for one in settings.get("job_clusters", [])),
             environments={one["environment_key"]: one.get("spec", {}) for one in settings.get("environments", [])},
+            variables={
+                one.get("environment_variables_key", ""): one.get("spec", {}).get("variables", {})
+                for one in settings.get("environment_variables", [])
+            },
             git=settings.get("git_source"),
-            continuous="continuous" in settings,
+            location=settings.get("trigger", {}).get("file_arrival", {}).get("url", ""),
+            continuous="continuous" in settings or any("continuous" in one for one in settings.get("triggers", [])),
         )
 
     def refs(self, value: Any, **more: Any) -> Any:
         """The value with its references turned into the core's."""
         ours = self.surroundings
-        return refs.compiled(value, Around(url=ours.url, one_time=ours.one_time, **more))
+        return refs.compiled(value, Around(url=ours.url, one_time=ours.one_time, location=self.location, **more))
 
     def checkout(self, given: Settings) -> Checkout | None:
         """The repository of a task whose file is in one: those of a job with git_source, unless they say otherwise."""
@@ -62,6 +71,14 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         refs_of = {"branch": "git_branch", "tag": "git_tag", "commit": "git_commit"}
         named = {ours: self.git[theirs] for ours, theirs in refs_of.items() if self.git.get(theirs)}
         return Checkout(url=self.git["git_url"], **named)
+
+    def environment(self, settings: Settings) -> dict[str, str]:
+        """The environment variables that a task names."""
+        key = settings.get("environment_variables_key")
+        if key is not None and key not in self.variables:
+            raise invalid(f"environment_variables_key {key!r} names no entry of environment_variables.")
+        found: dict[str, str] = self.refs(self.variables.get(key or "", {}))
+        return found
 
     def packages(self, settings: Settings) -> tuple[list[str], list[str]]:
         """Requirements and wheels that a task asks for: its libraries, and those of its environment."""

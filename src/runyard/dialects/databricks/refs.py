@@ -37,7 +37,6 @@ _TASKS = {
 }
 _TRIGGER = {
     ("type",): "run.cause",
-    ("file_arrival", "location"): "run.files.0",
     ("table_update", "updated_tables"): "run.tables",
 }
 
@@ -50,6 +49,8 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     one_time: bool = False
     """A submission: its job's id is its run's."""
     notebook_path: str = ""
+    location: str = ""
+    """Where the job's file arrival trigger looks."""
 
 
 def compiled(value: Any, around: Around) -> Any:
@@ -87,6 +88,8 @@ def _one(whole: str, inside: str, around: Around) -> str:
         return _literal(whole)
     elif path[0] == "workspace":
         return _workspace(whole, path, around)
+    elif path == ["job", "trigger", "file_arrival", "location"]:
+        return _literal(around.location)
     elif path == ["task", "notebook_path"]:
         return _literal(around.notebook_path)
     else:

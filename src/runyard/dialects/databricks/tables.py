@@ -92,9 +92,11 @@ TRIGGERS: dict[str, str] = {
     "file_arrival": "FILE_ARRIVAL",
     "table_update": "TABLE",
     "continuous": "CONTINUOUS",
-    "continuous_restart": "CONTINUOUS_RESTART",
+    "submit": "ONE_TIME",
+    "attempt": "ONE_TIME",
 }
-"""Our triggers in this service's words; MODEL is never sent, for there is no model registry."""
+"""Our triggers in this service's words, and CONTINUOUS_RESTART for a continuous job that is restarted by hand; MODEL
+is never sent, for there is no model registry."""
 
 ACTIVE = (State.QUEUED, State.RUNNING, State.CANCELLING)
 COMPLETED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.TIMED_OUT, State.SKIPPED)
@@ -131,6 +133,62 @@ TASK_TYPES: dict[str, str] = {
     "python_operator_task": "never: unpublished beyond its fields",
 }
 """Every kind of task of the published schema."""
+
+_CLUSTER = "this server is the only cluster"
+_POLICY = "a label for costs that nobody charges here"
+_PIP = "packages come from pip: pypi and whl"
+KEPT: dict[str, str] = {
+    "Create.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
+    "Submit.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
+    "JobSettings.run_as": "recorded; work runs as the server's own user",
+    "JobSettings.job_clusters": _CLUSTER,
+    "JobSettings.deployment": "a record of the client that made the job",
+    "JobSettings.edit_mode": "a hint for the vendor's page",
+    "JobSettings.parent_path": "a place in the vendor's page",
+    "JobSettings.budget_policy_id": _POLICY,
+    "JobSettings.usage_policy_id": _POLICY,
+    "JobSettings.performance_target": "shown as effective_performance_target; there is one speed",
+    "JobSettings.duration_target": "there is one speed",
+    "Task.new_cluster": _CLUSTER,
+    "Task.existing_cluster_id": _CLUSTER,
+    "Task.job_cluster_key": f"{_CLUSTER}; it must name an entry of job_clusters",
+    "Task.compute": _CLUSTER,
+    "Task.disable_auto_optimization": "the vendor's serverless retries do not exist here",
+    "JobCluster.serverless_compute_id": _CLUSTER,
+    "Continuous.maintenance_window": "there is no maintenance of the vendor's",
+    "Continuous.task_retry_mode": "a continuous job starts a new run after a failure, later and later",
+    "ContinuousTriggerConfiguration.maintenance_window": "there is no maintenance of the vendor's",
+    "ContinuousTriggerConfiguration.task_retry_mode": "as of continuous",
+    "Environment.base_environment": "environments are made of their dependencies alone",
+    "Environment.client": "environments are made of their dependencies alone",
+    "Environment.environment_version": "environments are made of their dependencies alone",
+    "Environment.java_dependencies": "needs Spark",
+    "Environment.project_environment": "environments are made of their dependencies alone",
+    "JobEnvironmentVariablesSpec.files": "only variables are set",
+    "GitSource.git_snapshot": "a record; each attempt's metrics hold its commit",
+    "GitSource.job_source": "a record of the client that made the job",
+    "GitSource.sparse_checkout": "the whole tree is checked out",
+    "Library.cran": _PIP,
+    "Library.egg": _PIP,
+    "Library.jar": _PIP,
+    "Library.maven": _PIP,
+    "Library.requirements": _PIP,
+    "PythonPyPiLibrary.repo": "pip's own settings name the index",
+    "NotebookTask.warehouse_id": "there is one warehouse",
+    "SqlTask.warehouse_id": "there is one warehouse, whatever it is called",
+    "DbtTask.warehouse_id": "there is one warehouse",
+    "DbtTask.catalog": "there is one catalog",
+    "CronSchedule.sql_condition": "refused: conditions of stored queries are not watched",
+    "TriggerSettings.sql_condition": "refused: conditions of stored queries are not watched",
+    "TriggerSettings.model": "refused: there is no model registry",
+    "TriggerConfiguration.sql_condition": "refused: conditions of stored queries are not watched",
+    "TriggerConfiguration.model": "refused: there is no model registry",
+    "JobsHealthRule.metric": "RUN_DURATION_SECONDS works; the STREAMING_ ones are kept, for there are no streams",
+}
+"""Fields that are given back as they came and do nothing else, or are refused, with the reason.
+
+What lies below a cluster's specification, and below a kind of task that cannot run, is kept as well.
+"""
 
 LIMITS = {
     "tasks": 1000,

@@ -182,7 +182,7 @@ def summary(view: View, *, young: bool = False) -> Body:
         **run_states(run, young=young),
         "start_time": run.created_at,
         **_durations(run, settings, ended),
-        "trigger": TRIGGERS.get(run.trigger, "ONE_TIME"),
+        "trigger": "CONTINUOUS_RESTART" if kept.get("restart") else TRIGGERS.get(run.trigger, "ONE_TIME"),
         "run_name": run.name,
         "run_page_url": page_url(view.host, job_id, run.id),
         "run_type": run_type(run),

@@ -110,7 +110,7 @@ SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=?
 
 -- name: held
 -- The claims that executors may still hold.
-SELECT run_id, id, token, state, executor FROM task_run
+SELECT run_id, id, token, state, executor, worker FROM task_run
   WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
 
 -- name: due_retries
