@@ -28,6 +28,10 @@ from runyard.http.counters import Counters
 from runyard.http.streams import Streams
 from runyard.http.tokens import Tokens
 from runyard.store.sqlite import SqliteStore
+from runyard.warehouse.dialects.clickhouse_aggregates import AGGREGATES, COMBINATORS
+from runyard.warehouse.dialects.clickhouse_scalars import SCALARS
+from runyard.warehouse.dialects.clickhouse_special import NAMED
+from runyard.warehouse.dialects.functions import FUNCTIONS
 
 HERE = Path(__file__).parent
 
@@ -256,13 +260,50 @@ def databricks_page() -> str:
     return "\n" + "\n".join(parts) + "\n"
 
 
+def sql() -> str:
+    """What is understood of ClickHouse's SQL and of others, for docs/sql.md."""
+    lines = ["### Scalar functions", ""]
+    for group, rows in SCALARS.items():
+        differs = {one.call: one.differs for one in rows if one.differs}
+        lines += [f"**{group}**: " + ", ".join(f"`{one.call}`" for one in rows) + ".", ""]
+        if differs:
+            lines += ["Not quite: " + "; ".join(f"`{call}` ({why})" for call, why in differs.items()) + ".", ""]
+    refused = [name for name, write in NAMED.items() if write.__name__ == "_refused"]
+    lines += ["**With arguments that are looked at**: " + ", ".join(f"`{n}`" for n in NAMED if n not in refused) + "."]
+    lines += ["", "Refused by name: " + ", ".join(f"`{name}`" for name in refused) + ".", "", "### Aggregates", ""]
+    lines += ["| function | state and merge | differs |", "|---|---|---|"]
+    for one in AGGREGATES:
+        call = one.call.replace("(", f"({one.parameters})(", 1) if one.parameters else one.call
+        lines.append(f"| `{call}` | {'yes' if one.merge else 'no'} | {one.differs} |")
+    lines += ["", "| combinator | meaning |", "|---|---|"]
+    lines += [f"| `-{name}` | {meaning} |" for name, meaning in COMBINATORS.items()]
+    lines += [
+        "",
+        "## Functions added for the others",
+        "",
+        "| dialect | functions that sqlglot does not bring |",
+        "|---|---|",
+    ]
+    titles = {"databricks": "Databricks", "dremio": "Dremio", "trino": "Trino, Athena", "postgres": "PostgreSQL"}
+    lines += [
+        f"| {title} | {', '.join(f'`{function}`' for function in sorted(FUNCTIONS[name]))} |"
+        for name, title in titles.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 WHOLE: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "states.md": states,
     "settings.md": settings,
     "dialects/glue.md": glue,
 }
-PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields, "dialects/databricks.md": databricks_page}
+PARTS: dict[str, Callable[[], str]] = {
+    "api.md": routes,
+    "jobs.md": fields,
+    "sql.md": sql,
+    "dialects/databricks.md": databricks_page,
+}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from runyard.core.attempts import Finished, Report
+from runyard.core.errors import RunyardError
 from runyard.core.ids import IdSource
 from runyard.core.query import RunFilter
 from runyard.engine import firings
@@ -224,6 +225,8 @@ class Engine:
     def _tick(self) -> None:
         try:
             self.tick()
+        except RunyardError as error:  # the store is away or full for a while
+            log.warning("duties could not be looked at, they are at the next tick: %s", error)
         except Exception:
             log.exception("a duty failed; it is tried again at the next tick")
         self._schedule_tick()

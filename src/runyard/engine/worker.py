@@ -247,9 +247,8 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
-        written = outcome.metrics.get("tables_written")
-        if changes and written and outcome.result == "succeeded":
-            firings.tables_changed(ledger, run.workspace, written)
+        if changes and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, _written(outcome.metrics))
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -284,6 +283,12 @@ class Worker:
 
 def _queued(one: TaskRun) -> Queued:
     return Queued(one.id, one.run_id, one.queue, one.priority)
+
+
+def _written(metrics: dict[str, Any]) -> list[str]:
+    """The tables that work says it wrote; a program may say anything."""
+    told = metrics.get("tables_written")
+    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
 
 def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:

@@ -99,7 +99,7 @@ Record = (
     | Trigger
     | Firing
 )
-Removable = Queue | Principal | Run | Timetable | Tick | Document | Trigger
+Removable = Queue | Principal | Run | Timetable | Tick | Document | Trigger | Firing
 
 
 class Reads(Protocol):
@@ -179,6 +179,9 @@ class Reads(Protocol):
     def firing(self, firing_id: int) -> Firing | None: ...
     def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
         """What a trigger did, newest first."""
+
+    def firings_before(self, firing_id: int, limit: int) -> list[Firing]:
+        """The oldest ones, all with smaller ids than this."""
 
     def chain(self, chain: int) -> list[Firing]:
         """All firings of a chain, oldest first."""

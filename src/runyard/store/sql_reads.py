@@ -244,6 +244,9 @@ class SqlReads:
         values = (trigger_id, MAX_ID if after is None else after, limit)
         return [rows.firing_of(row) for row in self._all(self.sql["firings"], values)]
 
+    def firings_before(self, firing_id: int, limit: int) -> list[Firing]:
+        return [rows.firing_of(row) for row in self._all(self.sql["firings_before"], (firing_id, limit))]
+
     def chain(self, chain: int) -> list[Firing]:
         return [rows.firing_of(row) for row in sorted(self._all(self.sql["chain"], (chain,)))]
 

@@ -126,6 +126,7 @@ class Launcher:
         self.bookmark: dict[str, Any] | None = None
         self.output: Any = None
         self.metrics: dict[str, Any] = {}
+        self.tables: list[str] = []
         self.progress: dict[str, Any] | None = None
         self.untold_at: float | None = None
         """When progress that came too soon after the last is told."""
@@ -222,6 +223,16 @@ class Launcher:
         else:
             self._unwatch(fd)
 
+    def _written(self, told: dict[str, Any]) -> dict[str, list[str]]:
+        """The tables that the processes of the attempt told one by one, all together."""
+        named = told.get("tables_written")
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            return {"tables_written": self.tables} if self.tables else {}
+        self.tables = sorted(
+            {*self.tables, *(f"main.{one}".lower() if "." not in one else one.lower() for one in named)}
+        )
+        return {"tables_written": self.tables}
+
     def _on_note(self, fd: int) -> None:
         try:
             note = decode_note(self.notes.recv(MESSAGE_BYTES))
@@ -229,7 +240,7 @@ class Launcher:
             return
         self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
         self.output = note.output if note.output is not None else self.output
-        metrics = {**self.metrics, **note.metrics}
+        metrics = {**self.metrics, **note.metrics, **self._written(note.metrics)}
         self.metrics = metrics if len(encode(metrics)) <= PROGRESS_BYTES else self.metrics
         values = {**self.values, **note.values}
         if len(encode(values)) <= TOTAL_BYTES:
@@ -380,6 +391,10 @@ class Launcher:
             return endings.of(self.status, self.log.tail, facts)
         result = "released" if self.order.why == "release" else "stopped"
         return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # by key
+
+
+def _qualified(table: str) -> str:
+    return (table if "." in table else f"main.{table}").lower()
 
 
 def _now() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from runyard.core.commands import Submit
 from runyard.core.errors import Code, RunyardError, invalid
-from runyard.core.model import Job, JobSpec, OnLimit
+from runyard.core.model import Job, JobSpec, OnLimit, Run
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import compile_triggers, parse, serve, wire
@@ -20,6 +21,8 @@ from runyard.http.answers import answer
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 
+MAX_PLAIN = 10_000
+
 
 class JobRoutes:
     """Handlers of jobs."""
@@ -29,6 +32,8 @@ class JobRoutes:
         self._registry = place.engine.registry
         self._runs = place.engine.runs
         self._permissions = permissions
+        self._plain: OrderedDict[int, int] = OrderedDict()
+        """Versions of jobs that are run without a further look: they have tasks, and do not keep themselves running."""
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
@@ -90,6 +95,7 @@ class JobRoutes:
         spec = self._compiled(settings, request)
         by = request.principal.name
         await self._kept(lambda: self._registry.update_job(job.id, spec, by=by), settings)
+        self._plain.pop(job.id, None)
 
     def _compiled(self, settings: Given, request: Request) -> JobSpec:
         try:
@@ -158,6 +164,9 @@ class JobRoutes:
     async def run_now(self, request: Request) -> Answer:
         """POST jobs/run-now"""
         given = await read(request, "RunNow")
+        known = await self._again(given, request.principal.name)
+        if known is not None:
+            return answer({"run_id": known, "number_in_job": known})
         job = await serve.found_job(self._place, parse.need(given, "job_id"))
         if compiling.is_empty(job.spec):
             raise invalid(f"Job {job.id} has no tasks; add one before you run it.")
@@ -165,8 +174,34 @@ class JobRoutes:
             run_id = await self._restart(job, given, request.principal.name)
             return answer({"run_id": run_id, "number_in_job": run_id})
         command = self._submission(job, given, request)
-        submitted = await submit(self._place, command, request.principal.name)
-        return answer({"run_id": submitted, "number_in_job": submitted})
+        run = await submit(self._place, command, request.principal.name)
+        self._remember(job, run)
+        return answer({"run_id": run.id, "number_in_job": run.id})
+
+    def _remember(self, job: Job, run: Run) -> None:
+        if run.job_version == job.version:
+            self._plain[job.id] = job.version
+            if len(self._plain) > MAX_PLAIN:
+                self._plain.popitem(last=False)
+
+    async def _again(self, given: Given, by: str) -> int | None:
+        """A run of a job that was run by this way before: its definition need not be read for that.
+
+        None where more must be known of it: it is new or changed, or the request gives what it does not define.
+        """
+        job_id: int = given.get("job_id", 0)
+        if job_id not in self._plain or compiling.overrides(given):
+            return None
+        try:
+            run = await submit(self._place, _command(job_id, given, {}), by)
+        except RunyardError as error:
+            if error.code is Code.NOT_FOUND or (error.field or "").startswith("parameters"):
+                del self._plain[job_id]
+                return None
+            raise
+        if run.job_version != self._plain.get(job_id):
+            self._plain.pop(job_id, None)
+        return run.id
 
     async def _restart(self, job: Job, given: Given, by: str) -> int:
         """Of a continuous job the present run is cancelled, and another one begins as soon as it has ended."""
@@ -187,25 +222,25 @@ class JobRoutes:
             given.get("job_parameters", {}),
         )
         undefined = [name for name in named if name not in job.spec.parameters]
-        kept = {
-            "overriding_parameters": old,
-            "job_parameters": named,
-            "undefined": undefined,
-            "performance_target": given.get("performance_target"),
-        }
         own = None
         if old or undefined:
             own = compiling.job(compiling.changed(settings, old, named), self._place.surroundings(request))
-        return Submit(
-            job_id=job.id,
-            spec=own,
-            parameters=named,
-            only=given.get("only") or None,
-            idempotency_key=token_of(given),
-            origin=NAME,
-            on_limit=on_limit(given),
-            extras={NAME: {name: value for name, value in kept.items() if value}},
-        )
+        return _command(job.id, given, {"overriding_parameters": old, "undefined": undefined}, own)
+
+
+def _command(job_id: int, given: Given, more: Given, own: JobSpec | None = None) -> Submit:
+    named = given.get("job_parameters", {})
+    kept = {"job_parameters": named, "performance_target": given.get("performance_target"), **more}
+    return Submit(
+        job_id=job_id,
+        spec=own,
+        parameters=named,
+        only=given.get("only") or None,
+        idempotency_key=token_of(given),
+        origin=NAME,
+        on_limit=on_limit(given),
+        extras={NAME: {name: value for name, value in kept.items() if value}},
+    )
 
 
 def _with_queue(settings: Given, request: Request) -> Given:
@@ -242,21 +277,20 @@ def token_of(given: Given) -> str | None:
     return token
 
 
-async def submit(place: Place, command: Submit, by: str) -> int:
-    """Starts a run and answers its id; the same token again gives the same run, whatever else is asked."""
+async def submit(place: Place, command: Submit, by: str) -> Run:
+    """Starts a run; the same token again gives the same run, whatever else is asked."""
     try:
         submitted: Submitted = await place.engine.runs.submit(command, by)
     except RunyardError as error:
         known = error.details.get("run_id")
         if error.code is not Code.ALREADY_EXISTS or not isinstance(known, int):
             raise
-        await offload(_still_there, place, known)
-        return known
-    return submitted.run.id
+        return await offload(_still_there, place, known)
+    return submitted.run
 
 
-def _still_there(place: Place, run_id: int) -> None:
+def _still_there(place: Place, run_id: int) -> Run:
     try:
-        place.engine.runs.get(run_id)
+        return place.engine.runs.get(run_id)
     except RunyardError:
         raise invalid(f"The idempotency_token belongs to run {run_id}, which was deleted; use a new token.") from None

@@ -72,7 +72,7 @@ class RunRoutes:
         )
         entries = self._permissions.checked(given.get("access_control_list", []), request.principal.name)
         try:
-            run_id = await jobs.submit(self._place, command, request.principal.name)
+            run_id = (await jobs.submit(self._place, command, request.principal.name)).id
         except RunyardError as error:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"A run_job_task names a job that does not exist: {error.message}") from None

@@ -48,12 +48,19 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     now: int = 0
     events: list[Event] = []
     """For the history of repairs."""
+    settings: Body = {}
+    """The settings that the run follows."""
+    shown: dict[str, Body] = {}
+    """Its tasks' settings as they are shown, by key."""
     resolved: Callable[[TaskRun], Body | None] | None = None
 
-    @property
-    def settings(self) -> Body:
-        """The settings that the run follows."""
-        return compiling.settings_in(self.spec)
+    def __post_init__(self) -> None:
+        # Of a run with a thousand tasks each would look through all of them otherwise.
+        settings = compiling.settings_in(self.spec)
+        source = "GIT" if "git_source" in settings else "WORKSPACE"
+        msgspec.structs.force_setattr(self, "settings", settings)
+        shown = {one.get("task_key", ""): wire.shown_task(one, source) for one in settings.get("tasks", [])}
+        msgspec.structs.force_setattr(self, "shown", shown)
 
 
 def job_id_of(run: Run) -> int:
@@ -137,16 +144,24 @@ def run_body(view: View, *, offset: int = 0, history: bool = False) -> Body:
     settings = view.settings
     if settings.get("job_clusters"):
         body["job_clusters"] = [wire.without_policy(one) for one in settings["job_clusters"]]
-    body["tasks"] = [task_body(view, one) for one in _own(view.task_runs)]
+    body["tasks"] = _own(view.task_runs)
     if history:
         body["repair_history"] = repair_history(view, young=young)
     if view.version == "2.0" and settings.get("format") == "SINGLE_TASK":
         _as_single(body, settings)
+    _paged(body, view, offset)
+    return body
+
+
+def _paged(body: Body, view: View, offset: int) -> None:
+    """Cuts the arrays to their page; task runs become bodies only then, for there may be very many."""
     following = wire.cut(body, ARRAYS, offset, whole=view.version != "2.2")
+    for name in ("tasks", "iterations"):
+        if name in body:
+            body[name] = [one if isinstance(one, dict) else task_body(view, one) for one in body[name]]
     if following is not None:
         body["next_page_token"] = wire.array_token(following)
         body["has_more"] = True
-    return body
 
 
 def listed_run(view: View, *, expand: bool) -> Body:
@@ -155,11 +170,11 @@ def listed_run(view: View, *, expand: bool) -> Body:
     if view.version == "2.0" and view.settings.get("format") == "SINGLE_TASK":
         _as_single(body, view.settings)
     if expand:
-        body["tasks"] = [task_body(view, one) for one in _own(view.task_runs)]
+        body["tasks"] = _own(view.task_runs)
         if view.settings.get("job_clusters"):
             body["job_clusters"] = [wire.without_policy(one) for one in view.settings["job_clusters"]]
-        if wire.cut(body, ARRAYS, 0, whole=view.version != "2.2") is not None:
-            body["has_more"] = True
+        _paged(body, view, 0)
+        body.pop("next_page_token", None)
     return body
 
 
@@ -269,15 +284,11 @@ def _as_single(body: Body, settings: Body) -> None:
 
 def task_settings(view: View, one: TaskRun) -> Body:
     """The settings that a task run follows; of an iteration the nested task's."""
-    source = "GIT" if "git_source" in view.settings else "WORKSPACE"
-    for task in view.settings.get("tasks", []):
-        if task.get("task_key") == one.task_key:
-            shown = wire.shown_task(task, source)
-            if one.iteration < 0:
-                return shown
-            inner: Body = shown.get("for_each_task", {}).get("task", {})
-            return {**inner, "depends_on": shown.get("depends_on", [])}
-    return {"task_key": one.task_key}
+    shown = view.shown.get(one.task_key, {"task_key": one.task_key})
+    if one.iteration < 0:
+        return shown
+    inner: Body = shown.get("for_each_task", {}).get("task", {})
+    return {**inner, "depends_on": shown.get("depends_on", [])}
 
 
 def task_body(view: View, one: TaskRun) -> Body:
@@ -387,11 +398,10 @@ def task_run_body(view: View, one: TaskRun, *, offset: int = 0) -> Body:
     if one.ended_at is not None:
         body["run_duration"] = max(0, one.ended_at - body["start_time"])
     if one.iteration < 0 and "for_each_task" in entry:
-        body["iterations"] = [task_body(view, each) for each in _iterations(view.task_runs, one)]
-    following = wire.cut(body, ("job_parameters", "iterations"), offset, whole=view.version != "2.2")
-    if following is not None:
-        body["next_page_token"] = wire.array_token(following)
-        body["has_more"] = True
+        body["iterations"] = _iterations(view.task_runs, one)
+    _paged(body, view, offset)
+    if "tasks" not in body:  # later pages hold the for-each task all the same
+        body["tasks"] = [entry]
     return body
 
 

@@ -338,6 +338,14 @@ SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, de
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
   WHERE trigger_id=$1 AND id<$2 ORDER BY id DESC LIMIT $3;
 
+-- name: firings_before
+-- The oldest firings, for the pruner.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE id<$1 ORDER BY id LIMIT $2;
+
+-- name: delete_firing
+DELETE FROM firing WHERE id=$1;
+
 -- name: chain
 -- All firings of a chain.
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing

@@ -329,6 +329,14 @@ SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, de
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
   WHERE trigger_id=? AND id<? ORDER BY id DESC LIMIT ?;
 
+-- name: firings_before
+-- The oldest firings, for the pruner.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE id<? ORDER BY id LIMIT ?;
+
+-- name: delete_firing
+DELETE FROM firing WHERE id=?;
+
 -- name: chain
 -- All firings of a chain.
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
