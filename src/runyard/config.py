@@ -80,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ""
     )
     allow_private_urls: Annotated[
-        bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
+        bool,
+        Meta(description="Let loads, webhooks, wheels and repositories use private addresses (always so with dev)."),
     ] = False
     smtp_url: Annotated[
         str, Meta(description="Mail server, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT; empty: no e-mail.")
@@ -88,7 +89,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
         list[str],
-        Meta(description="Folders that loads may read and triggers may watch; divided by colons in the environment."),
+        Meta(
+            description="Folders that loads may read, triggers watch, and repositories lie in; "
+            "divided by colons in the environment."
+        ),
     ] = []
     poll_seconds: Annotated[
         float, Meta(description="How often triggers look at URLs, and at folders of which nothing was heard.", ge=0.1)
