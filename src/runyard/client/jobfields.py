@@ -357,6 +357,7 @@ NOTIFICATION = {
     "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
     "on": Field(_points),
     "every_attempt": Field(Item.boolean),
+    "payload": Field(Item.value_map),
 }
 
 

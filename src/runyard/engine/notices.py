@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runyard.core import references
 from runyard.core.changes import Changes
 from runyard.core.errors import invalid
 from runyard.core.graph import Plan
@@ -88,10 +89,25 @@ def _repeated(slot: TaskRun, point: str, changes: Changes) -> bool:
 
 
 def _owe(ledger: Ledger, run: Run, one: Notification, event: str, told: dict[str, Any], seconds: float = 0.0) -> None:
-    body = msgspec.json.encode({"event": event, "run": _about(run), **told}).decode()
+    message = {"event": event, "run": _about(run), **told}
+    body = msgspec.json.encode(_filled(one.payload, message) if one.payload else message).decode()
     due = ledger.now() + round(seconds * 1000)
     for url in [one.url] if one.url else [f"{MAILTO}{address}" for address in one.email]:
         ledger.session.put(Delivery(ledger.draw(), run.id, url, event, body, 0, due))
+
+
+def _filled(payload: dict[str, Any], message: dict[str, Any]) -> Any:
+    """The payload with references to the message's facts filled in; what there is not is null."""
+    run, slot = message["run"], message.get("task_run", {})
+    facts = {"run": run, "job": {"id": run["job_id"], "name": run["name"]}, "task": slot}
+
+    def find(path: list[str]) -> Any:
+        found: Any = facts
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    return references.resolve(payload, find)
 
 
 def _about(run: Run) -> dict[str, Any]:

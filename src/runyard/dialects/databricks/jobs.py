@@ -56,7 +56,7 @@ class JobRoutes:
         if not given and version_of(request) == "2.0":
             raise invalid("Run settings must be specified.")
         settings = _with_queue(compiling.settings_of(given), request)
-        spec = self._compiled(settings, request)
+        spec = await self._compiled(settings, request)
         acl = parse.request("Create", {"access_control_list": given.get("access_control_list")})
         entries = self._permissions.checked(acl.get("access_control_list", []), request.principal.name)
         by = request.principal.name
@@ -92,14 +92,15 @@ class JobRoutes:
         return done()
 
     async def _replace(self, job: Job, settings: Given, request: Request) -> None:
-        spec = self._compiled(settings, request)
+        spec = await self._compiled(settings, request)
         by = request.principal.name
         await self._kept(lambda: self._registry.update_job(job.id, spec, by=by), settings)
         self._plain.pop(job.id, None)
 
-    def _compiled(self, settings: Given, request: Request) -> JobSpec:
+    async def _compiled(self, settings: Given, request: Request) -> JobSpec:
+        around = await self._place.surroundings(request, settings)
         try:
-            return compiling.job(settings, self._place.surroundings(request))
+            return compiling.job(settings, around)
         except RunyardError as error:
             raise compile_triggers.refusal(error, settings) from None
 
@@ -173,7 +174,7 @@ class JobRoutes:
         if compile_triggers.keeps_running(compiling.settings_in(job.spec)):
             run_id = await self._restart(job, given, request.principal.name)
             return answer({"run_id": run_id, "number_in_job": run_id})
-        command = self._submission(job, given, request)
+        command = await self._submission(job, given, request)
         run = await submit(self._place, command, request.principal.name)
         self._remember(job, run)
         return answer({"run_id": run.id, "number_in_job": run.id})
@@ -215,7 +216,7 @@ class JobRoutes:
         firing = await self._place.engine.triggers.fire(trigger.id, by, parameters=named, extras=extras)
         return firing.runs[0]
 
-    def _submission(self, job: Job, given: Given, request: Request) -> Submit:
+    async def _submission(self, job: Job, given: Given, request: Request) -> Submit:
         settings, old, named = (
             compiling.settings_in(job.spec),
             compiling.overrides(given),
@@ -224,7 +225,8 @@ class JobRoutes:
         undefined = [name for name in named if name not in job.spec.parameters]
         own = None
         if old or undefined:
-            own = compiling.job(compiling.changed(settings, old, named), self._place.surroundings(request))
+            around = await self._place.surroundings(request, settings)
+            own = compiling.job(compiling.changed(settings, old, named), around)
         return _command(job.id, given, {"overriding_parameters": old, "undefined": undefined}, own)
 
 
