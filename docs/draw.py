@@ -21,12 +21,17 @@ from runyard.core.triggers import JobTrigger
 from runyard.dialects.databricks import errors as databricks_errors
 from runyard.dialects.databricks import routes as databricks_routes
 from runyard.dialects.databricks import tables as databricks
+from runyard.dialects.glue import errors, support, tables
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
 from runyard.http.streams import Streams
 from runyard.http.tokens import Tokens
 from runyard.store.sqlite import SqliteStore
+from runyard.warehouse.dialects.clickhouse_aggregates import AGGREGATES, COMBINATORS
+from runyard.warehouse.dialects.clickhouse_scalars import SCALARS
+from runyard.warehouse.dialects.clickhouse_special import NAMED
+from runyard.warehouse.dialects.functions import FUNCTIONS
 
 HERE = Path(__file__).parent
 
@@ -141,6 +146,71 @@ def fields() -> str:
     return "\n".join(lines) + f"\n\n`run_if` is one of {rules}.\n"
 
 
+GLUE = """# AWS Glue
+
+*The tables of this page are drawn from `src/runyard/dialects/glue/` by `python docs/draw.py`; a test compares the two.*
+
+Code for AWS Glue's jobs, runs, bookmarks, triggers and workflows runs against this server as it is: boto3, the AWS
+CLI, Airflow's operators, Dagster's pipes. The scripts really run.
+
+```console
+$ runyard up --dev
+$ eval "$(runyard connect glue)"
+$ aws glue create-job --name hello --role any --command Name=pythonshell,ScriptLocation=$PWD/hello.py
+$ aws glue start-job-run --job-name hello
+```
+
+`runyard connect glue` prints AWS_ENDPOINT_URL_GLUE (and _LOGS, _STS, _IAM), a region and a key pair. The secret key is
+the token that you use with Runyard, and the key id is the token without its last part; the signature of each request
+is verified ([decision 9](../decisions/0009-signed-requests.md)). With `--dev` any key will do.
+
+A script may lie on the server's disk (below `allowed_paths` or the data folder's `files`; anywhere with `--dev`), at
+an http(s) URL, or on `s3://`: in the service that the setting `s3_endpoint` names, or below the folder `s3_root`,
+where `s3://bucket/key` is the file `bucket/key` (by default in the data folder's `s3`). `glueetl` scripts run as plain
+Python, and on Spark where the server's Python has `pyspark`; a Spark cluster is still to come. In a script, boto3
+speaks to this server by itself, with the key of its attempt: it may read and write the properties of its own workflow
+run; for more it needs a key of its own.
+"""
+
+
+def glue() -> str:
+    """The page of the Glue dialect."""
+    table = app.build_table(Engine(SqliteStore(":memory:"), []), Tokens(b"x" * 32), Streams(), Counters())
+    answered: dict[str, list[tuple[str, str]]] = {}
+    for card, route in table.routes():
+        if card.name == "glue" and route.header is not None:
+            service, _, name = route.header[1].partition(".")
+            answered.setdefault(service, []).append((name, route.scope))
+    parts = [GLUE, "## Operations", "| operation | scope |", "|---|---|"]
+    parts += [f"| {name} | {scope} |" for name, scope in answered["AWSGlue"]]
+    parts += [f"| CloudWatch Logs: {name} | {scope} |" for name, scope in answered["Logs_20140328"]]
+    parts += ["| STS: GetCallerIdentity | signed-in |", "| IAM: GetRole | signed-in |", "", "## Never", ""]
+    parts += _two("what", "why", support.NEVER_OPERATIONS)
+    parts += [
+        "",
+        "## Fields that are kept",
+        "",
+        *_two("field", "what becomes of it", support.KEPT),
+        "",
+        "## States",
+        "",
+    ]
+    parts += ["| ours | JobRunState |", "|---|---|"]
+    parts += [f"| {state.value} | {word} |" for state, word in tables.STATES.items()]
+    parts += ["", "WAITING is said where queuing is on and a limit holds a run back.", "", "## Errors", ""]
+    parts += ["| code | exception | status |", "|---|---|---|"]
+    parts += [f"| `{code.value}` | {name} | {status} |" for code, (name, status) in errors.EXCEPTIONS.items()]
+    parts += ["", "## Arguments that Glue consumes", "", *_two("argument", "what it does", support.SPECIAL)]
+    parts += ["", "## What scripts may import", "", *_two("module", "what is there", support.AWSGLUE)]
+    parts += ["", "Frames hold an Arrow table without Spark (`toDF()` gives it) and a Spark DataFrame with it.", ""]
+    parts += ["## Where AWS leaves it open, or we differ", "", *[f"- {one}" for one in support.CHOICES]]
+    return "\n".join(parts) + "\n"
+
+
+def _two(left: str, right: str, rows: dict[str, str]) -> list[str]:
+    return [f"| {left} | {right} |", "|---|---|", *[f"| {key} | {value} |" for key, value in rows.items()]]
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
@@ -190,8 +260,50 @@ def databricks_page() -> str:
     return "\n" + "\n".join(parts) + "\n"
 
 
-WHOLE: dict[str, Callable[[], str]] = {"cli.md": cli, "states.md": states, "settings.md": settings}
-PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields, "dialects/databricks.md": databricks_page}
+def sql() -> str:
+    """What is understood of ClickHouse's SQL and of others, for docs/sql.md."""
+    lines = ["### Scalar functions", ""]
+    for group, rows in SCALARS.items():
+        differs = {one.call: one.differs for one in rows if one.differs}
+        lines += [f"**{group}**: " + ", ".join(f"`{one.call}`" for one in rows) + ".", ""]
+        if differs:
+            lines += ["Not quite: " + "; ".join(f"`{call}` ({why})" for call, why in differs.items()) + ".", ""]
+    refused = [name for name, write in NAMED.items() if write.__name__ == "_refused"]
+    lines += ["**With arguments that are looked at**: " + ", ".join(f"`{n}`" for n in NAMED if n not in refused) + "."]
+    lines += ["", "Refused by name: " + ", ".join(f"`{name}`" for name in refused) + ".", "", "### Aggregates", ""]
+    lines += ["| function | state and merge | differs |", "|---|---|---|"]
+    for one in AGGREGATES:
+        call = one.call.replace("(", f"({one.parameters})(", 1) if one.parameters else one.call
+        lines.append(f"| `{call}` | {'yes' if one.merge else 'no'} | {one.differs} |")
+    lines += ["", "| combinator | meaning |", "|---|---|"]
+    lines += [f"| `-{name}` | {meaning} |" for name, meaning in COMBINATORS.items()]
+    lines += [
+        "",
+        "## Functions added for the others",
+        "",
+        "| dialect | functions that sqlglot does not bring |",
+        "|---|---|",
+    ]
+    titles = {"databricks": "Databricks", "dremio": "Dremio", "trino": "Trino, Athena", "postgres": "PostgreSQL"}
+    lines += [
+        f"| {title} | {', '.join(f'`{function}`' for function in sorted(FUNCTIONS[name]))} |"
+        for name, title in titles.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "states.md": states,
+    "settings.md": settings,
+    "dialects/glue.md": glue,
+}
+PARTS: dict[str, Callable[[], str]] = {
+    "api.md": routes,
+    "jobs.md": fields,
+    "sql.md": sql,
+    "dialects/databricks.md": databricks_page,
+}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
     from runyard.engine.mails import MailServer
+    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
-    from runyard.store.base import Delivery, Store
+    from runyard.store.base import Delivery, SharedStore, Store
     from runyard.warehouse.objects import S3
 
 
@@ -172,7 +173,6 @@ def open_store(settings: Settings) -> Store:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
-    import hmac
     from functools import partial
 
     from runyard.core.attempts import Places
@@ -181,7 +181,6 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.engine.folders import Folders
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
-    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.tokens import Tokens, load_master_key
 
     files = folder / "files"
@@ -189,25 +188,14 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     key = load_master_key(folder / "master.key")
     tokens, mail = Tokens(key), _mail_server(settings)
     store = open_store(settings)
-    warehouse = WarehouseExecutor(
-        folder / "warehouse",
-        capacity=settings.warehouse_capacity,
-        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
-        allow_private_urls=private,
-        allowed_paths=[files, folder / "databricks", *map(Path, settings.allowed_paths)],
-        attempts=folder / "attempts",
-        uploads=folder / "uploads",
-        objects=Path(settings.s3_root or folder / "s3"),
-        s3=_s3(settings),
-        # The same after a restart: attempts that outlive the server keep their access.
-        key=hmac.digest(key, b"tables", "sha256"),
-    )
+    node = node_name(folder) if settings.shared else None
+    warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
-        grant=warehouse.grant,
+        grant=warehouse.grant if warehouse is not None else lambda one: {},
         world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
         places=Places(
             files=str(files),
@@ -223,7 +211,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     )
     return Engine(
         store,
-        [processes, warehouse],
+        [processes, warehouse] if warehouse is not None else [processes],
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
@@ -233,7 +221,43 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         mail=mail is not None,
         folders=Folders([files, *map(Path, settings.allowed_paths)], allow_private_urls=private),
         poll_seconds=settings.poll_seconds,
+        node=node,
+        lease=settings.lease,
     )
+
+
+def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseExecutor:
+    """The executor of tables, which lie in the data folder."""
+    import hmac
+
+    from runyard.executors.warehouse import WarehouseExecutor
+
+    return WarehouseExecutor(
+        folder / "warehouse",
+        capacity=settings.warehouse_capacity,
+        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        allow_private_urls=settings.allow_private_urls or settings.dev,
+        allowed_paths=[folder / "files", folder / "databricks", *map(Path, settings.allowed_paths)],
+        attempts=folder / "attempts",
+        uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
+        # The same after a restart: attempts that outlive the server keep their access.
+        key=hmac.digest(key, b"tables", "sha256"),
+    )
+
+
+def _has_tables(store: Store, node: str | None) -> bool:
+    """Whether this server has the tables: of several, the one that was there first, for they lie on its disk."""
+    return node is None or cast("SharedStore", store).home("default", node) == node
+
+
+def node_name(folder: Path) -> str:
+    """This server's name among those that share its store: it stays with the data folder."""
+    file = folder / "node"
+    if not file.exists():
+        file.write_text(f"{socket.gethostname()}-{os.urandom(4).hex()}\n")
+    return file.read_text().strip()
 
 
 def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:

@@ -58,6 +58,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_days: Annotated[
         float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
     ] = 0.0
+    lease: Annotated[
+        float,
+        Meta(
+            description="How long a server that shares a PostgreSQL store may be silent before its work is started "
+            "elsewhere.",
+            ge=3,
+            le=300,
+        ),
+    ] = 9.0
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4

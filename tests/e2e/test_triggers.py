@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import random
 import socket
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from aiosmtpd.controller import Controller
 
 from .service import Service, shell, spec, sql, wait
 
-CHAINS = 4
+CHAINS = 3
 
 
 def kept(service: Service, *actions: dict[str, Any], **fields: Any) -> int:
@@ -79,7 +80,20 @@ def test_a_statement_that_wrote_a_table_and_a_file_that_came_start_runs(tmp_path
         time.sleep(0.05)
         (incoming / "a.csv").write_text("x\n1\n")
         assert service.ended(service.submit(sql("CREATE TABLE orders AS SELECT 1 AS x")))["state"] == "succeeded"
-        for trigger, data in ((tables, {"tables": ["main.orders"]}), (files, {"files": ["a.csv"]})):
+        source = """
+            from runyard import context
+            context.write_table("Days", {"day": [1]})
+            context.write_table("raw", {"day": [1]}, mode="replace")
+        """
+        program = {"kind": "python", "source": textwrap.dedent(source)}
+        days = standing(service, {"kind": "table_update", "tables": ["days", "raw"], "match": "all"}, job)
+        assert service.ended(service.submit(program))["state"] == "succeeded"
+        seen: list[tuple[int, dict[str, list[str]]]] = [
+            (days, {"tables": ["main.days", "main.raw"]}),
+            (tables, {"tables": ["main.orders"]}),
+            (files, {"files": ["a.csv"]}),
+        ]
+        for trigger, data in seen:
             [firing] = fired(service, trigger)
             assert firing["data"] == data
             assert service.ended(firing["runs"][0])["state"] == "succeeded"

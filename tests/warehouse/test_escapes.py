@@ -111,6 +111,8 @@ ESCAPES = [
     "MERGE INTO t USING read_csv('/etc/passwd') s ON true WHEN MATCHED THEN DELETE",
     "INSERT INTO t SELECT 1 RETURNING getenv('HOME')",
     "PIVOT (FROM read_text('/etc/passwd')) ON filename",
+    "SELECT 1; PIVOT (FROM range(1)) ON getenv('HOME')",
+    "SELECT * FROM (PIVOT range(1) ON getenv('HOME'))",
     "FROM range(1), LATERAL (FROM glob('/*'))",
     "SELECT 1 AS a QUALIFY getenv('HOME')",
     "SUMMARIZE '/etc/passwd'",

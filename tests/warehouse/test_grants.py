@@ -134,6 +134,25 @@ def test_a_schema_that_was_granted_is_reached(desk: Desk, text: str) -> None:
     assert outcome.result == "succeeded", outcome.detail
 
 
+TRICKS = [
+    "SELECT a $a$ /* $a$ FROM through -- */",
+    "SELECT a $a$ ' $a$ FROM through --'",
+    "SELECT a FROM through WHERE '$a' <> $$ $a $$",
+    "SELECT a AS b$a FROM through",
+    'SELECT a AS " $a" FROM through',
+    "SELECT a, $a FROM through",
+    "SELECT a FROM through /* $a */ WHERE $a IS NULL",
+]
+
+
+@pytest.mark.parametrize("text", TRICKS)
+def test_a_value_cannot_make_the_text_that_is_looked_at_another_one(desk: Desk, text: str) -> None:
+    parameters = {"a": "x' -- /*"}
+    outcome = desk.run(Sql(statement=text, schema="open", reads=["open"], writes=[], parameters=parameters))
+    assert outcome.result == "failed", outcome.output
+    assert "42" not in str(outcome.output)
+
+
 def test_a_view_that_was_changed_since_is_looked_at_again(desk: Desk) -> None:
     desk.rows("CREATE VIEW open.moving AS SELECT a FROM open.t")
     action = Sql(statement="SELECT * FROM moving", schema="open", reads=["open"], writes=[])

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core import schedule as schedules
-from runyard.core.errors import invalid
+from runyard.core.errors import RunyardError, invalid
 from runyard.core.schedule import Schedule
 from runyard.core.states import TERMINAL, State
 
@@ -312,7 +312,10 @@ def _check_schedule(schedule: Schedule, at: str) -> None:
     if schedule.paused or schedule.parameters:
         said = "A trigger is paused by itself, and its actions hold the parameters: its schedule has neither."
         raise invalid(said, field=f"{at}.schedule")
-    schedules.check(schedule)
+    try:
+        schedules.check(schedule)
+    except RunyardError as error:
+        raise RunyardError(error.code, error.message, field=f"{at}.{error.field}", **error.details) from None
 
 
 def _check_watch(watch: list[Watched], at: str) -> None:

@@ -192,7 +192,8 @@ def run_ended(ledger: Ledger, run: Run) -> None:
     job = None if run.job_id is None else ledger.kept_job(run.job_id)
     if job is None:
         return
-    for trigger in ledger.session.triggers_on(job_topics(job.id, job.workspace, job.origin, job.key)):
+    for found in ledger.session.triggers_on(job_topics(job.id, job.workspace, job.origin, job.key)):
+        trigger = ledger.locked(found)
         if isinstance(trigger.spec.source, AfterRuns):
             seen = satisfied(ledger, trigger, trigger.spec.source, run)
             if seen is not None:
@@ -263,6 +264,7 @@ def _counts(ledger: Ledger, trigger: Trigger, watched: Watched, run: Run) -> boo
 def tables_changed(ledger: Ledger, workspace: str, tables: Iterable[str]) -> None:
     """Tells the triggers that wait for these tables; whether and when they fire is for their timers."""
     for table in sorted({qualified(one) for one in tables}):
-        for trigger in ledger.session.triggers_on([table_topic(workspace, table)]):
+        for found in ledger.session.triggers_on([table_topic(workspace, table)]):
+            trigger = ledger.locked(found)
             if isinstance(trigger.spec.source, TableUpdate):
                 arrivals.table(ledger, trigger, trigger.spec.source, table)

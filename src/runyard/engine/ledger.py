@@ -21,6 +21,7 @@ from runyard.core.ids import IdSource
 from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
 from runyard.core.query import RunFilter
 from runyard.core.states import TERMINAL, Reason, State
+from runyard.core.triggers import Trigger
 from runyard.engine import notices
 from runyard.engine.clock import Clock
 from runyard.store.base import Session
@@ -87,6 +88,13 @@ class Ledger:
     def draw(self) -> int:
         """A new id."""
         return self.ids.draw(self.clock.now())
+
+    def lock(self, kind: str, key: object) -> None:
+        """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
+
+    def locked(self, trigger: Trigger) -> Trigger:
+        """The trigger as it stands, which nobody else changes until the transaction ends."""
+        return trigger
 
     # --- the cache ---
 

@@ -115,6 +115,7 @@ class Registry:
         plan = self._checked(spec)
 
         def run(ledger: Ledger) -> Job:
+            ledger.lock("job", job_id)
             job, _ = ledger.job(job_id)
             if expect_version is not None and expect_version != job.version:
                 raise conflict(f"Job {job_id} is at version {job.version}, not {expect_version}.", version=job.version)
@@ -138,6 +139,7 @@ class Registry:
         """Removes a job from the lists; its runs and versions stay, and those under way go on."""
 
         def run(ledger: Ledger) -> None:
+            ledger.lock("job", job_id)
             job, _ = ledger.job(job_id)
             ledger.session.put(msgspec.structs.replace(job, deleted_at=ledger.now()))
             timetables.drop(ledger, job_id)

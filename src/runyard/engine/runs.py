@@ -18,6 +18,7 @@ from runyard.core.states import TERMINAL, Reason
 from runyard.engine import notices, spawned, waiting
 from runyard.engine.bus import Bus
 from runyard.engine.ledger import Ledger, new_run
+from runyard.engine.logs import Read
 from runyard.engine.waiting import Waiting
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -44,6 +45,8 @@ class Runs:
         self._worker = worker
         self._bus = bus
         self._mail = mail
+        self.elsewhere: Read | None = None
+        """Reads the log of an attempt that was not this process's."""
 
     # --- writes ---
 
@@ -194,7 +197,10 @@ class Runs:
         """Bytes `[start, end)` of an attempt's log, and its whole size so far."""
         one = self.task_run(task_run_id)
         executor = self._worker.executors.get(one.executor)
-        return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+        found = executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+        if found[1] or self.elsewhere is None:
+            return found
+        return self.elsewhere(one.run_id, one.id, start, end)
 
     def log_index(self, task_run_id: int) -> list[tuple[int, int, int]]:
         """(milliseconds, stream 1 or 2, offset) of each piece of an attempt's log, in order."""
@@ -297,6 +303,7 @@ def _check_live(ledger: Ledger, limit: int | None) -> None:
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
+    ledger.lock("submission", (scope, key))
     found = ledger.session.submission(scope, key)
     if found is None:
         return None

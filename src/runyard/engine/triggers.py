@@ -133,8 +133,13 @@ class Triggers:
         return self._writer.execute(run)
 
     def _check(self, spec: TriggerSpec) -> None:
-        definitions.check(spec)
-        standing.check_source(spec.source, self._clock.now(), self._folders)
+        now = self._clock.now()
+        try:
+            definitions.check(spec)
+        except RunyardError as error:
+            schedule = spec.source.schedule if isinstance(spec.source, OnSchedule) else None
+            raise timetables.with_times(error, schedule, now) from None
+        standing.check_source(spec.source, now, self._folders)
 
     def delete(self, trigger_id: int, by: str) -> Reply[None]:
         """Removes a trigger; its firings and their runs stay. conflict for one of a job's definition."""

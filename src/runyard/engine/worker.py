@@ -7,7 +7,7 @@ with the claim's token (in `decide`), so what a lost claim says changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -138,7 +138,7 @@ class Worker:
         queue = self.queues.get(one.queue)
         return (-queue.priority if queue else 0, -one.priority, one.task_run_id)
 
-    def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
+    def _room(self, ledger: Ledger) -> tuple[Container[str], dict[str, int]]:
         """Queues from which nothing may be taken now, and the free slots of those that count them."""
         room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
         counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]
@@ -247,9 +247,8 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
-        written = outcome.metrics.get("tables_written")
-        if changes and written and outcome.result == "succeeded":
-            firings.tables_changed(ledger, run.workspace, written)
+        if changes and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, _written(outcome.metrics))
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -284,6 +283,12 @@ class Worker:
 
 def _queued(one: TaskRun) -> Queued:
     return Queued(one.id, one.run_id, one.queue, one.priority)
+
+
+def _written(metrics: dict[str, Any]) -> list[str]:
+    """The tables that work says it wrote; a program may say anything."""
+    told = metrics.get("tables_written")
+    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
 
 
 def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:

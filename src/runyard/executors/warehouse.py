@@ -155,6 +155,9 @@ class WarehouseExecutor:
         if (warehouse := self._held.get((task_run_id, token))) is not None:
             warehouse.stop(task_run_id, token, why)
 
+    def extend(self, until: float) -> None:
+        """Nothing: no other node has these tables, so none can start the same work."""
+
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """All of them: `open` made sure that no process of an earlier server is alive."""
         return list(held)
@@ -201,12 +204,13 @@ class WarehouseExecutor:
         dialect: SqlDialect = "duckdb",
         reads: list[str] | None = None,
         seconds: float = 60.0,
+        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`.
 
         `reads` names the schemas that it may read, None means all; after `seconds` it is stopped.
         """
-        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds, merged)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""

@@ -190,7 +190,9 @@ def write_table(name: str, data: Any, mode: str = "append") -> int:
     access = _access("write_table")
     from runyard.runtime import tables
 
-    return tables.write(access, _folder, name, data, mode)
+    rows = tables.write(access, _folder, name, data, mode)
+    _send({"metrics": {"tables_written": [name]}})
+    return rows
 
 
 def _access(function: str) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from runyard.net.addresses import Refused, resolve, split
-
 MAX_BYTES = 1 << 30
 _SECONDS = 30.0
 _PIECE = 1 << 20
@@ -92,6 +90,9 @@ class Locations:
         return target
 
     def _download(self, location: str, target: Path) -> None:
+        from urllib.parse import urljoin
+
+        from runyard.net.addresses import resolve, split
         from runyard.net.connect import pinned
         from runyard.net.connect import target as request_line
 
@@ -105,8 +106,6 @@ class Locations:
                     connection.request("GET", request_line(parts), headers={"Accept-Encoding": "identity"})
                     answer = connection.getresponse()
                     if answer.status in (301, 302, 303, 307, 308) and answer.headers.get("Location"):
-                        from urllib.parse import urljoin
-
                         url = urljoin(url, str(answer.headers["Location"]))
                         continue
                     if answer.status != 200:
@@ -226,8 +225,6 @@ def _said(location: str) -> Iterator[None]:
         yield
     except LocationError:
         raise
-    except (OSError, Refused) as error:
-        raise LocationError(f"{location} cannot be read: {error}") from error
     except Exception as error:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise LocationError(f"{location} cannot be read: {first}") from error

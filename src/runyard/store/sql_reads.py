@@ -5,6 +5,7 @@ The statements stand in `sql/`, one file a database, under the same names and wi
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from runyard.core.attempts import Held
@@ -134,7 +135,7 @@ class SqlReads:
     def awaiting_admission(self, job_id: int, limit: int) -> list[int]:
         return [row[0] for row in self._all(self.sql["live_waiting"], (job_id, limit))]
 
-    def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
+    def queued(self, executor: str, limit: int, closed: Container[str]) -> list[Queued]:
         found: list[Queued] = []
         for (name,) in self._all(self.sql["queues_waiting"], (executor,)):
             if name not in closed:
@@ -154,7 +155,10 @@ class SqlReads:
 
     def held(self) -> list[HeldClaim]:
         found = self._all(self.sql["held"])
-        return [HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4]) for row in found]
+        return [self._claim_of(row) for row in found]
+
+    def _claim_of(self, row: rows.Row) -> HeldClaim:
+        return HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4], row[5] or "")
 
     def due(self, now: int) -> DueWork:
         retries = [(row[0], row[1]) for row in self._all(self.sql["due_retries"], (now,))]
@@ -239,6 +243,9 @@ class SqlReads:
     def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
         values = (trigger_id, MAX_ID if after is None else after, limit)
         return [rows.firing_of(row) for row in self._all(self.sql["firings"], values)]
+
+    def firings_before(self, firing_id: int, limit: int) -> list[Firing]:
+        return [rows.firing_of(row) for row in self._all(self.sql["firings_before"], (firing_id, limit))]
 
     def chain(self, chain: int) -> list[Firing]:
         return [rows.firing_of(row) for row in sorted(self._all(self.sql["chain"], (chain,)))]

@@ -219,7 +219,7 @@ class SqlSession(SqlReads):
     def delete(self, record: Removable) -> None:
         self._inside()
         self._write_decisions(more=True)
-        if isinstance(record, (Run, Principal, Trigger)):
+        if isinstance(record, (Run, Principal, Trigger, Firing)):
             self._change(self.sql["keep_last_id"])
         if isinstance(record, Queue):
             self._change(self.sql["delete_queue"], (record.name,))
@@ -232,6 +232,8 @@ class SqlSession(SqlReads):
         elif isinstance(record, Trigger):
             self._change(self.sql["delete_trigger"], (record.id,))
             self._change(self.sql["delete_topics"], (record.id,))
+        elif isinstance(record, Firing):
+            self._change(self.sql["delete_firing"], (record.id,))
         elif isinstance(record, Tick):
             self._change(self.sql["delete_tick"], (record.job_id, record.at))
         else:

@@ -248,7 +248,7 @@ def _insert(
     detected = dict(zip(shape.columns, map(str, shape.types), strict=True))
     if action.mode == "replace":
         action = msgspec.structs.replace(action, columns=detected)
-    target = Target(cursor, action, task.assignment.run_id)
+    target = Target(cursor, action, task.assignment.run_id, inside=True)
     places = target.prepare(detected)
     cursor.register(_BLOCK, pa.RecordBatchReader.from_batches(stream.schema, _batches(stream)))
     into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))

@@ -17,7 +17,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import columns, path
+from runyard.warehouse.tables import columns, described, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
@@ -80,10 +80,8 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
         touched.replaced[table] = ""
     else:
         touched.appended.add(table)
-    described = [
-        {"name": column, "type": kind} for column, kind in columns(cursor, action.schema, action.table).items()
-    ]
-    return ended(task, began, rows, {"table": action.table, "columns": described, "row_count": rows})
+    listed = [{"name": column, "type": kind} for column, kind in described(cursor, target).items()]
+    return ended(task, began, rows, {"table": action.table, "columns": listed, "row_count": rows})
 
 
 _KEPT = "temp.runyard_copied"

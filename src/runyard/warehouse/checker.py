@@ -73,6 +73,8 @@ def check(text: str) -> Plan:
     statements = _statements(text)
     if not statements:
         raise Refused("The text holds no SQL statement.")
+    if "pivot" in text.lower():
+        _check_names(words(text))  # DuckDB 1.5 makes several statements of a PIVOT, without all of its text
     effects = [_statement(statement.type.name, words(statement.query)) for statement in statements]
     writes = [tables for tables in effects if tables != frozenset()]
     known = [tables for tables in writes if tables is not None]
@@ -102,6 +104,8 @@ def _statement(kind: str, found: list[Word]) -> frozenset[str] | None:
     """The tables that one statement writes (none: it only reads); raises `Refused`."""
     if kind not in _TYPES:
         raise Refused(f"{kind.replace('_', ' ')} statements are not available in SQL tasks.")
+    if not found:
+        raise Refused("This statement cannot be analysed with this version of DuckDB.")
     _check_names(found)
     plain = [word.name if word.kind != "string" else "''" for word in found]
     if kind in _READS:
@@ -161,8 +165,8 @@ def _check_names(found: list[Word]) -> None:
         refused = after.name == "(" and (word.name in functions or _OUTSIDE.fullmatch(word.name))
         if refused and not _is_target(found, place):
             raise Refused(f"The function {word.name} is not available to SQL here.")
-    if any(word.name == CATALOG and word.kind == "name" for word in found):
-        _check_macros(found)
+        if word.name == CATALOG:
+            _check_macro(found, place)
     for word, after in zip([Word("operator", ""), *found], found, strict=False):
         if word.name in {"from", "join", "into", "table", "update", "describe", "summarize"} and _is_path(after):
             raise Refused("SQL cannot read files here; load the file into a table with a load task.")
@@ -176,16 +180,13 @@ def _is_target(found: list[Word], place: int) -> bool:
     return before[-1:] in (["into"], ["table"], ["exists"]) and set(before) <= _BEFORE_TARGET
 
 
-def _check_macros(found: list[Word]) -> None:
+def _check_macro(found: list[Word], place: int) -> None:
     """Our own macros are called, and nothing else happens in their catalog."""
     end = Word("operator", "")
-    for place, word in enumerate(found):
-        if word.kind != "name" or word.name != CATALOG:
-            continue
-        dot, _, paren = (found[place + 1 : place + 4] + [end] * 3)[:3]
-        before = found[place - 1].name if place else ""
-        if dot.name != "." or paren.name != "(" or before in _DEFINES or before == ".":
-            raise Refused(f"The name {CATALOG} is not available to SQL here.")
+    dot, _, paren = (found[place + 1 : place + 4] + [end] * 3)[:3]
+    before = found[place - 1].name if place else ""
+    if dot.name != "." or paren.name != "(" or before in _DEFINES or before == ".":
+        raise Refused(f"The name {CATALOG} is not available to SQL here.")
 
 
 def _is_path(word: Word) -> bool:
@@ -197,7 +198,8 @@ def _reading(kind: str, found: list[Word], plain: list[str]) -> frozenset[str] |
         return _explained(found, plain)
     if kind == "MULTI" and plain[0] not in _MULTI:
         raise Refused("This kind of statement is not available in SQL tasks.")
-    _check_show(plain)
+    if "show" in plain:
+        _check_show(plain)
     calls = {name for name, after in zip(plain, [*plain[1:], ""], strict=True) if after == "("}
     keywords = {word.name for word in found if word.kind == "name" and not word.quoted}
     return None if keywords & _WRITING_WORDS or calls & _WRITING_CALLS else frozenset()

@@ -68,7 +68,7 @@ class Download:
     def run(self) -> dict[str, Any]:
         """Fetches the whole file, resuming where a connection broke."""
         empty_tries = 0
-        with Path(self.request.path).open("wb") as target:
+        with Path(self.request.path).open("wb", buffering=0) as target:
             while True:
                 before = self.got
                 try:
@@ -127,9 +127,10 @@ class Download:
             raise Failure(sentence, retry=False)
         self._place(response, target)
         self.kind = response.headers.get("Content-Type", "")
-        while chunk := response.read(_CHUNK):
-            target.write(chunk)
-            self.got += len(chunk)
+        buffer = memoryview(bytearray(_CHUNK))
+        while size := response.readinto(buffer):
+            target.write(buffer[:size])
+            self.got += size
             self._check()
         if self.total is not None and self.got != self.total:
             raise Broken(f"{self.got} of {self.total} bytes came.")

@@ -8,7 +8,6 @@ schema, a view or a macro counts.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import duckdb
@@ -16,7 +15,7 @@ import msgspec
 
 from runyard.warehouse.dialects.macros import CATALOG
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.words import Word, words
+from runyard.warehouse.words import Word, with_values, words
 
 _SCHEMAS = "SELECT DISTINCT lower(schema_name) FROM duckdb_schemas() WHERE database_name = current_database()"
 _TABLES = (
@@ -148,15 +147,11 @@ def _schemas_of(path: list[str], names: _Names) -> list[str]:
 
 
 def _bound(cursor: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any]) -> set[str]:
-    """The tables that a reading statement reads, as DuckDB binds it."""
-
-    def shown(match: re.Match[str]) -> str:
-        # Nothing with a quote in it, wherever it is put: this text must be divided as the one that runs.
-        value = values.get(match[1])
-        return str(value) if isinstance(value, int | float) else "NULL"
-
+    """The tables that a reading statement reads, as DuckDB binds it: it takes no parameters, so they are filled in."""
     if values:
-        text = re.sub(r"\$(" + "|".join(map(re.escape, values)) + r")\b", shown, text)
+        # Nothing with a quote in it: this text must be divided as the one that runs.
+        shown = {name: str(value) if isinstance(value, int | float) else "NULL" for name, value in values.items()}
+        text = with_values(text, shown)
     try:
         return set(cursor.get_table_names(text.strip().rstrip(";"), qualified=True))
     except (duckdb.Error, ValueError) as error:

@@ -42,7 +42,9 @@ class Loader:
         """Loads at most once; raises `LoadFailed`, duckdb.Error or `Stopped`, and then nothing was changed."""
         action = task.assignment.action
         assert isinstance(action, Load)
-        outcome = effects.find(cursor, task.assignment) or self._run(task, action, cursor, tell)
+        far = is_url(action.source) or is_upload(action.source)  # what is not fetched in vain
+        known = effects.find(cursor, task.assignment) if far else None
+        outcome = known or self._run(task, action, cursor, tell)
         if is_upload(action.source):
             upload_path(action.source, self._settings).unlink(missing_ok=True)
         return outcome

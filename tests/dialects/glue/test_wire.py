@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,14 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from runyard.http.tokens import key_id
+from runyard.app import build_table
+from runyard.engine.engine import Engine
+from runyard.http.card import Route
+from runyard.http.counters import Counters
+from runyard.http.policy import ADMIN, SCOPES, SIGNED_IN
+from runyard.http.streams import Streams
+from runyard.http.tokens import Tokens, key_id
+from runyard.store.sqlite import SqliteStore
 from tests.dialects.glue.world import REGION, World
 
 UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -84,8 +92,11 @@ class Guarded:
     """A server without --dev, and its administrator's token."""
 
     def __init__(self, data: Path) -> None:
+        self.data = data
+        self.holders: dict[str, str] = {}
         self.errors = data.with_suffix(".err")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNYARD_")}
+        environment["HOME"] = str(data.parent)  # without a user's own AWS keys
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "runyard", "up", "--port", "0", "--data", str(data)],
@@ -114,6 +125,13 @@ class Guarded:
         )
         return dict(answer.json())
 
+    def holder_of_all_but(self, scope: str) -> str:
+        """The token of somebody who holds every other scope."""
+        if scope not in self.holders:
+            made = self.principal(*sorted(SCOPES - {scope, ADMIN}), name=f"all but {scope}")
+            self.holders[scope] = made["token"]
+        return self.holders[scope]
+
     def client(self, token: str, key: str | None = None) -> Any:
         return boto3.client(
             "glue",
@@ -141,6 +159,24 @@ def test_whoever_signs_with_an_issued_key_is_let_in(guarded: Guarded) -> None:
     client = guarded.client(guarded.token)
     assert client.list_jobs()["JobNames"] == []
     client.close()
+
+
+ROUTES = [
+    route
+    for card, route in build_table(Engine(SqliteStore(":memory:"), []), Tokens(b""), Streams(), Counters()).routes()
+    if card.name == "glue"
+]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: str(route.header and route.header[1]))
+def test_no_operation_answers_strangers_or_those_without_its_scope(guarded: Guarded, route: Route) -> None:
+    headers = dict([route.header] if route.header else [])
+    assert httpx.post(guarded.url, content=b"{}", headers=headers).json()["__type"].startswith("MissingAuth")
+    if route.scope == SIGNED_IN:
+        return
+    headers["Authorization"] = f"Bearer {guarded.holder_of_all_but(route.scope)}"
+    answer = httpx.post(guarded.url, content=b"{}", headers=headers).json()
+    assert (answer["__type"], route.scope in answer["Message"]) == ("AccessDeniedException", True)
 
 
 def test_a_token_as_a_bearer_is_let_in_too(guarded: Guarded) -> None:
@@ -252,3 +288,40 @@ def test_connect_prints_what_a_client_needs(guarded: Guarded) -> None:
         [sys.executable, "-c", script], env={**os.environ, **lines}, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_script_signs_with_its_attempts_own_key_and_may_read_its_workflows_properties(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    text = """
+import sys
+import boto3
+from awsglue.utils import getResolvedOptions
+from botocore.exceptions import ClientError
+
+args = getResolvedOptions(sys.argv, ["WORKFLOW_NAME", "WORKFLOW_RUN_ID"])
+glue = boto3.client("glue")
+asked = {"Name": args["WORKFLOW_NAME"], "RunId": args["WORKFLOW_RUN_ID"]}
+found = glue.get_workflow_run_properties(**asked)["RunProperties"]
+glue.put_workflow_run_properties(**asked, RunProperties={"seen": found["day"]})
+try:
+    glue.delete_job(JobName="any")
+except ClientError as error:
+    print(error.response["Error"]["Code"])
+"""
+    script = guarded.data / "files" / "main.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(text)
+    client = guarded.client(guarded.token)
+    client.create_workflow(Name="w", DefaultRunProperties={"day": "7"})
+    client.create_job(Name="j", Role="r", Command={"Name": "pythonshell", "ScriptLocation": str(script)})
+    client.create_trigger(Name="t", Type="ON_DEMAND", Actions=[{"JobName": "j"}], WorkflowName="w")
+    run_id = client.start_workflow_run(Name="w")["RunId"]
+    deadline = time.monotonic() + 30
+    while (run := client.get_workflow_run(Name="w", RunId=run_id)["Run"])["Status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (job_run,) = client.get_job_runs(JobName="j")["JobRuns"]
+    assert job_run["JobRunState"] == "SUCCEEDED", job_run
+    assert run["WorkflowRunProperties"] == {"day": "7", "seen": "7"}
+    client.close()

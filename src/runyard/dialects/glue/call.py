@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runyard.core.errors import Code, RunyardError
+from runyard.core.model import Principal
 from runyard.dialects.glue import errors, shapes
 from runyard.http.answers import Whole
 from runyard.http.body import decode
 from runyard.http.card import Answer, Handler, Route
-from runyard.http.request import Request
+from runyard.http.request import NOBODY, Request
 from runyard.http.signatures import scope_of
 
 DEFAULT_REGION = "us-east-1"
@@ -28,6 +29,7 @@ class Caller(NamedTuple):
     by: str
     region: str
     account: str
+    principal: Principal = NOBODY
 
     def arn(self, kind: str, name: str) -> str:
         """The ARN of a job, trigger or workflow."""
@@ -45,7 +47,7 @@ class Op(NamedTuple):
 def caller(request: Request, account: str) -> Caller:
     """The region comes from the signature, the account from the settings."""
     scope = scope_of(request)
-    return Caller(request.principal.name, (scope.region if scope else "") or DEFAULT_REGION, account)
+    return Caller(request.principal.name, (scope.region if scope else "") or DEFAULT_REGION, account, request.principal)
 
 
 def route(service: str, op: Op, shape: shapes.Group, account: str) -> Route:

@@ -12,6 +12,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Document
 from runyard.core.opaque import Opaque
 from runyard.core.query import MAX_PAGE
+from runyard.core.states import ACTIVE
 from runyard.core.triggers import Firing
 from runyard.dialects.glue import chains, scheme, tables, wire
 from runyard.dialects.glue.call import Caller, Json, Op
@@ -22,6 +23,7 @@ from runyard.dialects.glue.triggers import Triggers, job_missing
 from runyard.engine.documents import Documents
 from runyard.engine.runs import Runs
 from runyard.engine.triggers import Triggers as Engine
+from runyard.http.policy import SIGNED_IN, allows, attempt_scope, require
 from runyard.http.request import offload
 
 KIND, RUN_KIND = "workflow", "workflow_run"
@@ -62,8 +64,8 @@ class Workflows:
             Op("StartWorkflowRun", "runs:write", self.start),
             Op("GetWorkflowRun", "runs:read", self.get_run),
             Op("GetWorkflowRuns", "runs:read", self.get_runs),
-            Op("GetWorkflowRunProperties", "runs:read", self.get_properties),
-            Op("PutWorkflowRunProperties", "runs:write", self.put_properties),
+            Op("GetWorkflowRunProperties", SIGNED_IN, self.get_properties),
+            Op("PutWorkflowRunProperties", SIGNED_IN, self.put_properties),
             Op("StopWorkflowRun", "runs:write", self.stop),
             Op("ResumeWorkflowRun", "runs:write", self.resume),
         )
@@ -267,11 +269,25 @@ class Workflows:
     async def get_properties(self, asked: Json, who: Caller) -> Json:
         """GetWorkflowRunProperties"""
         chain = await offload(self._by_id, asked["Name"], asked["RunId"])
+        self._check_caller(chain, who, "runs:read")
         return {"RunProperties": self._properties(asked["Name"], chain)}
+
+    def _check_caller(self, chain: Chain, who: Caller, scope: str) -> None:
+        """Whoever holds the scope, and the jobs of the workflow run themselves, while they run."""
+        if not allows(who.principal, scope):
+            own = {
+                attempt_scope(one.id, one.token)
+                for run in chain.live
+                for one in self._runs.task_runs(run.id)
+                if one.state in ACTIVE
+            }
+            if not own & set(who.principal.scopes):
+                require(who.principal, scope)
 
     async def put_properties(self, asked: Json, who: Caller) -> Json:
         """PutWorkflowRunProperties: adds and overwrites"""
         chain = await offload(self._by_id, asked["Name"], asked["RunId"])
+        self._check_caller(chain, who, "runs:write")
         kept = self._find(RUN_KIND, str(chain.root.id))
         before = kept.body.get("properties", {}) if kept else {}
         await self._keep(chain.root.id, {"properties": {**before, **asked["RunProperties"]}}, who)

@@ -23,7 +23,7 @@ _TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _IGNORED_MAGICS = ("matplotlib", "config", "autosave", "load_ext", "autoreload")
 
 Loader = Callable[[str, str | None], tuple[str, list[Cell]]]
-"""The full name and the cells of another notebook: how `%run` names it, and the notebook that does, unless the first."""
+"""Takes how `%run` names a notebook, and the notebook that does (None: the first); gives its full name and cells."""
 
 
 class CommandFailed(RuntimeError):
