@@ -10,6 +10,7 @@ from runyard.core.commands import Submit
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, JobSpec, OnLimit, Run
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
+from runyard.core.triggers import qualified
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import compile_triggers, parse, serve, wire
 from runyard.dialects.databricks.permissions import Permissions
@@ -127,7 +128,23 @@ class JobRoutes:
         given, version = serve.asked(request, "Get"), version_of(request)
         job = await serve.found_job(self._place, parse.need(given, "job_id"))
         offset = wire.parse_array_token(given.get("page_token"))
-        return answer(wire.job_body(job, version, offset=offset))
+        state = await offload(self._trigger_state, job) if given.get("include_trigger_state") else None
+        return answer(wire.job_body(job, version, offset=offset, trigger_state=state))
+
+    def _trigger_state(self, job: Job) -> Given | None:
+        """What the job's file arrival or table update trigger has seen since it fired last; None without one."""
+        given = compiling.settings_in(job.spec).get("trigger", {})
+        if "file_arrival" in given:
+            return {"file_arrival": {"using_file_events": False}}
+        if "table_update" not in given:
+            return None
+        trigger = self._place.engine.triggers.by_key(job.workspace, job.origin, "trigger", job.id)
+        seen = trigger.memory.get("tables", [])
+        states = [
+            {"table_name": name, "has_seen_updates": qualified(".".join(name.split(".")[-2:])) in seen}
+            for name in given["table_update"].get("table_names", [])
+        ]
+        return {"table": {"last_seen_table_states": states, "using_scalable_monitoring": False}}
 
     async def list_(self, request: Request) -> Answer:
         """GET jobs/list"""

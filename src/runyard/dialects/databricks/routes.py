@@ -56,7 +56,7 @@ def password(request: Request) -> str | None:
     if value is None or value[:6].lower() != "basic ":
         return None
     try:
-        user, _, secret = base64.b64decode(value[6:]).decode().partition(":")
+        user, _, secret = base64.b64decode(value[6:], validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return secret or user
+    return secret or user or None
