@@ -1,7 +1,7 @@
 """What becomes of a worker that is frozen, declared lost, replaced, and wakes up again? The same script for all.
 
-`python -m bench.fences`. Every worker and all its processes get SIGSTOP in the middle of a task; when it counts as lost,
-another one does the task; then the first goes on. Told are: did both work on the task after the second had begun, how
+`python -m bench.fences`. Every worker and all its processes get SIGSTOP in the middle of a task; when it counts as
+lost, another one does the task; then the first goes on. Told are: did both work on the task after the second had begun, how
 many effects are there, whose result is kept, and did the first one's end change what was kept.
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
         "All processes of the first worker are stopped with SIGSTOP in the middle of the task, and go on with SIGCONT "
         "after the second one has ended it.",
         "Runyard: two servers on one PostgreSQL, a lease of 3 s. Procrastinate: heartbeats every second, stalled after "
-        "3 s, `get_stalled_jobs` and `retry_job`. DBOS: a second process of the same executor, which recovers at its start.",
+        "3 s, `get_stalled_jobs` and `retry_job`. DBOS: a second process of the same executor recovers at its start.",
     ]
     report.keep("fences", "a frozen worker that wakes up", table, notes, "python -m bench.fences")
 

@@ -1,7 +1,7 @@
 """A worker of a peer, for `bench.fences`: one task that writes a diary while it works, then its effect, then ends.
 
-`python -m bench.peer_fences PEER ROLE NAME FOLDER URL`; ROLE is `submit`, `work`, `lost` (declare what a silent worker held
-lost, the way the peer's documentation says) or `status`, which prints what the peer tells of the task.
+`python -m bench.peer_fences PEER ROLE NAME FOLDER URL`; ROLE is `submit`, `work`, `lost` (declare lost what a silent
+worker held, the way the peer's documentation says) or `status`, which prints what the peer tells of the task.
 """
 
 from __future__ import annotations

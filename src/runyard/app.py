@@ -400,7 +400,7 @@ def build_table(
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only),
+        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
         glue(engine, opaque, settings),
     ]
     environments = {card.name: card.connect for card in dialects}
