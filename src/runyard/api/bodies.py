@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.model import Dependency, JobSpec
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
@@ -279,12 +280,13 @@ class PrincipalGiven(Given, frozen=True, kw_only=True):
 
 
 class QueryGiven(Given, frozen=True, kw_only=True):
-    """One SQL query with values bound to `$name`; `limit` is in rows."""
+    """One SQL query with values bound to `$name`; `limit` is in rows, `dialect` the language it is written in."""
 
     sql: str
     parameters: dict[str, Any] = {}
     limit: int = 1000
     workspace: str = "default"
+    dialect: SqlDialect = "duckdb"
 
 
 class Issued(Body, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ class DataRoutes:
         given = await read(request, _QUERY)
         if not 1 <= given.limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
-        found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit)
+        found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
 
     async def tables(self, request: Request) -> Answer:

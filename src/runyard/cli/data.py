@@ -11,6 +11,7 @@ from runyard.cli.options import COMMON, STDIN, Common, Params, parameters
 from runyard.cli.render import Column, emit, emit_one, encode
 from runyard.cli.runs import print_result
 from runyard.client.views import plain
+from runyard.core.actions import SqlDialect
 
 TABLES = [
     Column("TABLE", lambda table: table.name if table.schema == "main" else f"{table.schema}.{table.name}"),
@@ -31,12 +32,13 @@ def query(
     *,
     param: Params = (),
     limit: Annotated[int, Parameter(name=["--limit", "-n"], help="rows at most")] = 1000,
+    dialect: Annotated[SqlDialect, Parameter(help="the language of the query")] = "duckdb",
     common: Common = COMMON,
 ) -> None:
     """Read the warehouse with SQL; `--param k=v` binds $k. jsonl writes one object a row."""
     text = sys.stdin.read() if sql == STDIN else sql
     with common.client() as client:
-        result = client.query(text, parameters(param) or None, limit=limit)
+        result = client.query(text, parameters(param) or None, limit=limit, dialect=dialect)
     if common.output == "jsonl":
         for row in result.dicts():
             print(encode(plain(row)))

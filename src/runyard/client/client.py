@@ -17,6 +17,7 @@ from runyard.client import views
 from runyard.client.errors import Error
 from runyard.client.transport import Transport, persist
 from runyard.client.views import Backfill, Event, Job, JobVersion, Queue, Result, Run, Schedule, Table, TaskRun
+from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
 
@@ -278,9 +279,19 @@ class Client:
         """Removes an empty queue."""
         self.transport.send("DELETE", f"/queues/{name}")
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Result:
-        """Reads the warehouse; `parameters` are bound to `$name`, `limit` caps the rows (10,000 at most)."""
-        body = {"sql": sql} | _given(parameters=parameters, limit=limit)
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+        dialect: SqlDialect | None = None,
+    ) -> Result:
+        """Reads the warehouse; `parameters` are bound to `$name`, `limit` caps the rows (10,000 at most).
+
+        `dialect` is the language of the query, DuckDB's by default.
+        """
+        body = {"sql": sql} | _given(parameters=parameters, limit=limit, dialect=dialect)
         return self.transport.call(Result, "POST", "/query", json=body)
 
     def tables(self) -> Iterator[Table]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql, SqlDialect
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
@@ -57,6 +57,7 @@ def _similar_file(folder: Path, name: str) -> str:
 SQL = {
     "statement": Field(Item.text),
     "file": Field(read_beside, "statement"),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
 }

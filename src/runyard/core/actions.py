@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+SqlDialect = Literal["duckdb", "clickhouse", "databricks", "dremio", "trino", "postgres"]  # languages, not faces
+"""The language that SQL text is written in; the warehouse turns it into its own, which is DuckDB's."""
+
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What all kinds share: strictness about unknown fields."""
@@ -23,6 +26,8 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):

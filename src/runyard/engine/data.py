@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
 
 MAX_ROWS = 10_000
@@ -15,7 +16,15 @@ MAX_ROWS = 10_000
 class Tables(Protocol):
     """What can be asked of a warehouse; the futures fail with `RunyardError`."""
 
-    def query(self, workspace: str, sql: str, parameters: dict[str, Any], limit: int) -> Future[Any]:
+    def query(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        limit: int,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
     def tables(self, workspace: str) -> Future[Any]:
@@ -29,12 +38,22 @@ class Data:
         self._tables = tables
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 1000
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 1000,
+        *,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
-        """Runs one reading statement; raises invalid for a limit out of range."""
+        """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
+
+        The awaitable raises invalid for a statement that is refused, or that the dialect cannot say to DuckDB.
+        """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit))
+        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit, schema, dialect))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""

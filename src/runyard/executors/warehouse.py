@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from runyard.core import tables
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
@@ -155,10 +156,16 @@ class WarehouseExecutor:
             closer.join()
 
     def query(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, limit: int = 100, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        limit: int = 100,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import duckdb
 
-from runyard.warehouse.checker import HIDDEN_SCHEMA, Refused
+from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Answer, Query, Tables
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
@@ -58,7 +59,7 @@ class Answers:
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
-    statement, values = reading(message.sql, message.parameters)
+    statement, values = reading(message.sql, message.parameters, message.dialect)
     cursor = seat.take(message.schema)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:

@@ -22,9 +22,9 @@ from runyard.core.actions import Load
 from runyard.core.attempts import Assignment, EffectKey, Outcome
 from runyard.core.tables import Access, End, Read, Reply, Write, genuine, pack, unpack
 from runyard.warehouse import effects
-from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.locks import WriterLocks
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
 from runyard.warehouse.tables import Target, name

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.words import Word, words
 
 HIDDEN_SCHEMA = "_runyard"
@@ -39,10 +40,6 @@ _CALLS = re.compile(
     r"|\w*_external_resource\w*|sql_auto_complete|summary|pg_read_\w+|load_\w+|postgres_\w+|sqlite_\w+|mysql_\w+"
 )
 _PATH = re.compile(r"/|\\|\.(csv|tsv|txt|json|ndjson|jsonl|parquet|gz|zst|db|duckdb)$|^\w+:", re.IGNORECASE)
-
-
-class Refused(Exception):
-    """User SQL that may not run; the message is one sentence. Trying again cannot help."""
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Outcome, Report
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.states import Reason
@@ -140,9 +141,11 @@ class Warehouse:
             self._take_back(task_run_id, token)
         self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
 
-    def query(self, sql: str, parameters: dict[str, Any], schema: str, limit: int) -> Future[Any]:
+    def query(
+        self, sql: str, parameters: dict[str, Any], schema: str, limit: int, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
-        return self._ask(lambda number: Query(number, sql, parameters, schema, limit))
+        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect))
 
     def tables(self) -> Future[Any]:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""

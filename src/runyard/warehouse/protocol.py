@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Report
 
 MAX_FRAME = 256 * 1024 * 1024
@@ -56,6 +57,7 @@ class Query(_Message, frozen=True, tag="query"):
     parameters: dict[str, Any]
     schema: str
     limit: int
+    dialect: SqlDialect = "duckdb"
 
 
 class Tables(_Message, frozen=True, tag="tables"):

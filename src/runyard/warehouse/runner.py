@@ -14,13 +14,13 @@ from runyard.core.actions import Load, Sql
 from runyard.core.attempts import Assignment, EffectKey, Finished, Outcome, Progress, Started
 from runyard.core.states import Reason
 from runyard.warehouse import sql
-from runyard.warehouse.checker import Refused, check
 from runyard.warehouse.database import Database
 from runyard.warehouse.fetch import LoadFailed
 from runyard.warehouse.load import Loader
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Stop
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tasks import Stopped, Task, now
 
@@ -92,7 +92,7 @@ class Runner:
         try:
             if not isinstance(action, Sql):
                 raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
-            task.plan = check(action.statement)
+            task.plan = sql.planned(action.statement, action.dialect)
         except (Refused, duckdb.Error) as error:
             self._finish(task, _failed(task, error, Reason.SQL_ERROR))
             return False

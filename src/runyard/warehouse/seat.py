@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import duckdb
 
-from runyard.warehouse.checker import Refused
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import drop_result
+from runyard.warehouse.refused import Refused
 
 
 class Seat:

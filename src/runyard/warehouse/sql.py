@@ -8,14 +8,21 @@ from typing import Any
 
 import duckdb
 
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse import effects, results
-from runyard.warehouse.checker import Plan, Refused, check
+from runyard.warehouse.checker import Plan, check
+from runyard.warehouse.dialects import translated
+from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 
 OUTPUT = "output.parquet"
+
+
+def planned(text: str, dialect: SqlDialect) -> Plan:
+    """The plan of a text: what is checked is what DuckDB will run. Raises `Refused` or duckdb's ParserException."""
+    return check(text if dialect == "duckdb" else translated(text, dialect))
 
 
 def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path) -> Outcome:
@@ -36,9 +43,9 @@ def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Pat
     return _together(cursor, work)
 
 
-def reading(text: str, parameters: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def reading(text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> tuple[Any, dict[str, Any]]:
     """The one statement of a text that only reads, and its parameters; raises `Refused` or duckdb.Error."""
-    plan = check(text)
+    plan = planned(text, dialect)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
     if missing := sorted(plan.parameters[0] - parameters.keys()):

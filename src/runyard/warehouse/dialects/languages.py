@@ -1,0 +1,34 @@
+"""The languages that are understood: how each is read, what is rewritten in it, how DuckDB's text is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlglot import exp
+from sqlglot.dialects.databricks import Databricks
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.dialects.postgres import Postgres
+
+from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects.readers import ClickHouse, Dremio, Trino
+from runyard.warehouse.dialects.writer import Writer
+
+
+class Language(msgspec.Struct, frozen=True):
+    """`reader` is the sqlglot dialect; `rewrite` changes a parsed statement before it is written."""
+
+    title: str
+    reader: type[Dialect]
+    rewrite: Callable[[exp.Expression], exp.Expression] = lambda tree: tree
+    writer: Callable[[], Any] = Writer
+
+
+LANGUAGES: dict[SqlDialect, Language] = {
+    "clickhouse": Language("ClickHouse", ClickHouse),
+    "databricks": Language("Databricks", Databricks),
+    "dremio": Language("Dremio", Dremio),
+    "trino": Language("Trino", Trino),
+    "postgres": Language("PostgreSQL", Postgres),
+}

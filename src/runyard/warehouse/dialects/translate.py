@@ -1,0 +1,57 @@
+"""One text through sqlglot: parsed in its own dialect, rewritten, and written as DuckDB's SQL."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError, TokenError
+
+from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects.languages import LANGUAGES, Language
+from runyard.warehouse.dialects.places import Unsayable, place
+from runyard.warehouse.refused import Refused
+
+# What it would tell a log is told to the user, as an error.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+
+def translate(text: str, dialect: SqlDialect) -> str:
+    """The text as DuckDB's SQL; raises `Refused`."""
+    language = LANGUAGES[dialect]
+    try:
+        return ";\n".join(_statement(tree, language) for tree in _parsed(text, language))
+    except Unsayable as error:
+        where = f" ({place(text, error.offset)})" if error.offset is not None else ""
+        raise Refused(f"{language.title} SQL: {error}{where}.") from None
+    except RecursionError:
+        raise Refused(f"{language.title} SQL: the statement is nested too deeply.") from None
+
+
+def _parsed(text: str, language: Language) -> list[exp.Expression]:
+    try:
+        trees: list[Any] = sqlglot.parse(text, read=language.reader)
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        found = f"; found {first['highlight']!r}" if first.get("highlight") else ""
+        at = f" (line {first['line']}, column {first['col']})" if first.get("line") else ""
+        raise Refused(f"{language.title} SQL: {first.get('description') or 'cannot be read'}{found}{at}.") from None
+    except TokenError as error:
+        at = f" ({place(text, error.end)})" if error.end is not None else ""
+        raise Refused(f"{language.title} SQL: the text cannot be divided into words{at}.") from None
+    kept = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
+    if not kept:
+        raise Refused("The text holds no SQL statement.")
+    return kept
+
+
+def _statement(tree: exp.Expression, language: Language) -> str:
+    for node in tree.walk():
+        if isinstance(node, exp.Command):
+            raise Unsayable(f"{str(node.this).upper()} statements are not available here", node)
+    try:
+        return str(language.writer().generate(language.rewrite(tree), copy=False))
+    except SqlglotError as error:
+        raise Unsayable(str(error)) from None

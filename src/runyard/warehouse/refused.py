@@ -1,0 +1,7 @@
+"""What the warehouse says to SQL that may not run."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """User SQL that may not run; the message is one sentence. Trying again cannot help."""
