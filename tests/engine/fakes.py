@@ -51,6 +51,9 @@ class HandExecutor:
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         return b"", 0
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        return []
+
     def forget(self, run_id: int) -> None:
         self.forgotten.append(run_id)
 

@@ -115,6 +115,9 @@ class FieldExecutor:
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         return b"", 0
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        return []
+
     def forget(self, run_id: int) -> None:
         living = [one for one in self.field.living(self.name) if one.one.run_id == run_id]
         assert not living, f"a run is deleted while it works: {living}"

@@ -63,12 +63,14 @@ def connect(
 
 
 def _values(url: str, token: str) -> dict[str, str]:
-    """What stands for {url}, {host} (with its port), {port} and {token}."""
+    """What stands for {url}, {host} (with its port), {port}, {token} and {key_id}, the access key of who signs."""
     from urllib.parse import urlsplit
+
+    from runyard.http.tokens import key_id
 
     where = urlsplit(url)
     port = where.port or (443 if where.scheme == "https" else 80)
-    return {"url": url, "host": where.netloc, "port": str(port), "token": token}
+    return {"url": url, "host": where.netloc, "port": str(port), "token": token, "key_id": key_id(token)}
 
 
 def _lines_of(info: Callable[[], dict[str, Any]], name: str) -> dict[str, str]:

@@ -47,6 +47,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     bookmark: dict[str, Any] = {}
     """What the job had already processed when the work was claimed, for process tasks."""
     bookmark_version: int = 0
+    world: dict[str, Any] = {}
+    """What the executor tells the program of the place where it runs: where files may be, what the run is called."""
     tables: dict[str, Any] = {}
     """What the executor gives the program so that it reaches the warehouse's tables: `core.tables.Access`."""
 

@@ -18,6 +18,8 @@ class Submit(Command, frozen=True, kw_only=True):
 
     job_id: int | None = None
     spec: JobSpec | None = None
+    amended: JobSpec | None = None
+    """With `job_id`: the job's run, under the job's limit, follows this definition instead of a kept version."""
     parameters: dict[str, Any] = {}
     name: str | None = None
     queue: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Literal
 
 import msgspec
@@ -51,6 +52,9 @@ Order = StopOrder | Attach
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
 LOCK, MARK, SOCKET, NOTES, CONTEXT = "lock", "mark", "sock", "notes", "context.json"
 """Names in an attempt's folder."""
+
+INDEX_RECORD = struct.Struct("<QBxxxxxxxQ")
+"""Of the log's index: milliseconds, stream (1 or 2), offset in the log where this piece begins."""
 
 INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH",

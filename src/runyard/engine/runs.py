@@ -144,6 +144,13 @@ class Runs:
         last = {(one.task_key, one.iteration): one for one in found}
         return sorted(last.values(), key=lambda one: one.id)
 
+    def of_job(
+        self, job_id: int, limit: int, after: tuple[int, int] | None = None
+    ) -> list[tuple[Run, TaskRun | None]]:
+        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of ids of a page before."""
+        with self._store.reading() as reads:
+            return reads.job_task_runs(job_id, limit, after)
+
     def task_run(self, task_run_id: int) -> TaskRun:
         """One attempt; raises not_found."""
         with self._store.reading() as reads:
@@ -170,6 +177,12 @@ class Runs:
         executor = self._worker.executors.get(one.executor)
         return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
 
+    def log_index(self, task_run_id: int) -> list[tuple[int, int, int]]:
+        """(milliseconds, stream 1 or 2, offset) of each piece of an attempt's log, in order."""
+        one = self.task_run(task_run_id)
+        executor = self._worker.executors.get(one.executor)
+        return executor.read_log_index(one.run_id, one.id) if executor else []
+
     def progress(self, task_run_id: int) -> dict[str, object] | None:
         """The last progress that a live attempt reported."""
         return self._worker.progress.get(task_run_id)
@@ -194,10 +207,13 @@ def _found(value: T | None, what: str, key: object) -> T:
 def _plan_of(command: Submit) -> Plan | None:
     if (command.job_id is None) == (command.spec is None):
         raise invalid("Say which job to run, or give a definition: exactly one of job and spec.", field="job")
+    if command.amended is not None and command.job_id is None:
+        raise invalid("Only a run of a job can follow an amended definition.", field="amended")
     key = command.idempotency_key
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise invalid(f"An idempotency key has 1 to {MAX_KEY} characters.", field="idempotency_key")
-    return validate(command.spec) if command.spec is not None else None
+    own = command.spec or command.amended
+    return validate(own) if own is not None else None
 
 
 def _digest(command: Submit | Rerun) -> bytes:
@@ -213,11 +229,16 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
         if earlier is not None:
             return Submitted(earlier, created=False)
     job: Job | None = None
-    if plan is None:
-        job, plan = ledger.job(command.job_id or 0)
+    own = plan.spec if plan is not None else None
+    if command.job_id is not None:
+        job, newest = ledger.job(command.job_id)
+        plan = plan or newest
+    assert plan is not None
     run = _new_run(ledger, command, plan, job, by, more)
+    if job and own:  # it follows no kept version
+        run = msgspec.structs.replace(run, job_version=None)
     only = plan.select(command.only) if command.only is not None else None
-    run = ledger.create(run, plan, None if job else plan.spec, only)
+    run = ledger.create(run, plan, own, only)
     if key is not None:
         ledger.session.put(Submission(scope, key, digest, run.id, run.created_at))
     return Submitted(run, created=True)

@@ -45,6 +45,9 @@ class Executor(Protocol):
         engine records those as lost. Called once, after `open` and before any `start`.
         """
 
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """(milliseconds, stream 1 or 2, offset) of each piece of a log, in order; empty where nobody kept that."""
+
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         """Bytes `[start, end)` of an attempt's log and the log's whole size so far; empty if there is none."""
 

@@ -27,6 +27,8 @@ import runyard
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.launch import (
     CLAIM,
+    INDEX,
+    INDEX_RECORD,
     INHERITED,
     LOG,
     MESSAGE_BYTES,
@@ -76,11 +78,13 @@ class LocalExecutor:
         log_bytes: int = DEFAULT_LOG_BYTES,
         memory_bytes: int | None = None,
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables.
+        `grant` says how the program of an attempt reaches the warehouse's tables, `world` what else it finds here.
         """
+        self._world = world
         self._grant = grant
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
@@ -137,6 +141,14 @@ class LocalExecutor:
                 return file.read(max(0, (size if end is None else min(end, size)) - start)), size
         except FileNotFoundError:
             return b"", 0
+
+    def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
+        """When and to which stream each piece of the log was written."""
+        try:
+            data = (self._folder(run_id, task_run_id) / INDEX).read_bytes()
+        except FileNotFoundError:
+            return []
+        return list(INDEX_RECORD.iter_unpack(data[: len(data) // INDEX_RECORD.size * INDEX_RECORD.size]))
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -214,7 +226,7 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one))
+        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one), world=self._world(one))
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

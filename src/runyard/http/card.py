@@ -21,8 +21,20 @@ class Answer(Protocol):
 
 Handler = Callable[[Request], Awaitable[Answer]]
 
-Reader = Callable[[Request], str | None]
-"""Finds a token of ours in a request, or None when the request carries none of the reader's form."""
+
+class Proof(Protocol):
+    """A credential that shows knowledge of a token without sending it: a signature."""
+
+    @property
+    def key_id(self) -> str:
+        """Which token it is about: the token without its last part."""
+
+    def check(self, secret: str, body: bytes, now: float) -> None:
+        """Raises `unauthenticated` unless it was made with this token, for this body, about now (in seconds)."""
+
+
+Reader = Callable[[Request], str | Proof | None]
+"""Finds a token of ours, or a proof of one, in a request; None when it carries none of the reader's form."""
 
 Refuse = Callable[[Request, RunyardError], Answer]
 """Spells a refusal in the face's own status and body."""
@@ -74,5 +86,5 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Tried in order; the first one that finds something decides."""
     refuse: Refuse
     connect: dict[str, str] = {}
-    """The environment that points this platform's clients here; {url}, {host} (with its port), {port} and {token}
-    are filled in."""
+    """The environment that points this platform's clients here; {url}, {host} (with its port), {port}, {token} and
+    {key_id} (the access key of clients that sign; their secret is the token) are filled in."""

@@ -24,7 +24,7 @@ _log = logging.getLogger("runyard.http")
 class AnyGate(Protocol):
     """Says who is calling."""
 
-    def principal(self, request: Request, card: Card) -> Principal:
+    async def principal(self, request: Request, card: Card) -> Principal:
         """The caller, or a refusal."""
 
 
@@ -53,7 +53,7 @@ class Front:
 
     async def _answer(self, request: Request, found: Found) -> Answer:
         try:
-            handler = self._admit(request, found)
+            handler = await self._admit(request, found)
             return await handler(request)
         except RunyardError as error:
             return found.card.refuse(request, error)
@@ -64,14 +64,14 @@ class Front:
             message = "The server made a mistake and has logged it. The request may or may not have been done."
             return found.card.refuse(request, RunyardError(Code.INTERNAL, message))
 
-    def _admit(self, request: Request, found: Found) -> Handler:
+    async def _admit(self, request: Request, found: Found) -> Handler:
         """The handler, if the caller may use it. Callers must be known before they learn which paths exist."""
         route = found.route
         if route is None:
-            request.principal = self._gate.principal(request, found.card)
+            request.principal = await self._gate.principal(request, found.card)
             raise _no_route(request, found)
         if route.scope != OPEN:
-            request.principal = self._gate.principal(request, found.card)
+            request.principal = await self._gate.principal(request, found.card)
             require(request.principal, route.scope)
         request.check_length()
         return route.handler

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Principal
-from runyard.http.card import Card
+from runyard.http.card import Card, Proof
 from runyard.http.policy import ADMIN
 from runyard.http.request import Request
 from runyard.http.tokens import Tokens
@@ -45,13 +45,27 @@ class Gate:
         self._find = find
         self._operator = operator_token.encode() if operator_token else None
 
-    def principal(self, request: Request, card: Card) -> Principal:
+    async def principal(self, request: Request, card: Card) -> Principal:
         """The caller; raises `unauthenticated` for no, unknown, expired or revoked credentials."""
         for reader in card.readers:
-            token = reader(request)
-            if token is not None:
-                return self._holder(token)
-        raise _unauthenticated("This needs a token and the request has none. Send Authorization: Bearer TOKEN.")
+            found = reader(request)
+            if isinstance(found, str):
+                return self._holder(found)
+            if found is not None:
+                return await self._signer(request, found)
+        message = "This needs a token and the request has none. Send Authorization: Bearer TOKEN."
+        raise _unauthenticated(message, "missing")
+
+    async def _signer(self, request: Request, proof: Proof) -> Principal:
+        token = self._tokens.of_key(proof.key_id)
+        if token is None and proof.key_id == OPERATOR.name and self._operator:
+            token = self._operator.decode()
+        if token is None:
+            raise _unauthenticated(f"The access key {proof.key_id!r} is not one that this server issued.", "unknown")
+        # What it costs to read a body is bounded by the cap that every body has.
+        request.check_length()
+        proof.check(token, await request.whole(), time.time())
+        return self._holder(token)
 
     def _holder(self, token: str) -> Principal:
         if self._operator and hmac.compare_digest(token.encode(), self._operator):
@@ -59,11 +73,11 @@ class Gate:
         claim = self._tokens.check(token)
         principal = self._find(claim[0]) if claim else None
         if claim is None or principal is None:
-            raise _unauthenticated("The token is not one that this server issued. Check that it is complete.")
+            raise _unauthenticated("The token is not one that this server issued. Check that it is complete.", "unknown")
         if principal.disabled or principal.version != claim[1]:
-            raise _unauthenticated("The token was revoked. Ask an administrator for a new one.")
+            raise _unauthenticated("The token was revoked. Ask an administrator for a new one.", "unknown")
         if principal.expires_at is not None and principal.expires_at <= time.time() * 1000:
-            raise _unauthenticated("The token has expired. Ask an administrator for a new one.")
+            raise _unauthenticated("The token has expired. Ask an administrator for a new one.", "expired")
         return principal
 
 
@@ -74,7 +88,7 @@ class OpenGate:
     carry a foreign `Origin`, or (by DNS rebinding) a foreign `Host`, and are refused.
     """
 
-    def principal(self, request: Request, card: Card) -> Principal:
+    async def principal(self, request: Request, card: Card) -> Principal:
         """`DEV`, or `denied` for a request that a foreign web page made."""
         host = request.header(b"host") or ""
         origin = request.header(b"origin")
@@ -92,5 +106,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _unauthenticated(message: str) -> RunyardError:
-    return RunyardError(Code.UNAUTHENTICATED, message)
+def _unauthenticated(message: str, auth: str) -> RunyardError:
+    """`auth` says what is wrong with the credential: missing, incomplete, unknown, expired or signature."""
+    return RunyardError(Code.UNAUTHENTICATED, message, auth=auth)

@@ -31,6 +31,7 @@ class Request(StarletteRequest):
         self.cap = cap
         self._source = receive
         self._taken = 0
+        self._whole: bytes | None = None
 
     async def _capped(self) -> Message:
         message = await self._source()
@@ -41,7 +42,12 @@ class Request(StarletteRequest):
         return message
 
     async def whole(self) -> bytes:
-        """The body; raises `ClientDisconnect` when the client left before its end."""
+        """The body, as often as it is asked for; raises `ClientDisconnect` when the client left before its end."""
+        if self._whole is None:
+            self._whole = await self._read_whole()
+        return self._whole
+
+    async def _read_whole(self) -> bytes:
         parts: list[bytes] = []
         while True:
             message = await self._capped()

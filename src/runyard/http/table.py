@@ -24,16 +24,22 @@ class Found(NamedTuple):
     methods: frozenset[str]
 
 
+_Leaf = tuple[Card, Route, tuple[str, ...]]
+
+
 class _Node:
     """One segment's place in the tree."""
 
-    __slots__ = ("leaves", "literal", "param", "rest")
+    __slots__ = ("leaves", "literal", "param", "rest", "verbs")
 
     def __init__(self) -> None:
         self.literal: dict[str, _Node] = {}
         self.param: _Node | None = None
         self.rest: _Node | None = None
-        self.leaves: dict[str, list[tuple[Card, Route, tuple[str, ...]]]] = {}
+        self.leaves: dict[str, _Leaf | None] = {}
+        """By method: the route that asks for no header, if there is one."""
+        self.verbs: dict[str, dict[bytes, dict[bytes, _Leaf]]] = {}
+        """By method, name and value of a header: the routes that ask for one, which go first."""
 
     def find(self, segments: list[str], at: int, values: list[str]) -> _Node | None:
         """The node of these segments; literal segments win over parameters. Fills `values`."""
@@ -74,16 +80,25 @@ class RouteTable:
         for segment in route.path[1:].split("/"):
             node, name = _step(node, segment)
             names += [name] if name else []
-        taken = node.leaves.setdefault(route.method, [])
-        if any(other.header == route.header for _, other, _ in taken):
-            raise ValueError(f"{route.method} {route.path} is declared twice.")
-        taken.append((card, route, tuple(names)))
-        # A route that asks for a header is tried before one that does not.
-        taken.sort(key=lambda leaf: leaf[1].header is None)
-        if not names and len(taken) == 1 and route.header is None:
-            self._static[route.method, route.path] = Found(card, route, {}, frozenset(node.leaves))
+        self._hang(node, route, (card, route, tuple(names)))
+        plain = node.leaves[route.method]
+        if plain is not None and not plain[2] and route.method not in node.verbs:
+            self._static[route.method, route.path] = Found(plain[0], plain[1], {}, frozenset(node.leaves))
         else:
             self._static.pop((route.method, route.path), None)
+
+    def _hang(self, node: _Node, route: Route, leaf: _Leaf) -> None:
+        if route.header is None:
+            taken = node.leaves.get(route.method) is not None
+            node.leaves[route.method] = leaf
+        else:
+            name, value = route.header[0].lower().encode(), route.header[1].encode()
+            values = node.verbs.setdefault(route.method, {}).setdefault(name, {})
+            taken = value in values
+            values[value] = leaf
+            node.leaves.setdefault(route.method, None)
+        if taken:
+            raise ValueError(f"{route.method} {route.path} is declared twice.")
 
     def find(self, scope: Scope) -> Found:
         """The route of this request, or whose shape its refusal has and which methods would do."""
@@ -97,10 +112,11 @@ class RouteTable:
         node = self._root.find(_segments(path, scope), 0, values)
         if node is None:
             return Found(self._owner(path), None, {}, frozenset())
-        for card, route, names in node.leaves.get(method, ()):
-            if route.header is None or _has(scope, route.header):
-                return Found(card, route, dict(zip(names, values, strict=True)), frozenset(node.leaves))
-        return Found(self._owner(path), None, {}, frozenset(node.leaves))
+        leaf = _by_header(scope, node.verbs.get(method)) or node.leaves.get(method)
+        if leaf is None:
+            return Found(self._owner(path), None, {}, frozenset(node.leaves))
+        card, route, names = leaf
+        return Found(card, route, dict(zip(names, values, strict=True)), frozenset(node.leaves))
 
     def _owner(self, path: str) -> Card:
         return next((card for prefix, card in self._prefixes if path.startswith(prefix)), self.cards[0])
@@ -126,6 +142,11 @@ def _segments(path: str, scope: Scope) -> list[str]:
     return [unquote(part, errors="replace") for part in raw.decode("latin-1")[1:].split("/")]
 
 
-def _has(scope: Scope, header: tuple[str, str]) -> bool:
-    name, value = header[0].lower().encode(), header[1].encode()
-    return (name, value) in scope["headers"]
+def _by_header(scope: Scope, verbs: dict[bytes, dict[bytes, _Leaf]] | None) -> _Leaf | None:
+    """The route that asks for a header which the request has: one lookup a header, however many routes there are."""
+    if verbs:
+        for name, value in scope["headers"]:
+            found = verbs.get(name)
+            if found is not None and (leaf := found.get(value)) is not None:
+                return leaf
+    return None

@@ -44,6 +44,15 @@ class Tokens:
         self._known[token] = claim
         return claim
 
+    def of_key(self, key_id: str) -> str | None:
+        """The token that an access key id stands for: the secret of whoever signs with it. None for no key of ours."""
+        claim = _claim(f"{key_id}_")
+        return f"{key_id}_{self._mac(*claim)}" if claim else None
+
+    def purpose(self, name: str) -> bytes:
+        """A key of its own for something else that must outlast restarts, and must not be a token."""
+        return hmac.digest(self._key, name.encode(), "sha256")
+
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
@@ -59,6 +68,11 @@ def _claim(token: str) -> tuple[int, int] | None:
         return None
     # Only the one spelling that `derive` gives: no sign, no leading zero, no capitals.
     return claim if (parts[1], parts[2]) == (base36(claim[0]), str(claim[1])) else None
+
+
+def key_id(token: str) -> str:
+    """The access key id of whoever holds this token; the operator's own token has none in it."""
+    return token.rpartition("_")[0] if _claim(token) else "operator"
 
 
 def base36(number: int) -> str:

@@ -76,6 +76,11 @@ def attempt() -> int:
     return int(_known().get("attempt", 0))
 
 
+def world() -> dict[str, Any]:
+    """What the server told of the place where this attempt runs."""
+    return dict(_known().get("world", {}))
+
+
 def set_value(name: str, value: Any) -> None:
     """Publishes a JSON value that later tasks can refer to as `{{ tasks.KEY.values.NAME }}`.
 

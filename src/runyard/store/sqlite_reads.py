@@ -30,6 +30,8 @@ from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Submission
 SQL = sql.load("sqlite.sql")
 _RUN_COLUMNS = SQL["run"].split(" FROM ")[0].removeprefix("SELECT ")
 _JOB_COLUMNS = SQL["job"].split("WHERE")[0]
+_RUN_WIDTH = _RUN_COLUMNS.count(",") + 1
+MAX_ID = 1 << 53
 
 
 class SqliteReads:
@@ -81,6 +83,16 @@ class SqliteReads:
     def task_run(self, task_run_id: int) -> TaskRun | None:
         row = self._one(SQL["task_run"], (task_run_id,))
         return rows.task_run_of(row) if row else None
+
+    def job_task_runs(
+        self, job_id: int, limit: int, after: tuple[int, int] | None
+    ) -> list[tuple[Run, TaskRun | None]]:
+        values = (job_id, *(after or (MAX_ID, MAX_ID)), limit)
+        found = self._all(SQL["job_task_runs"], values)
+        return [
+            (rows.run_of(row[:_RUN_WIDTH]), rows.task_run_of(row[_RUN_WIDTH:]) if row[_RUN_WIDTH] is not None else None)
+            for row in found
+        ]
 
     def output(self, task_run_id: int) -> bytes | None:
         row = self._one(SQL["output"], (task_run_id,))

@@ -106,6 +106,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "input": claim.input,
         "bookmark": claim.bookmark,
         "tables": claim.tables,
+        "world": claim.world,
     }
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 
-from runyard.core.launch import INDEX, LOG
+from runyard.core.launch import INDEX, INDEX_RECORD, LOG
 
-RECORD = struct.Struct("<QBxxxxxxxQ")
-"""Of the index: milliseconds, stream (1 or 2), offset in the log where this piece begins."""
 TAIL_BYTES = 64 * 1024
 
 
@@ -61,5 +58,5 @@ class LogFile:
     def _mark(self, stream: int) -> None:
         now = time.time_ns() // 1_000_000
         if self._last != (now, stream):
-            os.write(self._index, RECORD.pack(now, stream, self._size))
+            os.write(self._index, INDEX_RECORD.pack(now, stream, self._size))
             self._last = (now, stream)

@@ -44,6 +44,17 @@ SELECT id, run_id, task_key, iteration, round, attempt, failures, losses, state,
   priority, created_at, queued_at, due_at, claimed_at, started_at, ended_at, deadline_at, worker, token, exit_code,
   child_run_id, input, "values", metrics, error FROM task_run WHERE id=?;
 
+-- name: job_task_runs
+-- Every attempt of a job's runs, newest first, from the one after (run, task run); a run without any stands alone.
+SELECT r.id, r.job_id, r.job_version, r.name, r.workspace, r.origin, r.state, r.reason, r.detail, r.queue, r.priority,
+  r.parameters, r.trigger, r.tags, r.submitted_by, r.created_at, r.admitted_at, r.started_at, r.ended_at,
+  r.deadline_at, r.round, r.seq, r.depth, r.parent_task_run_id, r.rerun_of, r.extras,
+  t.id, t.run_id, t.task_key, t.iteration, t.round, t.attempt, t.failures, t.losses, t.state, t.reason, t.detail,
+  t.executor, t.queue, t.priority, t.created_at, t.queued_at, t.due_at, t.claimed_at, t.started_at, t.ended_at,
+  t.deadline_at, t.worker, t.token, t.exit_code, t.child_run_id, t.input, t."values", t.metrics, t.error
+  FROM run r LEFT JOIN task_run t ON t.run_id = r.id
+  WHERE r.job_id=?1 AND r.id <= ?2 AND (r.id < ?2 OR t.id < ?3) ORDER BY r.id DESC, t.id DESC LIMIT ?4;
+
 -- name: output
 SELECT output FROM task_run WHERE id=?;
 
