@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+    from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Client",
     "Condition",
+    "Copy",
+    "Delete",
     "Error",
     "Event",
     "ForEach",
@@ -52,6 +54,7 @@ __all__ = [
     "State",
     "Task",
     "TaskRun",
+    "Truncate",
     "__version__",
     "load_job",
     "needs",
@@ -59,7 +62,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Condition", "ForEach", "Load", "Python", "RunJob", "Shell", "Sql")
+_ACTIONS = ("Condition", "Copy", "Delete", "ForEach", "Load", "Python", "RunJob", "Shell", "Sql", "Truncate")
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

@@ -148,6 +148,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
 
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
+    from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.tokens import load_master_key
@@ -162,6 +163,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         allow_private_urls=private,
         allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
+        uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
         key=hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256"),
     )
@@ -178,6 +180,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
+        uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
         post=partial(webhooks.post, allow_private=private),
     )
@@ -201,7 +204,7 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters)
+    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters, settings.upload_cap)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(description="How long work may take to end politely before it is killed.", ge=0, le=3600)
     ] = 10.0
     body_cap: Annotated[int, Meta(description="The largest request body.", ge=1024)] = 16 * MIB
+    upload_cap: Annotated[int, Meta(description="The largest upload for a load.", ge=1024)] = 4096 * MIB
     log_cap: Annotated[int, Meta(description="The largest log of one attempt, unless its task says less.", ge=1024)] = (
         64 * MIB
     )

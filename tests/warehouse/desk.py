@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runyard.core.actions import Load, Sql
+from runyard.core.actions import Copy, Delete, Load, Sql, Truncate
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.executors.warehouse import WarehouseExecutor
+
+Work = Sql | Load | Copy | Truncate | Delete
 
 
 class Desk:
@@ -32,7 +34,7 @@ class Desk:
             self.reports.extend(reports)
             self._changed.notify_all()
 
-    def start(self, action: Sql | Load | str, *, token: int = 1, same_as: int | None = None, **fields: Any) -> int:
+    def start(self, action: Work | str, *, token: int = 1, same_as: int | None = None, **fields: Any) -> int:
         """Starts a task; `same_as` makes it another attempt of the effect of an earlier one."""
         number, self._next = self._next, self._next + 1
         action = Sql(statement=action) if isinstance(action, str) else action
@@ -61,7 +63,7 @@ class Desk:
     def progress(self, number: int) -> list[Progress]:
         return [one for one in self.reports if isinstance(one, Progress) and one.task_run_id == number]
 
-    def run(self, action: Sql | Load | str, **fields: Any) -> Outcome:
+    def run(self, action: Work | str, **fields: Any) -> Outcome:
         return self.wait(self.start(action, **fields))
 
     def rows(self, statement: str, **fields: Any) -> Any:

@@ -360,6 +360,14 @@ class Tables(Body, frozen=True, kw_only=True):
     items: list[dict[str, Any]]
 
 
+class Uploaded(Body, frozen=True, kw_only=True):
+    """A body that was kept for a load; `source` is what the load names."""
+
+    id: str
+    source: str
+    bytes: int
+
+
 class Rows(Body, frozen=True, kw_only=True):
     """The result of a query."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from runyard.api import bodies, queries
@@ -9,7 +11,7 @@ from runyard.api.declare import route
 from runyard.core.errors import invalid
 from runyard.engine.data import Data
 from runyard.http.answers import answer
-from runyard.http.body import query, read
+from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request
 
@@ -26,10 +28,16 @@ class DataRoutes:
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
         see = "data:read"
+        upload: dict[str, Any] = {"answer": bodies.Uploaded, "status": 201}
         tables = {"query": queries.WorkspaceQuery, "answer": bodies.Tables}
         return (
             route("POST", "/query", see, self.query, "Ask one SQL query", body=bodies.QueryGiven, answer=bodies.Rows),
             route("GET", "/tables", see, self.tables, "List tables", **tables),
+            *(
+                msgspec.structs.replace(one, large=True)
+                for method in ("POST", "PUT")
+                for one in [route(method, "/uploads", "data:write", self.upload, "Keep a body for a load", **upload)]
+            ),
         )
 
     async def query(self, request: Request) -> Answer:
@@ -39,6 +47,12 @@ class DataRoutes:
             raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
+
+    async def upload(self, request: Request) -> Answer:
+        """POST /uploads"""
+        query(request, Query)
+        kept = await self._data.upload(request.stream())
+        return answer(bodies.Uploaded(id=kept.id, source=kept.source, bytes=kept.size), 201)
 
     async def tables(self, request: Request) -> Answer:
         """GET /tables"""

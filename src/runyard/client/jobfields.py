@@ -10,7 +10,19 @@ import msgspec
 
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql, SqlDialect
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    SqlDialect,
+    Truncate,
+)
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
@@ -65,11 +77,20 @@ LOAD = {
     "source": Field(Item.text),
     "table": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet")),
-    "mode": Field(_choice("create", "append", "replace")),
+    "mode": Field(_choice("create", "append", "replace", "replace_where")),
+    "where": Field(Item.text),
     "schema": Field(Item.text),
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+}
+COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
+DELETE = {
+    **TRUNCATE,
+    "where": Field(Item.text),
+    "parameters": Field(Item.value_map),
+    "dry_run": Field(Item.boolean),
 }
 PYTHON = {
     "source": Field(Item.text),
@@ -111,6 +132,18 @@ def _load(item: Item) -> Load:
     return _build(item, Load, LOAD, "source", "table")
 
 
+def _copy(item: Item) -> Copy:
+    return _build(item, Copy, COPY, "statement", "table")
+
+
+def _truncate(item: Item) -> Truncate:
+    return Truncate(table=item.text()) if item.is_text() else _build(item, Truncate, TRUNCATE, "table")
+
+
+def _delete(item: Item) -> Delete:
+    return _build(item, Delete, DELETE, "table", "where")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -147,6 +180,9 @@ def _for_each(item: Item) -> ForEach:
 LEAVES = {
     "sql": Field(_sql, "action"),
     "load": Field(_load, "action"),
+    "copy": Field(_copy, "action"),
+    "truncate": Field(_truncate, "action"),
+    "delete": Field(_delete, "action"),
     "python": Field(_python, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),

@@ -34,11 +34,14 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """Rows of a file or URL into a warehouse table, in one transaction."""
 
     source: str
-    """http(s) URL, or a path on the server below a folder that the settings allow."""
+    """http(s) URL, a path on the server below a folder that the settings allow, or `upload:ID`."""
     table: str
     format: Literal["auto", "csv", "ndjson", "parquet"] = "auto"
-    mode: Literal["create", "append", "replace"] = "append"
-    """create: the table must not exist; append: created from the data when absent; replace: all rows at once."""
+    mode: Literal["create", "append", "replace", "replace_where"] = "append"
+    """create: the table must not exist; append: created from the data when absent; replace: all rows at once;
+    replace_where: the rows that match `where` are deleted, and of the new rows those that match are inserted."""
+    where: str = ""
+    """A condition on the table's columns, for replace_where."""
     schema: str = "main"
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
@@ -46,6 +49,39 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+
+
+class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
+    """The rows of a query into a table, in one transaction; the table is created from the query when absent."""
+
+    statement: str
+    """One statement that reads."""
+    table: str
+    mode: Literal["append", "replace"] = "append"
+    """Columns go by name; replace: all rows at once, the table's columns stay."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where the table lies, and where unqualified table names are looked up."""
+
+
+class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
+    """Removes all rows of a table."""
+
+    table: str
+    schema: str = "main"
+
+
+class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete"):
+    """Removes the rows of a table that match a condition."""
+
+    table: str
+    where: str
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the condition."""
+    schema: str = "main"
+    dry_run: bool = False
+    """Only count the rows that match."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
@@ -92,18 +128,21 @@ class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_eac
 
     inputs: list[Any] | str
     """A list, or one reference (or JSON text) that gives a list when the task starts."""
-    action: Sql | Load | Python | Shell | RunJob
+    action: Sql | Load | Copy | Truncate | Delete | Python | Shell | RunJob
     concurrency: int = 1
 
 
-Leaf = Sql | Load | Python | Shell | RunJob
-Action = Sql | Load | Python | Shell | Condition | RunJob | ForEach
+Leaf = Sql | Load | Copy | Truncate | Delete | Python | Shell | RunJob
+Action = Leaf | Condition | ForEach
 
 PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
 
 EXECUTOR: dict[type, str] = {
     Sql: WAREHOUSE,
     Load: WAREHOUSE,
+    Copy: WAREHOUSE,
+    Truncate: WAREHOUSE,
+    Delete: WAREHOUSE,
     Python: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import Load, Python, Shell, Sql
+from runyard.core.actions import Copy, Delete, Load, Python, Shell, Sql, Truncate
 from runyard.core.model import Limits
 
 INLINE_BYTES = 64 * 1024
@@ -33,7 +33,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: int
     token: int
     task_key: str
-    action: Sql | Load | Python | Shell
+    action: Sql | Load | Copy | Truncate | Delete | Python | Shell
     """References are already resolved."""
     iteration: int = -1
     round: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from runyard.core import references, schedule
-from runyard.core.actions import Condition, ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate, kind_of
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
 from runyard.core.states import TERMINAL, Reason, State
@@ -161,11 +161,21 @@ def _check_needs(actions: dict[str, Any], task: Task, at: str) -> None:
         seen.add(need.task)
 
 
+def _check_table_work(action: Any, at: str) -> None:
+    for name in ("statement", "table", "where"):
+        if not getattr(action, name, "-").strip():
+            raise invalid(f"A {kind_of(action)} task needs a {name}.", field=f"{at}.{name}")
+
+
 def _check_action(action: Any, at: str) -> None:
     if isinstance(action, Sql) and not action.statement.strip():
         raise invalid("An sql task needs a statement.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
+    if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
+        raise invalid("A load task has a condition in where exactly with mode replace_where.", field=f"{at}.where")
+    if isinstance(action, Copy | Truncate | Delete):
+        _check_table_work(action, at)
     if isinstance(action, Shell) and not action.command:
         raise invalid("A shell task needs a command.", field=f"{at}.command")
     if isinstance(action, Python) and sum(x is not None for x in (action.source, action.file, action.module)) != 1:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
+from runyard.engine.uploads import Upload, Uploads
 
 MAX_ROWS = 10_000
 
@@ -34,8 +35,9 @@ class Tables(Protocol):
 class Data:
     """What faces call for tables."""
 
-    def __init__(self, tables: Tables | None) -> None:
+    def __init__(self, tables: Tables | None, uploads: Uploads | None = None) -> None:
         self._tables = tables
+        self._uploads = uploads
 
     def query(
         self,
@@ -58,6 +60,15 @@ class Data:
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
         return asyncio.wrap_future(self._need().tables(workspace))
+
+    async def upload(self, pieces: AsyncIterator[bytes]) -> Upload:
+        """Keeps a body for a load, whose `source` it becomes; it is on disk when this returns.
+
+        Raises too_large over the setting upload_cap, storage_full, and what `pieces` raises; then nothing is kept.
+        """
+        if self._uploads is None:
+            raise RunyardError(Code.UNAVAILABLE, "This server takes no uploads.")
+        return await self._uploads.take(pieces)
 
     def _need(self) -> Tables:
         if self._tables is None:

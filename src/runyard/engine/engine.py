@@ -24,6 +24,7 @@ from runyard.engine.ledger import Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
+from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
@@ -49,6 +50,7 @@ class Engine:
         worker_name: str = "local",
         grace: float = 5.0,
         tables: Tables | None = None,
+        uploads: Uploads | None = None,
         keep_days: float | None = None,
         post: notifier.Post | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -66,7 +68,7 @@ class Engine:
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
         self._scheduler = Scheduler(self.writer)
-        self.data = Data(tables)
+        self.data = Data(tables, uploads)
         self._keep_days = keep_days
         self._post = post
         self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None

@@ -144,9 +144,7 @@ class Runs:
         last = {(one.task_key, one.iteration): one for one in found}
         return sorted(last.values(), key=lambda one: one.id)
 
-    def of_job(
-        self, job_id: int, limit: int, after: tuple[int, int] | None = None
-    ) -> list[tuple[Run, TaskRun | None]]:
+    def of_job(self, job_id: int, limit: int, after: tuple[int, int] | None = None) -> list[tuple[Run, TaskRun | None]]:
         """Every attempt of a job's runs with its run, newest first; `after` is the last pair of ids of a page before."""
         with self._store.reading() as reads:
             return reads.job_task_runs(job_id, limit, after)

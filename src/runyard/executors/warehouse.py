@@ -67,6 +67,7 @@ class WarehouseExecutor:
         allow_private_urls: bool = False,
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
+        uploads: Path | None = None,
         key: bytes | None = None,
     ) -> None:
         """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
@@ -80,6 +81,7 @@ class WarehouseExecutor:
         self._settings = Settings(
             database="",
             attempts=str((attempts or root.parent / "attempts").absolute()),
+            uploads=str((uploads or root.parent / "uploads").absolute()),
             control_fd=-1,
             parent=0,
             capacity=capacity,

@@ -66,6 +66,8 @@ class Route(msgspec.Struct, frozen=True):
     handler: Handler
     operation: Operation | None = None
     header: tuple[str, str] | None = None
+    large: bool = False
+    """Whether its bodies are uploads, which the handler streams: capped by `upload_cap`, not by `body_cap`."""
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES and self.scope not in (OPEN, SIGNED_IN):

@@ -31,10 +31,13 @@ class AnyGate(Protocol):
 class Front:
     """Answers every request on the port."""
 
-    def __init__(self, table: RouteTable, gate: AnyGate, body_cap: int, counters: Counters) -> None:
+    def __init__(
+        self, table: RouteTable, gate: AnyGate, body_cap: int, counters: Counters, upload_cap: int | None = None
+    ) -> None:
         self._table = table
         self._gate = gate
         self._cap = body_cap
+        self._upload_cap = upload_cap or body_cap
         self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +76,8 @@ class Front:
         if route.scope != OPEN:
             request.principal = await self._gate.principal(request, found.card)
             require(request.principal, route.scope)
+        if route.large:
+            request.cap = self._upload_cap
         request.check_length()
         return route.handler
 

@@ -73,7 +73,9 @@ class Gate:
         claim = self._tokens.check(token)
         principal = self._find(claim[0]) if claim else None
         if claim is None or principal is None:
-            raise _unauthenticated("The token is not one that this server issued. Check that it is complete.", "unknown")
+            raise _unauthenticated(
+                "The token is not one that this server issued. Check that it is complete.", "unknown"
+            )
         if principal.disabled or principal.version != claim[1]:
             raise _unauthenticated("The token was revoked. Ask an administrator for a new one.", "unknown")
         if principal.expires_at is not None and principal.expires_at <= time.time() * 1000:

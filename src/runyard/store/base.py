@@ -91,9 +91,7 @@ class Reads(Protocol):
 
     def task_runs(self, run_id: int) -> list[TaskRun]: ...
     def task_run(self, task_run_id: int) -> TaskRun | None: ...
-    def job_task_runs(
-        self, job_id: int, limit: int, after: tuple[int, int] | None
-    ) -> list[tuple[Run, TaskRun | None]]:
+    def job_task_runs(self, job_id: int, limit: int, after: tuple[int, int] | None) -> list[tuple[Run, TaskRun | None]]:
         """Every attempt of a job's runs with its run, newest run first, newest attempt first; a run without any once.
 
         `after` is the (run id, task run id) of the last one of the page before; 0 where there was no task run.

@@ -84,9 +84,7 @@ class SqliteReads:
         row = self._one(SQL["task_run"], (task_run_id,))
         return rows.task_run_of(row) if row else None
 
-    def job_task_runs(
-        self, job_id: int, limit: int, after: tuple[int, int] | None
-    ) -> list[tuple[Run, TaskRun | None]]:
+    def job_task_runs(self, job_id: int, limit: int, after: tuple[int, int] | None) -> list[tuple[Run, TaskRun | None]]:
         values = (job_id, *(after or (MAX_ID, MAX_ID)), limit)
         found = self._all(SQL["job_task_runs"], values)
         return [

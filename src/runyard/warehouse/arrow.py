@@ -21,14 +21,15 @@ import msgspec
 from runyard.core.actions import Load
 from runyard.core.attempts import Assignment, EffectKey, Outcome
 from runyard.core.tables import Access, End, Read, Reply, Write, genuine, pack, unpack
-from runyard.warehouse import effects
 from runyard.warehouse.database import Database
+from runyard.warehouse.effects import Effects, undo
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
 from runyard.warehouse.tables import Target, name
 from runyard.warehouse.tasks import Task
+from runyard.warehouse.touched import Touched, named
 
 _MOST = 64
 _REMEMBERED = 10_000
@@ -43,8 +44,8 @@ _BLOCK = "runyard_block"
 class Programs:
     """Serves the programs of attempts, each connection on a thread of its own."""
 
-    def __init__(self, database: Database, locks: WriterLocks, path: Path, key: bytes) -> None:
-        self._database, self._locks, self._key = database, locks, key
+    def __init__(self, database: Database, locks: WriterLocks, effects: Effects, path: Path, key: bytes) -> None:
+        self._database, self._locks, self._effects, self._key = database, locks, effects, key
         self._lock = threading.Lock()
         self._newest: dict[EffectKey, int] = {}
         """The newest claim of a task that was seen: older ones have no say any more."""
@@ -128,7 +129,9 @@ class Programs:
         try:
             task.ticket.ready.wait()
             task.begin(cursor)
-            outcome = effects.once(cursor, task.assignment, lambda: _insert(task, cursor, source, sink))
+            outcome = self._effects.once(
+                cursor, task.assignment, lambda touched: _insert(task, cursor, source, sink, touched), again=False
+            )
         finally:
             self._locks.give_back(task.ticket)
         return Reply(rows=outcome.metrics["rows"])
@@ -192,11 +195,13 @@ def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Re
                 stream.write_batch(batch)
                 count += batch.num_rows
     finally:
-        effects.undo(cursor)
+        undo(cursor)
     return Reply(rows=count)
 
 
-def _insert(task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], sink: IO[bytes]) -> Outcome:
+def _insert(
+    task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], sink: IO[bytes], touched: Touched
+) -> Outcome:
     """Inside the transaction of the effect: the rows as they come; raises when they break off."""
     import pyarrow as pa
 
@@ -215,6 +220,11 @@ def _insert(task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], si
     rows = target.count(f"INSERT INTO {target.path} ({into}) SELECT {out} FROM temp.{_BLOCK}")
     unpack(source.read, End)
     task.check()
+    table = named(action.schema, action.table)
+    if action.mode == "replace":
+        touched.replaced[table] = ""
+    else:
+        touched.appended.add(table)
     return Outcome(result="succeeded", metrics={"rows": rows}, started_at=task.started_at)
 
 

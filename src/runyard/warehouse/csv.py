@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import msgspec
 
-from runyard.warehouse.fetch import LoadFailed, Source
-from runyard.warehouse.tables import Counts, Target, name, text
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import Source
+from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
 _OPTIONS = {"delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
 _ERRORS = (
@@ -35,12 +36,12 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
     cursor = target.cursor
     rows = target.count(
-        f"INSERT INTO {target.path} ({', '.join(map(name, places))}) SELECT * FROM"
+        f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
         f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
         " store_rejects = true, rejects_limit = 0)"
     )
     invalid, first = _invalid(cursor)
-    counts = Counts(rows, 0, invalid, first)
+    counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape))
     bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")
     path = spool / f"{source.path.name}.rejected"
     try:
@@ -115,6 +116,20 @@ def _invalid(cursor: duckdb.DuckDBPyConnection) -> tuple[int, str]:
         f"SELECT count(*) FILTER (NOT fits), 'line ' || min(line) || ': ' || arg_min(errors[1], line) FROM ({_ERRORS})"
     ).fetchone()
     return (row[0], row[1] or "") if row else (0, "")
+
+
+def _lines(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Some of the lines that do not parse."""
+    found = cursor.execute(
+        f"SELECT line, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY line LIMIT {SAMPLES}"
+    ).fetchall()
+    return [{"line": line, "text": short(raw), "error": short(error)} for line, raw, error in found]
+
+
+def _told(shape: Shape) -> dict[str, str]:
+    """How the file was read, for people."""
+    shown = {"delimiter": shape.delimiter, "header": shape.reading["header"], "skipped_lines": shape.reading["skip"]}
+    return shown | {"quote": shape.reading["quote"].strip("'")}
 
 
 def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:

@@ -14,12 +14,19 @@ import duckdb
 
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 
-_EFFECTS = f"""
+_OURS = f"""
 CREATE SCHEMA IF NOT EXISTS {HIDDEN_SCHEMA};
 CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.effects (
     run_id BIGINT, task_key VARCHAR, iteration INTEGER, round INTEGER,
     token BIGINT NOT NULL, recorded_at BIGINT NOT NULL, outcome BLOB NOT NULL,
     PRIMARY KEY (run_id, task_key, iteration, round)
+);
+ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS task_run_id BIGINT;
+ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS reads VARCHAR[];
+ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS writes VARCHAR[];
+CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
+    name VARCHAR NOT NULL, schema VARCHAR NOT NULL, source VARCHAR NOT NULL, statement VARCHAR NOT NULL,
+    target VARCHAR NOT NULL, created_at BIGINT NOT NULL
 )
 """
 
@@ -49,7 +56,7 @@ class Database:
         self.spool = home / secrets.token_hex(16)
         self.spool.mkdir(parents=True, mode=0o700)
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
-        for statement in _EFFECTS.split(";"):
+        for statement in _OURS.split(";"):
             self._root.execute(statement)
         self._lock_down()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,21 +17,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runyard.warehouse.download import Request
+from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tasks import Task
+from runyard.warehouse.unpack import packing, unpack
 
 _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson"}
 _ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 _TYPES = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json-seq": "ndjson", "json": "ndjson"}
 _PACKED = (".gz", ".zst")
-
-
-class LoadFailed(Exception):
-    """A load that cannot be done; nothing was changed. `retry` false: trying again cannot help."""
-
-    def __init__(self, sentence: str, *, retry: bool = False) -> None:
-        super().__init__(sentence)
-        self.retry = retry
+_UPLOAD = "upload:"
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Source(msgspec.Struct):
@@ -39,8 +36,68 @@ class Source(msgspec.Struct):
     path: Path
     format: str
     size: int
+    """Bytes as they came."""
     temporary: bool = False
     seconds: float = 0.0
+    packed: str = ""
+    """`gzip` or `zstd`: how it came. The file is plain by now."""
+    unpacked: int = 0
+    """Bytes of the plain file."""
+    most: int = 0
+    """So many bytes may come out of it."""
+
+
+def plain(source: Source, settings: Settings, task: Task) -> Source:
+    """The source unpacked, with its format told; raises `LoadFailed`, and then the file is removed."""
+    source.unpacked, source.most = source.size, settings.download_bytes
+    try:
+        source.packed = packing(source.path)
+        if source.packed:
+            _unpack(source, settings, task)
+        if source.format == "auto":
+            source.format = _seen(source.path)
+    except BaseException:
+        source.path.unlink(missing_ok=True)
+        raise
+    return source
+
+
+def _unpack(source: Source, settings: Settings, task: Task) -> None:
+    to = source.path.with_suffix(".plain")
+    try:
+        limits = {"most": settings.download_bytes, "ratio": settings.unpack_ratio}
+        source.unpacked = unpack(source.path, to, source.packed, check=task.check, **limits)
+        to.replace(source.path)
+    finally:
+        to.unlink(missing_ok=True)
+
+
+def _seen(path: Path) -> str:
+    """The format of a file that nothing else tells, by how it begins."""
+    with path.open("rb") as file:
+        head = file.read(4096).lstrip()
+    return "parquet" if head.startswith(b"PAR1") else "ndjson" if head.startswith(b"{") else "csv"
+
+
+def is_upload(source: str) -> bool:
+    """Whether a source is a body that a caller sent."""
+    return source.startswith(_UPLOAD)
+
+
+def upload_path(source: str, settings: Settings) -> Path:
+    """Where an upload lies; raises `LoadFailed` for what cannot be one."""
+    name = source.removeprefix(_UPLOAD)
+    if not _ID.fullmatch(name):
+        raise LoadFailed(f"{source} is no upload: an upload's id has 32 hexadecimal digits.")
+    return Path(settings.uploads) / name
+
+
+def uploaded(source: str, wanted: str, spool: Path, settings: Settings, task: Task) -> Source:
+    """An upload, which stays until its load has committed; raises `LoadFailed` when it is gone."""
+    path = upload_path(source, settings)
+    if not path.is_file():
+        raise LoadFailed(f"There is no {source} any more: uploads are kept until they are loaded, a day at most.")
+    return Source(_brought(path, spool, task), wanted, path.stat().st_size, temporary=True)
 
 
 def is_url(source: str) -> bool:
@@ -66,7 +123,7 @@ def local(source: str, wanted: str, spool: Path, settings: Settings, task: Task)
 
 def _brought(path: Path, spool: Path, task: Task) -> Path:
     """The file in the spool folder: a hard link, or a copy where that cannot be."""
-    inside = _place(path.name, spool, task)
+    inside = _place(spool, task)
     inside.unlink(missing_ok=True)
     try:
         os.link(path, inside)
@@ -75,10 +132,9 @@ def _brought(path: Path, spool: Path, task: Task) -> Path:
     return inside
 
 
-def _place(name: str, spool: Path, task: Task) -> Path:
-    """A path of the attempt's own; the ending tells DuckDB how it is packed."""
-    packed = next((ending for ending in _PACKED if name.lower().endswith(ending)), "")
-    return spool / f"{task.assignment.task_run_id}-{task.assignment.token}.data{packed}"
+def _place(spool: Path, task: Task) -> Path:
+    """A path of the attempt's own."""
+    return spool / f"{task.assignment.task_run_id}-{task.assignment.token}.data"
 
 
 def download(
@@ -86,7 +142,7 @@ def download(
 ) -> Source:
     """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was."""
     name = Path(urlsplit(source).path).name
-    path = _place(name, spool, task)
+    path = _place(spool, task)
     began = time.monotonic()
     request = Request(
         url=source,
@@ -131,7 +187,7 @@ def _progress(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _format(wanted: str, name: str, content_type: str) -> str:
-    """The format that was asked for, else by the name's ending, else by the content type, else CSV."""
+    """The format that was asked for, else by the name's ending, else by the content type, else `auto`."""
     if wanted != "auto":
         return wanted
     bare = name.lower()
@@ -142,4 +198,4 @@ def _format(wanted: str, name: str, content_type: str) -> str:
     kind = content_type.partition(";")[0].strip().lower().rpartition("/")[2].removeprefix("x-")
     if kind == "html":
         raise LoadFailed("The source is an HTML page, not a CSV, NDJSON or Parquet file.")
-    return "parquet" if "parquet" in kind else _TYPES.get(kind, "csv")
+    return "parquet" if "parquet" in kind else _TYPES.get(kind, "auto")

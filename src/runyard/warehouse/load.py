@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from runyard.core.actions import Load
 from runyard.core.attempts import Outcome
+from runyard.core.states import Reason
 from runyard.warehouse import csv, effects, staged
-from runyard.warehouse.fetch import LoadFailed, Source, download, is_url, local
+from runyard.warehouse.effects import Effects
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, plain, upload_path, uploaded
+from runyard.warehouse.kinds import Tell
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tables import Target
 from runyard.warehouse.tasks import Task, now
+from runyard.warehouse.touched import Touched, named
 
 _READERS = {"csv": csv.load, "ndjson": staged.load_ndjson, "parquet": staged.load_parquet}
-
-Tell = Callable[[Task, dict[str, Any]], None]
 
 
 class Loader:
     """Loads into the tables of one database."""
 
-    def __init__(self, spool: Path, settings: Settings) -> None:
-        self._spool, self._settings = spool, settings
+    reason = Reason.LOAD_ERROR
+
+    def __init__(self, spool: Path, settings: Settings, effects: Effects) -> None:
+        self._spool, self._settings, self._effects = spool, settings, effects
 
     def tables(self, action: Load) -> frozenset[str]:
         """The tables that a load writes, for the line of writers."""
         return frozenset({action.table.lower(), f"{action.table.lower()}_quarantine"})
 
-    def run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
+    def run(self, task: Task, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
         """Loads at most once; raises `LoadFailed`, duckdb.Error or `Stopped`, and then nothing was changed."""
-        if (known := effects.find(cursor, task.assignment)) is not None:
-            return known
+        action = task.assignment.action
+        assert isinstance(action, Load)
+        outcome = effects.find(cursor, task.assignment) or self._run(task, action, cursor, tell)
+        if is_upload(action.source):
+            upload_path(action.source, self._settings).unlink(missing_ok=True)
+        return outcome
+
+    def _run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
         target = Target(cursor, action, task.assignment.run_id)
         source = self._source(task, action, tell)
         tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
         try:
-            return effects.once(cursor, task.assignment, lambda: self._load(task, target, source))
+            return self._effects.once(
+                cursor, task.assignment, lambda touched: self._load(task, target, source, touched)
+            )
         except (duckdb.Error, LoadFailed) as error:
             retry = error.retry if isinstance(error, LoadFailed) else True
             raise LoadFailed(_hide(str(error), self._spool, source.path).splitlines()[0], retry=retry) from None
@@ -49,11 +60,16 @@ class Loader:
                 source.path.unlink(missing_ok=True)
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
-        if not is_url(action.source):
-            return local(action.source, action.format, self._spool, self._settings, task)
-        return download(action.source, action.format, self._spool, self._settings, task, lambda data: tell(task, data))
+        place = (action.source, action.format, self._spool, self._settings, task)
+        if is_upload(action.source):
+            source = uploaded(*place)
+        elif is_url(action.source):
+            source = download(*place, lambda data: tell(task, data))
+        else:
+            source = local(*place)
+        return plain(source, self._settings, task)
 
-    def _load(self, task: Task, target: Target, source: Source) -> Outcome:
+    def _load(self, task: Task, target: Target, source: Source, touched: Touched) -> Outcome:
         began = time.perf_counter()
         counts = _READERS[source.format](target, source, self._spool)
         task.check()
@@ -62,6 +78,8 @@ class Loader:
             raise LoadFailed(
                 f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
             )
+        target.finish(counts)
+        _note(touched, target)
         metrics = {
             "rows": counts.rows,
             "bytes": source.size,
@@ -70,8 +88,22 @@ class Loader:
             "seconds": round(time.perf_counter() - began, 6),
             "download_seconds": round(source.seconds, 6),
         }
+        if source.packed:
+            metrics["unpacked_bytes"] = source.unpacked
+        if target.where:
+            metrics["rows_unmatched"] = target.unmatched
         output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}
+        output |= {"format": source.format, **target.explained(counts)}
         return Outcome(result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now())
+
+
+def _note(touched: Touched, target: Target) -> None:
+    """What the views that follow the table have to know. The quarantine is nobody's source."""
+    table = named(target.action.schema, target.action.table)
+    if target.action.mode in ("replace", "replace_where"):
+        touched.replaced[table] = target.action.where
+    else:
+        touched.appended.add(table)
 
 
 def _hide(message: str, spool: Path, path: Path) -> str:

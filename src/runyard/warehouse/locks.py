@@ -28,14 +28,27 @@ class WriterLocks:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._line: list[Ticket] = []
+        self._leads: dict[str, set[str]] = {}
+
+    def lead(self, source: str, target: str) -> None:
+        """From now on a writer of the source is one of the target, too: a view fills that."""
+        self._leads.setdefault(source.lower(), set()).add(target.lower())
 
     def take(self, tables: frozenset[str] | None) -> Ticket:
         """A place behind all that were taken before."""
-        ticket = Ticket(tables)
+        ticket = Ticket(tables and self._led(tables))
         with self._lock:
             self._line.append(ticket)
             self._call()
         return ticket
+
+    def _led(self, tables: frozenset[str]) -> frozenset[str]:
+        found, left = set(tables), list(tables)
+        while left:
+            new = self._leads.get(left.pop(), set()) - found
+            found |= new
+            left += new
+        return frozenset(found)
 
     def give_back(self, ticket: Ticket) -> None:
         """Ends a place, whether or not its turn had come."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from runyard.core.actions import Copy, Delete, Load, Truncate
 from runyard.warehouse import holder
 from runyard.warehouse.protocol import Failed, Query, Ready, Serve, Stop, Tables, Work, decode_to_process, frame, frames
 from runyard.warehouse.settings import Settings
@@ -45,24 +46,37 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     # Imported late: the lock is taken first, so that an old holder ends while these load.
     from runyard.warehouse.answers import Answers
     from runyard.warehouse.arrow import Programs
+    from runyard.warehouse.changes import Copier, Deleter, Truncater
     from runyard.warehouse.database import Database
+    from runyard.warehouse.effects import Effects
+    from runyard.warehouse.kinds import Kind
     from runyard.warehouse.load import Loader
     from runyard.warehouse.locks import WriterLocks
     from runyard.warehouse.outbox import Outbox
     from runyard.warehouse.runner import Runner
+    from runyard.warehouse.views import Views
 
     database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads)
-    outbox = Outbox(pipe)
-    loader = Loader(database.spool, settings)
-    locks = WriterLocks()
-    runner = Runner(database, outbox, loader, locks, threads=settings.capacity, attempts=Path(settings.attempts))
+    outbox, locks, views = Outbox(pipe), WriterLocks(), Views()
+    views.open(database.cursor())
+    for view in views.all():
+        locks.lead(view.source, view.target)
+    effects = Effects(views)
+    kinds: dict[type, Kind] = {
+        Load: Loader(database.spool, settings, effects),
+        Copy: Copier(effects),
+        Truncate: Truncater(effects),
+        Delete: Deleter(effects),
+    }
+    attempts = Path(settings.attempts)
+    runner = Runner(database, outbox, kinds, effects, locks, threads=settings.capacity, attempts=attempts)
     answers = Answers(database, outbox)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):
         message = decode_to_process(body)
         match message:
             case Serve():
-                Programs(database, locks, Path(message.socket), message.key)
+                Programs(database, locks, effects, Path(message.socket), message.key)
             case Work():
                 runner.accept(message.assignments)
             case Stop():

@@ -5,18 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 
-from runyard.core.actions import Load, Sql
+from runyard.core.actions import Sql
 from runyard.core.attempts import Assignment, EffectKey, Finished, Outcome, Progress, Started
 from runyard.core.states import Reason
 from runyard.warehouse import sql
 from runyard.warehouse.database import Database
-from runyard.warehouse.fetch import LoadFailed
-from runyard.warehouse.load import Loader
+from runyard.warehouse.effects import Effects
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Stop
@@ -36,14 +37,15 @@ class Runner:
         self,
         database: Database,
         outbox: Outbox,
-        loader: Loader,
+        kinds: Mapping[type, Kind],
+        effects: Effects,
         locks: WriterLocks,
         *,
         threads: int,
         attempts: Path,
     ) -> None:
-        self._database, self._outbox, self._loader, self._attempts = database, outbox, loader, attempts
-        self._locks = locks
+        self._database, self._outbox, self._attempts = database, outbox, attempts
+        self._kinds, self._once, self._locks = kinds, effects, locks
         self._lock = threading.Lock()
         self._held: dict[tuple[int, int], Task] = {}
         self._effects: dict[EffectKey, Task] = {}
@@ -85,24 +87,32 @@ class Runner:
 
     def _prepare(self, task: Task) -> bool:
         """Checks the text and gives a writer its place; an attempt that cannot run ends here."""
-        action = task.assignment.action
-        if isinstance(action, Load):
-            task.ticket = self._locks.take(self._loader.tables(action))
-            return True
         try:
-            if not isinstance(action, Sql):
-                raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
-            task.plan = sql.planned(action.statement, action.dialect)
+            tables = self._tables(task)
         except (Refused, duckdb.Error) as error:
-            self._finish(task, _failed(task, error, Reason.SQL_ERROR))
+            self._finish(task, _failed(task, error, self._reason(task)))
             return False
         except Exception as error:  # no text may end the thread that all attempts come through
             refused = Refused(f"The statement cannot be analysed ({error}).")
-            self._finish(task, _failed(task, refused, Reason.SQL_ERROR))
+            self._finish(task, _failed(task, refused, self._reason(task)))
             return False
-        if task.plan.writes:
-            task.ticket = self._locks.take(task.plan.tables)
+        if tables is None or tables:
+            task.ticket = self._locks.take(tables)
         return True
+
+    def _tables(self, task: Task) -> frozenset[str] | None:
+        """The tables that an attempt writes: none when it only reads, None when that cannot be told."""
+        action = task.assignment.action
+        if (kind := self._kinds.get(type(action))) is not None:
+            return kind.tables(action)
+        if not isinstance(action, Sql):
+            raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
+        task.plan = sql.planned(action.statement, action.dialect)
+        return task.plan.tables if task.plan.writes else frozenset()
+
+    def _reason(self, task: Task) -> Reason:
+        kind = self._kinds.get(type(task.assignment.action))
+        return Reason.SQL_ERROR if kind is None else kind.reason
 
     def _work(self) -> None:
         seat = Seat(self._database)
@@ -140,15 +150,14 @@ class Runner:
 
     def _attempt(self, task: Task, seat: Seat) -> Outcome:
         action = task.assignment.action
-        reason = Reason.LOAD_ERROR if isinstance(action, Load) else Reason.SQL_ERROR
+        reason = self._reason(task)
         try:
-            cursor = seat.take(action.schema if isinstance(action, Sql | Load) else "main")
+            cursor = seat.take(getattr(action, "schema", "main"))
             task.begin(cursor)
             self._started(task)
-            if isinstance(action, Load):
-                return self._loader.run(task, action, cursor, self._tell)
-            assert task.plan is not None
-            return sql.run(task, task.plan, cursor, self._attempts)
+            if task.plan is not None:
+                return sql.run(task, task.plan, cursor, self._attempts, self._once)
+            return self._kinds[type(action)].run(task, cursor, self._tell)
         except (Refused, LoadFailed, duckdb.Error, OSError, ValueError, ArithmeticError) as error:
             return task.stopped() if task.why else _failed(task, error, reason)
         except Exception as error:

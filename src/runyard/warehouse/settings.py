@@ -12,6 +12,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the DuckDB file."""
     attempts: str
     """Folder of attempts: a large output is `<attempts>/<run id>/<task run id>/output.parquet`."""
+    uploads: str
+    """Folder of uploaded bodies, each under its id."""
     control_fd: int
     parent: int
     capacity: int = 16
@@ -24,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folders below which a load may read files."""
     download_bytes: int = 64 * 1024**3
     """A download, and what it unpacks to, may not be larger."""
+    unpack_ratio: int = 200
+    """A file of more than 256 MiB unpacked may not be more than so many times as large as it came."""
     download_seconds: float = 6 * 3600.0
     read_seconds: float = 30.0
     """How long a download may stay silent before it is resumed or given up."""

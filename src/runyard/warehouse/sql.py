@@ -10,12 +10,15 @@ import duckdb
 
 from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Outcome
-from runyard.warehouse import effects, results
+from runyard.warehouse import results
 from runyard.warehouse.checker import Plan, check
 from runyard.warehouse.dialects import translated
+from runyard.warehouse.effects import Effects, drop_result, undo
+from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
+from runyard.warehouse.touched import Touched, named
 
 OUTPUT = "output.parquet"
 
@@ -25,9 +28,14 @@ def planned(text: str, dialect: SqlDialect) -> Plan:
     return check(text if dialect == "duckdb" else translated(text, dialect))
 
 
-def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path) -> Outcome:
+def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects) -> Outcome:
     """The outcome of a sql task: applied at most once when it writes. Raises duckdb.Error, `Refused`, `Stopped`."""
     began = time.perf_counter()
+
+    def writing(touched: Touched) -> Outcome:
+        outcome = work()
+        _note(touched, plan, task.assignment.action)
+        return outcome
 
     def work() -> Outcome:
         result = _statements(task, plan, cursor, attempts)
@@ -37,10 +45,19 @@ def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Pat
         )
 
     if plan.writes:
-        return effects.once(cursor, task.assignment, work)
+        return effects.once(cursor, task.assignment, writing)
     if len(plan.statements) == 1:
         return work()
     return _together(cursor, work)
+
+
+def _note(touched: Touched, plan: Plan, action: Any) -> None:
+    """The tables by name, as far as the text tells; views look for themselves whether their source grew."""
+    found = tables_of(";\n".join(statement.query for statement in plan.statements), action.schema)
+    known = {named(action.schema, table) for table in plan.tables or ()}
+    touched.read |= found.read
+    touched.changed |= (found.inserted | found.changed) or known
+    touched.unsure = True
 
 
 def reading(text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> tuple[Any, dict[str, Any]]:
@@ -59,7 +76,7 @@ def _together(cursor: duckdb.DuckDBPyConnection, work: Any) -> Outcome:
     try:
         outcome: Outcome = work()
     finally:
-        effects.undo(cursor)
+        undo(cursor)
     return outcome
 
 
@@ -112,7 +129,7 @@ def _streamed(
     statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str
 ) -> Result:
     """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
-    effects.drop_result(cursor)
+    drop_result(cursor)
     text = statement.query.strip().rstrip(";")
     relation = cursor.sql(text, params=values) if values else cursor.sql(text)
     return results.to_file(relation, cursor, path, name)

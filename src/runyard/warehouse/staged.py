@@ -8,7 +8,8 @@ from typing import Any
 
 import duckdb
 
-from runyard.warehouse.fetch import LoadFailed, Source
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import Counts, Target, name, text
 
 _STAGE = "temp.runyard_stage"
@@ -39,11 +40,23 @@ def load_parquet(target: Target, source: Source, spool: Path) -> Counts:
     """Columns by name; a column of the table's own type is taken as it is."""
     reader = f"read_parquet({text(str(source.path))})"
     detected = _described(target, reader, "Parquet")
+    _check_size(target, source)
     places = target.prepare(detected)
     if all(target.columns[place] == kind for place, kind in zip(places, detected.values(), strict=True)):
         into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))
-        return Counts(target.count(f"INSERT INTO {target.path} ({into}) SELECT {out} FROM {reader}"))
+        return Counts(target.count(f"INSERT INTO {target.into} ({into}) SELECT {out} FROM {reader}"))
     return _divide(target, dict(zip(places, map(name, detected), strict=True)), reader)
+
+
+def _check_size(target: Target, source: Source) -> None:
+    """A small Parquet file can hold very much."""
+    path = text(str(source.path))
+    row = target.cursor.execute(
+        "SELECT sum(total_uncompressed_size)::HUGEINT, 8 * (SELECT sum(num_rows)::HUGEINT FROM"
+        f" parquet_file_metadata({path})) FROM parquet_metadata({path})"
+    ).fetchone()
+    if row and max(row[0] or 0, row[1] or 0) > source.most:
+        raise LoadFailed(f"The Parquet file unpacks to more than {source.most} bytes, which is refused.")
 
 
 def _described(target: Target, reader: str, what: str) -> dict[str, str]:
@@ -93,7 +106,7 @@ def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
     bad = " OR ".join(wrong)
     into = ", ".join(map(name, places))
     values = ", ".join(f"c{n}" for n in range(len(places)))
-    rows = target.count(f"INSERT INTO {target.path} ({into}) SELECT {values} FROM {_STAGE} WHERE NOT ({bad})")
+    rows = target.count(f"INSERT INTO {target.into} ({into}) SELECT {values} FROM {_STAGE} WHERE NOT ({bad})")
     aside, first = _aside(target, places, wrong, bad)
     target.cursor.execute(f"DROP TABLE {_STAGE}")
     return Counts(rows, aside, 0, first)

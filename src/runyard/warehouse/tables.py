@@ -1,21 +1,32 @@
-"""The table that a load writes: does it exist, which columns has it, and its quarantine."""
+"""Tables by name, and the table that a load writes: does it exist, which columns has it, and its quarantine."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 import msgspec
 
 from runyard.core.actions import Load
 from runyard.warehouse.checker import HIDDEN_SCHEMA
-from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.conditions import condition
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.refused import Refused
 
 _COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_catalog = current_database()"
     " AND lower(table_schema) = lower(?) AND lower(table_name) = lower(?) ORDER BY ordinal_position"
 )
+
+
+_STAGE = "temp.runyard_new"
+_NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
+FIRST_LOCAL_ROW = 36028797018960000
+"""DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
+SAMPLES = 5
+_SAMPLE_TEXT = 200
 
 
 class Counts(msgspec.Struct):
@@ -25,6 +36,10 @@ class Counts(msgspec.Struct):
     quarantined: int = 0
     invalid: int = 0
     first: str = ""
+    lines: list[dict[str, Any]] = []
+    """Some of the lines that do not parse: {"line", "text", "error"}."""
+    reading: dict[str, str] = {}
+    """How the file was read, as options of the reader."""
 
     @property
     def bad(self) -> int:
@@ -42,6 +57,23 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def path(schema: str, table: str) -> str:
+    """A table's full name for a statement of ours; raises `Refused` for one that no task may touch."""
+    if HIDDEN_SCHEMA in f"{schema}.{table}".lower() or schema.lower() in _NOT_OURS or not table.strip():
+        raise Refused(f"{schema}.{table} is no table that can be used here.")
+    return f"{name(schema)}.{name(table)}"
+
+
+def columns(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
+    """A table's columns and their types; empty when there is no such table."""
+    return dict(cursor.execute(_COLUMNS, [schema, table]).fetchall())
+
+
+def short(value: Any) -> str:
+    """A value as a sample shows it."""
+    return str(value)[:_SAMPLE_TEXT]
+
+
 class Target:
     """The table of a load. Its columns are known once `prepare` was called."""
 
@@ -49,10 +81,11 @@ class Target:
         """Refuses what can never be loaded into; raises `LoadFailed`."""
         self.cursor, self.action, self.run_id = cursor, action, run_id
         self.columns: dict[str, str] = {}
-        self.path = f"{name(action.schema)}.{name(action.table)}"
-        self.quarantine = f"{name(action.schema)}.{name(action.table + '_quarantine')}"
-        if HIDDEN_SCHEMA in f"{action.schema}.{action.table}".lower() or not action.table.strip():
-            raise LoadFailed(f"{action.schema}.{action.table} cannot be loaded into.")
+        self.path = self.into = path(action.schema, action.table)
+        self.quarantine = path(action.schema, f"{action.table}_quarantine")
+        self.where = condition(action.where)[0] if action.mode == "replace_where" else ""
+        self.unmatched = 0
+        self._from = "the table"
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
         self._refuse_existing()
 
@@ -68,8 +101,7 @@ class Target:
             raise LoadFailed(f"The table {self.action.table} exists already; use mode append or replace.")
 
     def _existing(self, suffix: str = "") -> dict[str, str]:
-        rows = self.cursor.execute(_COLUMNS, [self.action.schema, self.action.table + suffix]).fetchall()
-        return dict(rows)
+        return columns(self.cursor, self.action.schema, self.action.table + suffix)
 
     def known(self) -> set[str]:
         """Lower-case names of the columns that were given, or that the table has."""
@@ -91,9 +123,23 @@ class Target:
             self.cursor.execute(f"CREATE OR REPLACE TABLE {self.path} ({listed})")
         elif self.action.mode == "replace":
             self.cursor.execute(f"DELETE FROM {self.path}")
+        if self.where:
+            self.into = _STAGE
+            self.cursor.execute(f"CREATE TEMP TABLE runyard_new AS SELECT * FROM {self.path} LIMIT 0")
         return matched
 
+    def finish(self, counts: Counts) -> None:
+        """After the rows were read: for replace_where, puts those that match in the place of those that did."""
+        if not self.where:
+            return
+        self.cursor.execute(f"DELETE FROM {self.path} WHERE {self.where}")
+        read = counts.rows
+        counts.rows = self.count(f"INSERT INTO {self.path} SELECT * FROM {self.into} WHERE {self.where}")
+        self.unmatched = read - counts.rows
+        self.cursor.execute(f"DROP TABLE {self.into}")
+
     def _declared(self, detected: dict[str, str]) -> dict[str, str]:
+        self._from = "the load" if self._given else "the file"
         return self._given or detected
 
     def _match(self, found: Sequence[str]) -> list[str]:
@@ -132,3 +178,30 @@ class Target:
     def described(self) -> list[dict[str, str]]:
         """The columns as an output says them."""
         return [{"name": column, "type": kind} for column, kind in self.columns.items()]
+
+    def explained(self, counts: Counts) -> dict[str, Any]:
+        """Where the types come from, and samples of what did not fit: part of an output."""
+        said: dict[str, Any] = {"types_from": self._from}
+        if counts.reading:
+            said["reading"] = counts.reading
+        if counts.quarantined:
+            said["quarantine_sample"] = self._samples()
+        if counts.lines:
+            said["invalid_sample"] = counts.lines
+        return said
+
+    def _samples(self) -> list[dict[str, Any]]:
+        """Some of the rows that this transaction put aside."""
+        cursor = self.cursor.execute(
+            f"SELECT * FROM {self.quarantine} WHERE rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid LIMIT {SAMPLES}"
+        )
+        names = [column[0] for column in cursor.description or []]
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return [
+            {
+                "row": {one: row[one] and short(row[one]) for one in list(self.columns)[:100]},
+                "columns": row["c__error_column"],
+                "errors": [short(error) for error in row["c__error"]],
+            }
+            for row in found
+        ]

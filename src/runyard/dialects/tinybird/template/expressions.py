@@ -217,7 +217,10 @@ class Parser:
         arguments: list[Expression] = []
         named: dict[str, Expression] = {}
         while not self._peek(")"):
-            token, after = self._tokens[self._at], self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else None
+            token, after = (
+                self._tokens[self._at],
+                self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else None,
+            )
             if token.kind == "name" and after is not None and after == Token("mark", "="):
                 self._at += 2
                 named[token.value] = self.expression()

@@ -243,7 +243,9 @@ def _sql_and(**conditions: Any) -> Raw:
         if isinstance(value, Missing) or value is None:
             continue
         if word not in _COMPARISONS:
-            raise TemplateError(f"sql_and knows no comparison {word!r}; it knows {', '.join(filter(None, _COMPARISONS))}.")
+            raise TemplateError(
+                f"sql_and knows no comparison {word!r}; it knows {', '.join(filter(None, _COMPARISONS))}."
+            )
         items = value
         if word in ("in", "not_in") and not isinstance(value, list):
             items = [part.strip() for part in str(value).split(",")]

@@ -1,0 +1,76 @@
+"""Which tables a SQL text reads and writes, by names: sqlglot is imported when the first text is asked about."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+
+from runyard.warehouse.touched import Name, named
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """Tables by what the text does with them."""
+
+    read: frozenset[Name] = frozenset()
+    inserted: frozenset[Name] = frozenset()
+    changed: frozenset[Name] = frozenset()
+
+
+@functools.lru_cache(maxsize=2048)
+def tables_of(text: str, schema: str) -> Tables:
+    """The tables of DuckDB SQL; nothing for a text that cannot be analysed. Unqualified names are of `schema`."""
+    import sqlglot
+
+    try:
+        statements = sqlglot.parse(text, read="duckdb")
+    except Exception:  # the text was checked and may run: only its lineage stays unknown
+        return Tables()
+    read: set[Name] = set()
+    inserted: set[Name] = set()
+    changed: set[Name] = set()
+    for statement in statements:
+        if statement is not None:
+            _look_at(statement, schema, read, inserted, changed)
+    return Tables(frozenset(read), frozenset(inserted), frozenset(changed))
+
+
+def _look_at(statement: Any, schema: str, read: set[Name], inserted: set[Name], changed: set[Name]) -> None:
+    from sqlglot import exp
+
+    target = _target(statement)
+    if target is not None:
+        gets_rows = isinstance(statement, exp.Insert | exp.Merge) or bool(
+            isinstance(statement, exp.Create) and statement.expression
+        )
+        (inserted if gets_rows else changed).add(_name(target, schema))
+    own = {cte.alias_or_name.lower() for cte in statement.find_all(exp.CTE)}
+    for table in statement.find_all(exp.Table):
+        if (
+            table is not target
+            and isinstance(table.this, exp.Identifier)
+            and (table.db or table.name.lower() not in own)
+        ):
+            read.add(_name(table, schema))
+
+
+def _target(statement: Any) -> Any:
+    from sqlglot import exp
+
+    if not isinstance(statement, exp.Insert | exp.Create | exp.Delete | exp.Update | exp.Merge | exp.Drop | exp.Alter):
+        found = statement.expressions[0] if isinstance(statement, exp.TruncateTable) and statement.expressions else None
+        return found if isinstance(found, exp.Table) else None
+    if isinstance(statement, exp.Create | exp.Drop) and str(statement.args.get("kind")).upper() not in {
+        "TABLE",
+        "VIEW",
+    }:
+        return None
+    target = statement.this
+    if isinstance(target, exp.Schema):
+        target = target.this
+    return target if isinstance(target, exp.Table) else None
+
+
+def _name(table: Any, schema: str) -> Name:
+    return named(table.db or schema, table.name)
