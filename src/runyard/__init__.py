@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import JobFileError
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
-    from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate
+    from runyard.core.actions import (
+        Condition,
+        Copy,
+        Delete,
+        ForEach,
+        Load,
+        Notebook,
+        Python,
+        RunJob,
+        Shell,
+        Sql,
+        Truncate,
+    )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
     from runyard.core.model import Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -41,6 +53,7 @@ __all__ = [
     "Limits",
     "Load",
     "Need",
+    "Notebook",
     "Notification",
     "OnLimit",
     "Python",
@@ -62,7 +75,19 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_ACTIONS = ("Condition", "Copy", "Delete", "ForEach", "Load", "Python", "RunJob", "Shell", "Sql", "Truncate")
+_ACTIONS = (
+    "Condition",
+    "Copy",
+    "Delete",
+    "ForEach",
+    "Load",
+    "Notebook",
+    "Python",
+    "RunJob",
+    "Shell",
+    "Sql",
+    "Truncate",
+)
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")
 

@@ -146,6 +146,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     import hmac
     from functools import partial
 
+    from runyard.core.attempts import Places
     from runyard.engine import webhooks
     from runyard.engine.engine import Engine
     from runyard.engine.uploads import Uploads
@@ -154,6 +155,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.http.tokens import load_master_key
     from runyard.store.sqlite import SqliteStore
 
+    files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     store = SqliteStore(settings.database, readers=settings.reader_threads)
     warehouse = WarehouseExecutor(
@@ -161,7 +163,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
         allow_private_urls=private,
-        allowed_paths=[folder / "files", *map(Path, settings.allowed_paths)],
+        allowed_paths=[files, *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",
         uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
@@ -173,6 +175,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
+        places=Places(files=str(files)),
     )
     return Engine(
         store,

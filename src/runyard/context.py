@@ -11,9 +11,12 @@ from runyard.runtime.context import (
     read_table,
     run_id,
     set_bookmark,
+    set_metrics,
+    set_output,
     set_value,
     task_input,
     task_run_id,
+    task_value,
     write_table,
 )
 
@@ -28,8 +31,11 @@ __all__ = [
     "read_table",
     "run_id",
     "set_bookmark",
+    "set_metrics",
+    "set_output",
     "set_value",
     "task_input",
     "task_run_id",
+    "task_value",
     "write_table",
 ]

@@ -24,6 +24,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.TRUNCATE, actions.Truncate),
     (tables.DELETE, actions.Delete),
     (tables.PYTHON, actions.Python),
+    (tables.NOTEBOOK, actions.Notebook),
     (tables.SHELL, actions.Shell),
     (tables.CONDITION, actions.Condition),
     (tables.RUN_JOB, actions.RunJob),
@@ -31,7 +32,11 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
 ]
 NAMES = [kind.__struct_config__.tag for kind in typing.get_args(actions.Action)]
 NOT_OF_THE_CORE = {"key"}  # of a job: the name under which `jobs apply` keeps it; of a task: its place in the mapping
-NOT_OF_A_FILE = {"key", "file"}  # a program's file is read where the job file lies, and sent as source
+NOT_OF_A_FILE = {
+    "key",
+    "file",
+    "extras",
+}  # a program's file is read where it lies and sent as source; extras are a face's
 
 
 @pytest.mark.parametrize(("table", "struct"), PAIRS, ids=lambda one: getattr(one, "__name__", ""))

@@ -6,6 +6,7 @@ import pytest
 
 from runyard.core import lifecycle
 from runyard.core.actions import RunJob
+from runyard.core.attempts import Outcome
 from runyard.core.control import MAX_INPUTS
 from runyard.core.states import ACTIVE, TERMINAL, State
 
@@ -133,6 +134,15 @@ def test_cancelling_the_task_ends_its_iterations_and_starts_no_more() -> None:
     assert run.state("f") is State.CANCELLING
     run.finish("f", "stopped", iteration=1)
     assert (run.state("f"), run.run.state) == (State.CANCELLED, State.CANCELLED)
+
+
+def test_a_cancelled_for_each_whose_iterations_all_succeeded_has_succeeded() -> None:
+    run = Driver(for_each("f", inputs=[1, 2], concurrency=2))
+    first, second = run.begin("f", 0), run.begin("f", 1)
+    run.cancel_task("f")
+    for index, token in enumerate((first, second)):
+        run.send(lifecycle.Finish(run.slot("f", index).id, token, Outcome(result="succeeded")))
+    assert (run.state("f"), run.run.state) == (State.SUCCEEDED, State.SUCCEEDED)
 
 
 def test_cancelling_one_iteration_lets_the_others_go_on() -> None:

@@ -8,6 +8,9 @@ import pytest
 
 from runyard.core import lifecycle
 from runyard.core.actions import Python, RunJob, Shell, Sql
+from runyard.core.attempts import Outcome
+from runyard.core.errors import RunyardError
+from runyard.core.model import RunIf
 from runyard.core.references import Unresolved, as_text, find, path_of, resolve
 from runyard.core.states import State
 
@@ -158,3 +161,46 @@ def test_a_refusal_of_a_task_that_was_cancelled_meanwhile_changes_nothing() -> N
     run = Driver(task("a"))
     run.cancel()
     assert not run.send(lifecycle.Refuse(run.slot("a").id, "x"))
+
+
+# --- facts ------------------------------------------------------------------------------------------------
+
+
+def _said(run: Driver, key: str) -> Any:
+    action = lifecycle.resolved_action(run.snapshot, run.slot(key))
+    assert isinstance(action, Shell)
+    return action.command
+
+
+def test_a_run_tells_the_parts_of_its_time() -> None:
+    text = "{{ run.time.iso_date }} {{ run.time.iso_datetime }} {{ run.time.hour }} {{ run.scheduled.is_weekday }}"
+    run = Driver(task("a", action=Shell(command=text)))
+    assert _said(run, "a") == "2027-01-15 2027-01-15T08:00:00Z 8 true"
+
+
+def test_a_part_of_a_time_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(RunyardError, match=r"run\.time has iso_weekday"):
+        Driver(task("a", action=Shell(command="{{ run.time.century }}")))
+
+
+def test_a_task_tells_its_result_and_how_often_it_was_executed() -> None:
+    text = "{{ tasks.a.result }} {{ tasks.x.result }} {{ tasks.a.executions }} {{ task.executions }} {{ run.cause }}"
+    says = task("b", "a", "x", action=Shell(command=text), run_if=RunIf.ALL_DONE)
+    run = Driver(condition("no", right=2), task("x", "no:true"), task("a", retries=retries(1)), says)
+    run.fail("a")
+    run.fail("a")
+    assert _said(run, "b") == "failed excluded 2 1 one_time"
+
+
+def test_two_braces_can_be_written() -> None:
+    run = Driver(task("a", action=Shell(command="{{ literal.open }} run.id }}")))
+    assert _said(run, "a") == "{{ run.id }}"
+
+
+def test_rows_of_a_task_that_others_refer_to_are_kept_for_them() -> None:
+    text = "{{ tasks.a.output.first_row.n }} {{ tasks.a.output.rows }}"
+    run = Driver(task("a", action=Sql(statement="SELECT 1")), task("b", "a", action=Shell(command=text)))
+    token = run.begin("a")
+    output = {"columns": [{"name": "n"}, {"name": "t"}], "rows": [[1, "x"], [2, "y"]]}
+    run.send(lifecycle.Finish(run.slot("a").id, token, Outcome(result="succeeded", output=output)))
+    assert _said(run, "b") == '1 [{"n":1,"t":"x"},{"n":2,"t":"y"}]'

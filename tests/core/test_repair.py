@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from runyard.core import lifecycle
+from runyard.core.actions import Shell
 from runyard.core.errors import Code, RunyardError
-from runyard.core.graph import Snapshot
+from runyard.core.graph import Snapshot, validate
 from runyard.core.states import State
 
-from .driver import Driver, condition, for_each, retries, run_job, task
+from .driver import Driver, condition, for_each, retries, run_job, spec, task
 
 
 def chain(*, succeed: bool = False) -> Driver:
@@ -135,20 +136,41 @@ def test_repair_of_a_run_that_never_had_tasks_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tasks", [None, ["a"]])
-def test_disabled_tasks_stay_out_of_a_repair(tasks: list[str] | None) -> None:
+def test_a_repair_passes_over_disabled_tasks_and_keeps_the_order(tasks: list[str] | None) -> None:
     run = Driver(task("a"), task("off", "a", disabled=True), task("b", "off"), only=["a", "off", "b"])
-    run.succeed("b")
     run.fail("a")
+    run.succeed("b")
     run.repair(tasks)
-    assert rounds(run) == {"a": 1, "off": 0, "b": 1}
+    assert run.state("a") is State.QUEUED
+    assert run.state("b") is State.BLOCKED
+    run.succeed("a")
     assert run.state("off") is State.SKIPPED
+    assert run.state("b") is State.QUEUED
 
 
 def test_tasks_that_a_selection_left_out_stay_out_of_a_repair() -> None:
     run = Driver(task("a"), task("b", "a"), only=["a"])
     run.fail("a")
     run.repair()
-    assert run.states() == {"a": "queued", "b": "skipped"}
+    run.succeed("a")
+    assert run.states() == {"a": "succeeded", "b": "skipped"}
+
+
+def test_a_repair_may_change_what_tasks_do() -> None:
+    run = Driver(task("a"), task("b", "a"))
+    run.fail("a")
+    after = validate(spec(task("a", action=Shell(command="other")), task("b", "a")))
+    changes = run.send(lifecycle.RepairRun("ann", None, True, {}, True, after))
+    assert changes.spec == after.spec
+    assert changes.run.job_version is None
+    assert run.snapshot.task_of(run.slot("a")).action == Shell(command="other")
+
+
+def test_a_repair_that_changes_the_graph_is_refused() -> None:
+    run = Driver(task("a"), task("b", "a"))
+    run.fail("a")
+    with pytest.raises(RunyardError, match="neither which there are nor what they need"):
+        run.send(lifecycle.RepairRun("ann", None, True, {}, True, validate(spec(task("a"), task("b")))))
 
 
 def test_a_repair_leaves_alone_what_a_condition_excluded_and_what_came_after_it() -> None:

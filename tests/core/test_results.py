@@ -135,8 +135,18 @@ def test_a_run_that_was_skipped_has_no_tasks_and_is_over() -> None:
 )
 def test_a_selection_runs_the_named_tasks_and_disables_the_others(only: list[str], runs: str) -> None:
     run = Driver(task("a"), task("b", "a"), task("c", "b"), task("d"), only=only)
-    assert {key for key, slot in run.snapshot.slots.items() if slot.state is not State.SKIPPED} == set(runs)
+    while queued := run.queued():
+        run.succeed(queued[0].task_key)
+    assert run.run.state is State.SUCCEEDED
+    assert {key for key, slot in run.snapshot.slots.items() if slot.state is State.SUCCEEDED} == set(runs)
     assert {slot.reason for slot in run.snapshot.slots.values() if slot.state is State.SKIPPED} <= {"disabled"}
+
+
+def test_what_comes_after_a_disabled_task_waits_for_what_came_before_it() -> None:
+    run = Driver(task("a"), task("off", "a", disabled=True), task("c", "off"))
+    assert run.state("c") is State.BLOCKED
+    run.succeed("a")
+    assert run.states() == {"a": "succeeded", "off": "skipped", "c": "queued"}
 
 
 def test_a_selection_of_a_task_that_does_not_exist_is_refused() -> None:

@@ -200,7 +200,7 @@ def test_a_reference_that_can_never_be_resolved_is_refused(text: str, said: str)
 @pytest.mark.parametrize("path", ["tasks.a", "tasks.a.values", "tasks.a.color"])
 def test_a_reference_to_something_that_tasks_do_not_offer_is_refused(path: str) -> None:
     definition = referring(f"{{{{ {path} }}}}", task("a"), needs=("a",))
-    assert_refused(definition, "tasks[1].action", "values.NAME, state, id and outcome")
+    assert_refused(definition, "tasks[1].action", "values.NAME, state, result")
 
 
 def test_a_reference_to_any_task_before_is_accepted() -> None:

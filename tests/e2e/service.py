@@ -51,20 +51,40 @@ class Service:
 
         Not of a clock: that would measure what else the machine does.
         """
-        command = [sys.executable, "-m", "runyard", "up", "--dev", "--port", "0", "--data", str(self.data)]
+        process = self.launch([sys.executable, "-m", "runyard"])
+        assert self.ready(), self.said.read_text()
+        words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def launch(self, program: list[str]) -> subprocess.Popen[bytes]:
+        """Begins to start a server by this program."""
+        command = [*program, "up", "--dev", "--port", "0", "--data", str(self.data)]
         with self.said.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, env=environment(**self.settings)
             )
+        return self.process
+
+    def ready(self) -> bool:
+        """Waits for the server: True once it answers, False if it ends first."""
+        assert self.process is not None
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], START_SECONDS)
-        line = self.process.stdout.readline().decode() if readable else ""
-        assert line.startswith("ready http://"), f"{line!r}\n{self.said.read_text()}"
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        assert readable, f"not ready within {START_SECONDS} s\n{self.said.read_text()}"
+        line = self.process.stdout.readline().decode()
+        if not line.startswith("ready http://"):
+            return False
         self.http.close()
         limits = httpx.Limits(max_connections=100)
         self.http = httpx.Client(base_url=line.split()[1] + "/api/v1", timeout=20, limits=limits)
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+        return True
+
+    def gone(self) -> None:
+        """It ended by itself."""
+        assert self.process is not None
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
 
     def kill(self) -> None:
         """As a power switch for the server alone: its other processes see it gone."""
@@ -132,7 +152,8 @@ class Service:
     def terminal_events(self, run_id: int) -> list[str]:
         """The ends of the run (not of its tasks) in its history."""
         events = self.get(f"/runs/{run_id}/events", limit=1000)["items"]
-        return [one["state"] for one in events if one.get("task_run_id") is None and one.get("state") in ENDED]
+        ends = [one for one in events if one["kind"] == "state" and one.get("state") in ENDED]
+        return [one["state"] for one in ends if one.get("task_run_id") is None]
 
 
 def _good(answer: httpx.Response) -> Any:

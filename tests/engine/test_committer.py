@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import Any, cast
 
+import pytest
+
 from runyard.core.errors import Code, RunyardError
+from runyard.engine import writer
 from runyard.engine.writer import HAND_OVER_SECONDS, Committer
 
 
 class Disk:
-    """Commits that take a while, or fail; where each of them was made."""
+    """Commits that take a while by the clock that they move, or fail; where each of them was made."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
+        self.now = 0.0
         self.failure: BaseException | None = None
         self.threads: list[str] = []
 
@@ -23,7 +26,7 @@ class Disk:
         self.threads.append(threading.current_thread().name)
         if self.failure is not None:
             raise self.failure
-        time.sleep(self.seconds)
+        self.now += self.seconds
 
 
 async def commit(committer: Committer) -> BaseException | None:
@@ -31,6 +34,13 @@ async def commit(committer: Committer) -> BaseException | None:
     answer: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
     committer.start(answer.set_result)
     return await asyncio.wait_for(answer, 10)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    one = Disk()
+    monkeypatch.setattr(writer, "perf_counter", lambda: one.now)
+    return one
 
 
 def commits(disk: Disk, count: int) -> list[BaseException | None]:
@@ -44,21 +54,19 @@ def commits(disk: Disk, count: int) -> list[BaseException | None]:
     return asyncio.run(run())
 
 
-def test_fast_commits_come_to_be_made_on_the_loop_itself() -> None:
-    disk = Disk()
+def test_fast_commits_come_to_be_made_on_the_loop_itself(disk: Disk) -> None:
     assert commits(disk, 200) == [None] * 200
     assert disk.threads[0] == "commit"  # nothing is known of the disk yet
     assert disk.threads[-1] != "commit"
 
 
-def test_slow_commits_stay_on_a_thread_of_their_own() -> None:
-    disk = Disk(seconds=20 * HAND_OVER_SECONDS)
+def test_slow_commits_stay_on_a_thread_of_their_own(disk: Disk) -> None:
+    disk.seconds = 20 * HAND_OVER_SECONDS
     commits(disk, 20)
     assert set(disk.threads) == {"commit"}
 
 
-def test_a_disk_that_becomes_slow_is_left_to_the_thread_again() -> None:
-    disk = Disk()
+def test_a_disk_that_becomes_slow_is_left_to_the_thread_again(disk: Disk) -> None:
 
     async def run() -> None:
         committer = Committer(cast(Any, disk), asyncio.get_running_loop())
@@ -73,8 +81,7 @@ def test_a_disk_that_becomes_slow_is_left_to_the_thread_again() -> None:
     assert disk.threads[-1] == "commit"
 
 
-def test_what_went_wrong_is_told_from_either_place() -> None:
-    disk = Disk()
+def test_what_went_wrong_is_told_from_either_place(disk: Disk) -> None:
     disk.failure = RunyardError(Code.STORAGE_FULL, "The disk is full.")
     told = commits(disk, 200)
     assert told == [disk.failure] * 200

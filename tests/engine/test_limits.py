@@ -286,3 +286,35 @@ def test_slots_below_none_are_refused() -> None:
 
 def test_a_queue_without_settings_cannot_be_deleted() -> None:
     refused(lambda: Bench().registry.delete_queue("q", "ann"), Code.NOT_FOUND, "queue q")
+
+
+# --- runs with a definition of their own, and parts of them -----------------------------------------------
+
+
+def test_a_run_of_a_job_by_its_own_definition_counts_against_the_jobs_limit() -> None:
+    bench = Bench()
+    job = bench.job(max_concurrent_runs=1)
+    changed = spec(task("other"))
+    first = bench.runs.submit(Submit(job_id=job.id, spec=changed), "ann").result().run
+    assert (first.job_id, first.job_version) == (job.id, None)
+    assert bench.runs.spec(first.id) == changed
+    assert admitted(bench, first, bench.submit(job)) == [True, False]
+
+
+def test_a_submission_may_say_what_the_jobs_limit_does_with_it() -> None:
+    bench = Bench()
+    job = bench.job(max_concurrent_runs=1)
+    bench.submit(job)
+    skipped = bench.runs.submit(Submit(job_id=job.id, on_limit=OnLimit.SKIP), "ann").result().run
+    assert (skipped.state, skipped.reason) == (State.SKIPPED, "job_limit")
+
+
+def test_a_rerun_leaves_out_what_the_first_run_left_out() -> None:
+    bench = Bench()
+    job = bench.job(task("a"), task("b"))
+    first = bench.runs.submit(Submit(job_id=job.id, only=["b"]), "ann").result().run
+    bench.finish(first, "b")
+    again = bench.runs.rerun(Rerun(run_id=first.id), "ann").result().run
+    states = {one.task_key: one.reason for one in bench.runs.task_runs(again.id)}
+    assert states["a"] == "disabled"
+    assert states["b"] != "disabled"

@@ -153,11 +153,10 @@ def test_several_runs_are_submitted_all_or_none() -> None:
     assert len(bench.runs.find(RunFilter()).items) == 2
 
 
-@pytest.mark.parametrize("command", [Submit(), Submit(job_id=1, spec=spec())])
-def test_a_submission_that_names_not_exactly_one_thing_to_run_is_refused(command: Submit) -> None:
+def test_a_submission_that_names_nothing_to_run_is_refused() -> None:
     bench = Bench()
-    with pytest.raises(RunyardError, match="exactly one of job and spec") as caught:
-        bench.runs.submit(command, "ann")
+    with pytest.raises(RunyardError, match="job or spec") as caught:
+        bench.runs.submit(Submit(), "ann")
     assert caught.value.field == "job"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runyard.core.actions import Python, Shell
+from runyard.core.actions import InProcess, Python, Shell
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.executors.local import LocalExecutor
 
@@ -34,7 +34,7 @@ class Bench:
             self.reports += reports
             self._changed.notify_all()
 
-    def start(self, action: Python | Shell, **fields: Any) -> Assignment:
+    def start(self, action: InProcess, **fields: Any) -> Assignment:
         number = next(_ids)
         known: dict[str, Any] = {
             "run_id": 1,
@@ -53,7 +53,7 @@ class Bench:
         self.claims.append(one)
         assert self.executor.recover([Held(one.run_id, one.task_run_id, one.token, "running")]) == []
 
-    def run(self, action: Python | Shell, **fields: Any) -> Outcome:
+    def run(self, action: InProcess, **fields: Any) -> Outcome:
         return self.outcome(self.start(action, **fields))
 
     def outcome(self, one: Assignment) -> Outcome:

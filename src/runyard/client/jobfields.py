@@ -16,6 +16,7 @@ from runyard.core.actions import (
     Delete,
     ForEach,
     Load,
+    Notebook,
     Python,
     RunJob,
     Shell,
@@ -101,6 +102,18 @@ PYTHON = {
     "interpreter": Field(Item.text),
     "working_directory": Field(Item.text),
 }
+NOTEBOOK = {
+    "path": Field(Item.text),
+    "source": Field(Item.text),
+    "file": Field(read_beside, "source"),
+    "language": Field(_choice("python", "sql", "shell")),
+    "format": Field(_choice("source", "jupyter")),
+    "parameters": Field(Item.text_map),
+    "root": Field(Item.text),
+    "environment": Field(Item.text_map),
+    "interpreter": Field(Item.text),
+    "working_directory": Field(Item.text),
+}
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
     "environment": Field(Item.text_map),
@@ -153,6 +166,17 @@ def _python(item: Item) -> Python:
     return Python(source=source)
 
 
+def _notebook(item: Item) -> Notebook:
+    if item.is_text():
+        return Notebook(path=item.text())
+    given = _build(item, Notebook, NOTEBOOK)
+    file = item.entries().get("file")
+    name = "" if file is None else str(file.value)
+    if name.endswith(".ipynb"):
+        return msgspec.structs.replace(given, format="jupyter")
+    return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -184,6 +208,7 @@ LEAVES = {
     "truncate": Field(_truncate, "action"),
     "delete": Field(_delete, "action"),
     "python": Field(_python, "action"),
+    "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -192,7 +217,7 @@ KINDS = {**LEAVES, "condition": Field(_condition, "action"), "for_each": Field(_
 
 def _build(item: Item, kind: type[A], table: dict[str, Field], *needed: str) -> A:
     name = str(kind.__struct_config__.tag)
-    _refuse_both(item, "source" if kind is Python else "statement", "file")
+    _refuse_both(item, "statement" if kind is Sql else "source", "file")
     values = item.fields(table, f"{name!r}")
     shown = {field.core or key: key for key, field in reversed(table.items())}
     for core in needed:

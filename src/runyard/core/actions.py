@@ -64,6 +64,8 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Values bound to `$name` in the statement."""
     schema: str = "main"
     """Where the table lies, and where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
 
 
 class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
@@ -99,6 +101,27 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     """None: a directory of the attempt's own."""
 
 
+class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
+    """A notebook's cells, one after the other, in a Python process of its own: exactly one of `path` and `source`."""
+
+    path: str | None = None
+    """A file on the server, absolute or below `root`; the endings .ipynb and .sql decide format and language."""
+    source: str | None = None
+    language: Literal["python", "sql", "shell"] = "python"
+    """What a cell without a magic word is written in."""
+    format: Literal["source", "jupyter"] = "source"
+    """source: text with `# COMMAND ----------` between cells; jupyter: the JSON of an .ipynb file."""
+    parameters: dict[str, str] = {}
+    """Values of the notebook's widgets."""
+    root: str | None = None
+    """The folder that `%run` and `dbutils.notebook.run` look in; None: where the notebook's file lies."""
+    environment: dict[str, str] = {}
+    interpreter: str | None = None
+    """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own."""
+
+
 class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
     """A command line for `/bin/sh -c`, or an argument list that is executed as it stands."""
 
@@ -124,16 +147,23 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
+OnTables = Sql | Load | Copy | Truncate | Delete
+"""What the warehouse carries out."""
+InProcess = Python | Notebook | Shell
+"""What a process of its own carries out."""
+Leaf = OnTables | InProcess | RunJob
+"""What a for-each task may do for each input."""
+
+
 class ForEach(_Action, frozen=True, kw_only=True, tag_field="kind", tag="for_each"):
     """Runs one action once for each input; `{{ input }}` and `{{ input.field }}` name the element."""
 
     inputs: list[Any] | str
     """A list, or one reference (or JSON text) that gives a list when the task starts."""
-    action: Sql | Load | Copy | Truncate | Delete | Python | Shell | RunJob
+    action: Leaf
     concurrency: int = 1
 
 
-Leaf = Sql | Load | Copy | Truncate | Delete | Python | Shell | RunJob
 Action = Leaf | Condition | ForEach
 
 PROCESS, WAREHOUSE, ENGINE = "process", "warehouse", "engine"
@@ -145,6 +175,7 @@ EXECUTOR: dict[type, str] = {
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
     Python: PROCESS,
+    Notebook: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import Copy, Delete, Load, Python, Shell, Sql, Truncate
+from runyard.core.actions import InProcess, OnTables
 from runyard.core.model import Limits
 
 INLINE_BYTES = 64 * 1024
@@ -26,6 +26,21 @@ class EffectKey(msgspec.Struct, frozen=True):
     round: int
 
 
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Folders of the server that the work of a process may use; an empty text means that there is none."""
+
+    files: str = ""
+    """Files that programs and requests share."""
+    environments: str = ""
+    """Where installed requirements are kept for the next attempt that asks for the same."""
+    checkouts: str = ""
+    """Where repositories are mirrored."""
+    allowed: list[str] = []
+    """Folders below which a repository may lie."""
+    private_urls: bool = False
+    """Whether a repository's host may have an address that is not public."""
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """One claim of one task run, complete: whoever holds it needs nothing else to do the work."""
 
@@ -33,7 +48,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: int
     token: int
     task_key: str
-    action: Sql | Load | Copy | Truncate | Delete | Python | Shell
+    action: OnTables | InProcess
     """References are already resolved."""
     iteration: int = -1
     round: int = 0
@@ -47,6 +62,11 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     bookmark: dict[str, Any] = {}
     """What the job had already processed when the work was claimed, for process tasks."""
     bookmark_version: int = 0
+    before: dict[str, dict[str, Any]] = {}
+    """What the tasks before this one published, for process tasks."""
+    places: Places = Places()
+    server: dict[str, Any] = {}
+    """How the program reaches the server: {"address": the file that holds its URL, "token"}."""
     world: dict[str, Any] = {}
     """What the executor tells the program of the place where it runs: where files may be, what the run is called."""
     tables: dict[str, Any] = {}

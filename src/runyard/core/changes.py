@@ -10,7 +10,7 @@ import msgspec
 from runyard.core.actions import ENGINE
 from runyard.core.graph import Snapshot
 from runyard.core.ids import IdSource
-from runyard.core.model import Event, Run, TaskRun
+from runyard.core.model import Event, JobSpec, Run, TaskRun
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State, advance
 
 
@@ -45,6 +45,7 @@ class Changes:
         "ready",
         "run",
         "run_changed",
+        "spec",
         "stops",
         "updated",
     )
@@ -53,6 +54,8 @@ class Changes:
         self.run = run
         self.new_run = False
         self.run_changed = False
+        self.spec: JobSpec | None = None
+        """The definition that the run follows from now on, where it is another than before."""
         self.added: dict[int, TaskRun] = {}
         self.updated: dict[int, TaskRun] = {}
         self.events: list[Event] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.model import JobSpec
+from runyard.core.model import JobSpec, OnLimit
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -14,12 +14,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Submit(Command, frozen=True, kw_only=True):
-    """Start one run: of a kept job (`job_id`) or of a definition given here (`spec`), exactly one of them."""
+    """Start one run: of a kept job (`job_id`), or of a definition given here (`spec`).
+
+    With both it is a run of the job by a definition of its own: the job's, changed for this run alone.
+    """
 
     job_id: int | None = None
     spec: JobSpec | None = None
-    amended: JobSpec | None = None
-    """With `job_id`: the job's run, under the job's limit, follows this definition instead of a kept version."""
     parameters: dict[str, Any] = {}
     name: str | None = None
     queue: str | None = None
@@ -32,6 +33,8 @@ class Submit(Command, frozen=True, kw_only=True):
     workspace: str = "default"
     origin: str = "native"
     trigger: str = "manual"
+    on_limit: OnLimit | None = None
+    """What becomes of this run over its job's limit; None: what the job says."""
     extras: dict[str, Any] = {}
 
 
@@ -55,6 +58,8 @@ class Repair(Command, frozen=True, kw_only=True):
     """Laid over the run's parameters."""
     after_round: int | None = None
     """Refuse if the run has been repaired since this round."""
+    spec: JobSpec | None = None
+    """The definition that the run follows from now on, with the same tasks and needs; None: as before."""
 
 
 class Rerun(Command, frozen=True, kw_only=True):

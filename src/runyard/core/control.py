@@ -5,6 +5,7 @@ Condition, for-each and run-job tasks are decided here; they need no worker.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from runyard.core.actions import ENGINE, Condition, ForEach, RunJob, executor_of
 from runyard.core.changes import ChildRun, Decision, StopWork
 from runyard.core.graph import Fan, Snapshot, Verdict, judge
 from runyard.core.model import Run, TaskRun
+from runyard.core.moments import parts
 from runyard.core.references import Unresolved
 from runyard.core.schedule import local_text
 from runyard.core.states import TERMINAL, Move, Reason, State
@@ -22,6 +24,26 @@ from runyard.core.states import TERMINAL, Move, Reason, State
 MAX_DEPTH = 3
 """How deep run-job tasks may nest."""
 MAX_INPUTS = 100_000
+OUTPUT = "output"
+"""Among a task's values: the rows that others refer to as `tasks.KEY.output`."""
+OUTPUT_ROWS, OUTPUT_BYTES = 1000, 48 * 1024
+
+CAUSES = {
+    "manual": "one_time",
+    "schedule": "periodic",
+    "backfill": "periodic",
+    "run_job": "run_job_task",
+    "rerun": "retry",
+    "table_update": "table",
+}
+"""What started a run, in one word that definitions may ask for; other triggers are their own word."""
+RESULTS = {
+    State.SUCCEEDED: "success",
+    State.FAILED: "failed",
+    State.LOST: "failed",
+    State.CANCELLED: "canceled",
+    State.TIMED_OUT: "timedout",
+}
 
 
 # --- readiness --------------------------------------------------------------------------------------------
@@ -56,6 +78,9 @@ def _settle(d: Decision, key: str) -> None:
 def release(d: Decision, slot: TaskRun) -> None:
     """All needs of a blocked task are settled: it is queued, decided here, or ends without running."""
     snapshot = d.snapshot
+    if slot.reason == Reason.DISABLED:
+        d.ended.append(d.move(slot, Move.SKIP, reason=Reason.DISABLED, detail="Not part of this run.", ended_at=d.now))
+        return
     verdict = judge(snapshot, snapshot.task_of(slot))
     if verdict == Verdict.RUN:
         if slot.executor == ENGINE:
@@ -277,7 +302,7 @@ def _close_fan(d: Decision, slot: TaskRun, fan: Fan) -> None:
     total = len(slot.input or ())
     metrics = {"iterations": total, "failed": fan.failed}
     facts: dict[str, Any] = {"ended_at": d.now, "deadline_at": None, "metrics": metrics}
-    if slot.state is State.CANCELLING:
+    if slot.state is State.CANCELLING and not _all_succeeded(slot, fan):
         move = Move.STOP_EXPIRED if slot.reason == Reason.TIMEOUT else Move.STOP
         slot = d.move(slot, move, reason=slot.reason, detail=slot.detail, **facts)
     elif fan.failed:
@@ -286,6 +311,12 @@ def _close_fan(d: Decision, slot: TaskRun, fan: Fan) -> None:
     else:
         slot = d.move(slot, Move.SUCCEED, **facts)
     d.ended.append(slot)
+
+
+def _all_succeeded(slot: TaskRun, fan: Fan) -> bool:
+    """What the work really did wins over what was asked: nothing was left to stop."""
+    newest = (fan.newest.get(index) for index in range(len(slot.input or ())))
+    return slot.input is not None and all(one is not None and one.state is State.SUCCEEDED for one in newest)
 
 
 def _first_trouble(fan: Fan, round_: int) -> str:
@@ -309,26 +340,63 @@ def lookup(snapshot: Snapshot, slot: TaskRun) -> references.Lookup:
             return _member(slot.input, rest, "field of the input")
         if head == "tasks":
             return _task_value(snapshot, rest)
-        return _member(_about(snapshot, slot)[head], rest, head)
+        if head == "literal":
+            return "{{"
+        return _member(_fact(snapshot, slot, head, rest[0]), rest, head)
 
     return find
 
 
-def _about(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:
-    run = snapshot.run
-    return {
-        "run": {
-            "id": run.id,
-            "name": run.name,
-            "round": run.round,
-            "created_at": run.created_at,
-            "trigger": run.trigger,
-            "scheduled_at": scheduled_at(run),
-            "scheduled_date": scheduled_at(run)[:10],
-        },
-        "job": {"id": run.job_id, "name": snapshot.plan.spec.name, "version": run.job_version},
-        "task": {"key": slot.task_key, "id": slot.id, "attempt": slot.attempt, "round": slot.round},
-    }
+def _fact(snapshot: Snapshot, slot: TaskRun, head: str, name: str) -> dict[str, Any]:
+    """The fact `head.name`, under its name; empty if there is none."""
+    facts = {"run": _RUN_FACTS, "job": _JOB_FACTS, "task": _TASK_FACTS}[head]
+    return {name: facts[name](snapshot, slot)} if name in facts else {}
+
+
+def _executions(snapshot: Snapshot, slot: TaskRun) -> int:
+    """How many attempts of the task there were, over all rounds."""
+    return sum(place == (slot.task_key, slot.iteration) for place in snapshot.where.values())
+
+
+def _arrived(run: Run, what: str) -> Any:
+    """What a trigger saw that started the run: its files or tables."""
+    kept = run.extras.get("trigger")
+    return kept.get(what, []) if isinstance(kept, dict) else []
+
+
+def _scheduled_ms(run: Run) -> int:
+    kept = run.extras.get("schedule")
+    return int(kept["at"]) if isinstance(kept, dict) and "at" in kept else run.created_at
+
+
+Fact = Callable[[Snapshot, TaskRun], Any]
+
+_RUN_FACTS: dict[str, Fact] = {
+    "id": lambda snapshot, _: snapshot.run.id,
+    "name": lambda snapshot, _: snapshot.run.name,
+    "round": lambda snapshot, _: snapshot.run.round,
+    "created_at": lambda snapshot, _: snapshot.run.created_at,
+    "trigger": lambda snapshot, _: snapshot.run.trigger,
+    "cause": lambda snapshot, _: CAUSES.get(snapshot.run.trigger, snapshot.run.trigger),
+    "scheduled_at": lambda snapshot, _: scheduled_at(snapshot.run),
+    "scheduled_date": lambda snapshot, _: scheduled_at(snapshot.run)[:10],
+    "time": lambda snapshot, _: parts(snapshot.run.created_at),
+    "scheduled": lambda snapshot, _: parts(_scheduled_ms(snapshot.run)),
+    "files": lambda snapshot, _: _arrived(snapshot.run, "files"),
+    "tables": lambda snapshot, _: _arrived(snapshot.run, "tables"),
+}
+_JOB_FACTS: dict[str, Fact] = {
+    "id": lambda snapshot, _: snapshot.run.job_id,
+    "name": lambda snapshot, _: snapshot.plan.spec.name,
+    "version": lambda snapshot, _: snapshot.run.job_version,
+}
+_TASK_FACTS: dict[str, Fact] = {
+    "key": lambda _, slot: slot.task_key,
+    "id": lambda _, slot: slot.id,
+    "attempt": lambda _, slot: slot.attempt,
+    "round": lambda _, slot: slot.round,
+    "executions": lambda snapshot, slot: _executions(snapshot, slot),
+}
 
 
 def scheduled_at(run: Run) -> str:
@@ -343,8 +411,41 @@ def _task_value(snapshot: Snapshot, rest: list[str]) -> Any:
         raise Unresolved(f"There is no task {rest[0]!r} in this run.")
     if rest[1] == "values":
         return _member(slot.values, rest[2:], f"value of task {rest[0]!r}")
-    facts = {"state": slot.state.value, "id": slot.id, "outcome": slot.values.get("outcome")}
+    if rest[1] == "output":
+        return _member(slot.values.get(OUTPUT, {}), rest[2:], f"output of task {rest[0]!r}")
+    facts = {
+        "state": slot.state.value,
+        "id": slot.id,
+        "outcome": slot.values.get("outcome"),
+        "result": result_word(slot),
+        "reason": slot.reason,
+    }
+    if rest[1] == "executions":
+        return _executions(snapshot, slot)
     return _member(facts, rest[1:], f"fact of task {rest[0]!r}")
+
+
+def result_word(slot: TaskRun) -> str:
+    """How a task ended, in one word: success, failed, canceled, timedout, or why it did not run; else its state."""
+    if slot.state in (State.SKIPPED, State.UPSTREAM_FAILED):
+        return "upstream_canceled" if slot.reason == Reason.UPSTREAM_CANCELLED else slot.reason
+    return RESULTS.get(slot.state, slot.state.value)
+
+
+def as_output(output: Any) -> dict[str, Any]:
+    """A task's rows as references see them: at most 1,000 of them and 48 KiB, each by the names of its columns."""
+    if not isinstance(output, dict) or not isinstance(output.get("rows"), list):
+        return {}
+    names = [str(column["name"]) for column in output.get("columns", [])]
+    rows: list[dict[str, Any]] = []
+    room = OUTPUT_BYTES
+    for row in output["rows"][:OUTPUT_ROWS]:
+        named = dict(zip(names, row, strict=False))
+        room -= len(msgspec.json.encode(named)) + 1
+        if room < 0:
+            break
+        rows.append(named)
+    return {"rows": rows, "first_row": rows[0]} if rows else {"rows": []}
 
 
 def _member(value: Any, path: list[str], what: str) -> Any:

@@ -11,25 +11,44 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from runyard.core import references, schedule
-from runyard.core.actions import Condition, Copy, Delete, ForEach, Load, Python, RunJob, Shell, Sql, Truncate, kind_of
+from runyard.core.actions import (
+    Condition,
+    Copy,
+    Delete,
+    ForEach,
+    Load,
+    Notebook,
+    Python,
+    RunJob,
+    Shell,
+    Sql,
+    Truncate,
+    kind_of,
+)
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
+from runyard.core.moments import PARTS
 from runyard.core.states import TERMINAL, Reason, State
 
 MAX_TASKS = 10_000
 MAX_NAME = 4096
 MAX_TEXT = 4 * 1024 * 1024
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
-_RUN_KEYS = frozenset({"id", "name", "round", "created_at", "trigger", "scheduled_at", "scheduled_date"})
+_RUN_KEYS = frozenset(
+    {
+        "id", "name", "round", "created_at", "trigger", "cause", "scheduled_at", "scheduled_date", "time", "scheduled",
+        "files", "tables",
+    }
+)  # fmt: skip
 _JOB_KEYS = frozenset({"id", "name", "version"})
-_TASK_KEYS = frozenset({"key", "id", "attempt", "round"})
-_TASKS_KEYS = frozenset({"values", "state", "id", "outcome"})
+_TASK_KEYS = frozenset({"key", "id", "attempt", "round", "executions"})
+_TASKS_KEYS = frozenset({"values", "state", "id", "outcome", "result", "reason", "executions", "output"})
 
 
 class Plan:
     """A validated definition, compiled once and shared by all its runs. Immutable by convention."""
 
-    __slots__ = ("dependents", "leaves", "spec", "tasks", "templated")
+    __slots__ = ("dependents", "leaves", "outputs", "spec", "tasks", "templated")
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -39,7 +58,12 @@ class Plan:
             for need in task.needs:
                 self.dependents[need.task].append(task.key)
         self.leaves = [key for key, followers in self.dependents.items() if not followers]
-        self.templated = frozenset(task.key for task in spec.tasks if any(references.find(task.action)))
+        found = {task.key: list(references.find(task.action)) for task in spec.tasks}
+        self.templated = frozenset(key for key, paths in found.items() if paths)
+        self.outputs = frozenset(
+            path[1] for paths in found.values() for path in paths if path[0] == "tasks" and path[2:3] == ["output"]
+        )
+        """Tasks whose rows others refer to: these are kept where references find them."""
 
     def downstream(self, keys: Iterable[str]) -> set[str]:
         """The keys and everything that depends on them, directly or not."""
@@ -180,6 +204,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A shell task needs a command.", field=f"{at}.command")
     if isinstance(action, Python) and sum(x is not None for x in (action.source, action.file, action.module)) != 1:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
+    if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
+        raise invalid("A notebook task needs exactly one of path and source.", field=at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):
@@ -244,7 +270,9 @@ def _reference_problem(plan: Plan, before: _Before, task: Task, path: list[str])
         return None if rest[0] in plan.spec.parameters else f"the job has no parameter {rest[0]!r}."
     if head == "tasks":
         return _task_reference_problem(plan, before, task, rest)
-    known = {"run": _RUN_KEYS, "job": _JOB_KEYS, "task": _TASK_KEYS}[head]
+    if head == "run" and rest[0] in ("time", "scheduled") and rest[1:] not in ([part] for part in PARTS):
+        return f"run.{rest[0]} has {', '.join(PARTS)}."
+    known = {"run": _RUN_KEYS, "job": _JOB_KEYS, "task": _TASK_KEYS, "literal": frozenset({"open"})}[head]
     return None if rest[0] in known else f"{head} has {', '.join(sorted(known))}, not {rest[0]!r}."
 
 
@@ -253,8 +281,8 @@ def _task_reference_problem(plan: Plan, before: _Before, task: Task, rest: list[
         return f"the job has no task {rest[0]!r}."
     if not before(rest[0], task.key):
         return f"{rest[0]!r} does not come before this task; add it to needs."
-    if len(rest) < 2 or rest[1] not in _TASKS_KEYS or (rest[1] == "values" and len(rest) < 3):
-        return "a task offers values.NAME, state, id and outcome."
+    if len(rest) < 2 or rest[1] not in _TASKS_KEYS or (rest[1] in ("values", "output") and len(rest) < 3):
+        return "a task offers values.NAME, state, result, reason, id, outcome, executions, output.rows and .first_row."
     return None
 
 

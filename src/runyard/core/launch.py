@@ -38,6 +38,10 @@ class Note(msgspec.Struct, frozen=True):
     values: dict[str, Any] = {}
     progress: dict[str, Any] | None = None
     bookmark: dict[str, Any] | None = None
+    output: Any = None
+    """What the attempt gives back; the last one counts."""
+    metrics: dict[str, Any] = {}
+    """Facts to be kept with the attempt."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class Mark(msgspec.Struct, frozen=True):
 Order = StopOrder | Attach
 
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
+ARTIFACTS = "artifacts"
 LOCK, MARK, SOCKET, NOTES, CONTEXT = "lock", "mark", "sock", "notes", "context.json"
 """Names in an attempt's folder."""
 

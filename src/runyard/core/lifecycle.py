@@ -98,6 +98,8 @@ class RepairRun(msgspec.Struct, frozen=True):
     dependents: bool
     parameters: dict[str, Any]
     admitted: bool
+    plan: Plan | None = None
+    """What the run follows from now on; the same tasks and needs as before."""
 
 
 class ChildStarted(msgspec.Struct, frozen=True):
@@ -136,10 +138,10 @@ def create(run: Run, plan: Plan, now: int, ids: IdSource, *, only: set[str] | No
     if run.state in TERMINAL:  # refused by a limit, and kept as skipped
         return snapshot, decision.close()
     for task in plan.spec.tasks:
-        decision.add(_first_attempt(decision, task))
+        disabled = task.disabled or (only is not None and task.key not in only)
+        decision.add(_first_attempt(decision, task, disabled=disabled))
     for key in snapshot.slots:
         snapshot.recount(key)
-    _skip_disabled(decision, only)
     if run.admitted_at is not None:
         _release_ready(decision, list(plan.tasks))
     control.follow_up(decision)
@@ -157,7 +159,8 @@ def decide(snapshot: Snapshot, event: Input, now: int, ids: IdSource) -> Changes
 # --- creation and readiness -------------------------------------------------------------------------------
 
 
-def _first_attempt(d: Decision, task: Task, round_: int = 0) -> TaskRun:
+def _first_attempt(d: Decision, task: Task, round_: int = 0, *, disabled: bool = False) -> TaskRun:
+    """A disabled task waits for its needs as others do, so that what comes after it keeps its place."""
     spec = d.snapshot.plan.spec
     run = d.snapshot.run
     return TaskRun(
@@ -170,17 +173,8 @@ def _first_attempt(d: Decision, task: Task, round_: int = 0) -> TaskRun:
         priority=task.priority if task.priority is not None else run.priority,
         created_at=d.now,
         round=round_,
-        reason=Reason.UPSTREAM if task.needs else Reason.JOB_LIMIT,
+        reason=Reason.DISABLED if disabled else Reason.UPSTREAM if task.needs else Reason.JOB_LIMIT,
     )
-
-
-def _skip_disabled(d: Decision, only: set[str] | None) -> None:
-    for key, task in d.snapshot.plan.tasks.items():
-        if task.disabled or (only is not None and key not in only):
-            slot = d.snapshot.slots[key]
-            d.ended.append(
-                d.move(slot, Move.SKIP, reason=Reason.DISABLED, detail="Not part of this run.", ended_at=d.now)
-            )
 
 
 def _release_ready(d: Decision, keys: list[str]) -> None:
@@ -260,7 +254,10 @@ def _facts(d: Decision, out: Outcome) -> dict[str, Any]:
 def _succeeded(d: Decision, slot: TaskRun, out: Outcome) -> None:
     late = slot.state is State.CANCELLING
     detail = "Finished before the stop reached it." if late else out.detail
-    slot = d.move(slot, Move.SUCCEED, reason="", detail=detail, **_facts(d, out))
+    facts = _facts(d, out)
+    if slot.task_key in d.snapshot.plan.outputs and slot.iteration < 0:
+        facts["values"] = {**out.values, control.OUTPUT: control.as_output(out.output)}
+    slot = d.move(slot, Move.SUCCEED, reason="", detail=detail, **facts)
     d.ended.append(slot)
 
 
@@ -441,6 +438,10 @@ def _repair(d: Decision, event: RepairRun) -> None:
     if not d.snapshot.slots:
         raise conflict(f"Run {run.id} was {run.state.value} before it had tasks; submit it again instead.")
     keys = _to_repair(d, event)
+    if event.plan is not None:
+        d.snapshot.plan = _same_shape(d.snapshot.plan, event.plan)
+        d.changes.spec = event.plan.spec
+        d.set_run(job_version=None)
     round_ = run.round + 1
     data = {"tasks": keys, "round": round_, "parameters": event.parameters, "ended_at": run.ended_at}
     d.note("repair", by=event.by, state=run.state, reason=run.reason, detail=run.detail, data=data)
@@ -454,13 +455,34 @@ def _repair(d: Decision, event: RepairRun) -> None:
         admitted_at=d.now if event.admitted else None,
         parameters={**run.parameters, **event.parameters},
     )
-    for key in keys:
-        d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_))
-    followers = {follower for key in keys for follower in d.snapshot.plan.dependents[key]}
+    passed = _disabled_after(d, keys)
+    for key in (*keys, *passed):
+        d.add(_first_attempt(d, d.snapshot.plan.tasks[key], round_, disabled=key in passed))
+    followers = {follower for key in (*keys, *passed) for follower in d.snapshot.plan.dependents[key]}
     for key in followers.union(keys):
         d.snapshot.recount(key)
     if event.admitted:
         _release_ready(d, keys)
+
+
+def _disabled_after(d: Decision, keys: list[str]) -> list[str]:
+    """Disabled tasks right after these: they are passed over again, so that what comes next waits for its turn."""
+    slots, seen, stack = d.snapshot.slots, set(keys), list(keys)
+    while stack:
+        for follower in d.snapshot.plan.dependents[stack.pop()]:
+            if follower not in seen and slots[follower].reason == Reason.DISABLED:
+                seen.add(follower)
+                stack.append(follower)
+    return [key for key in d.snapshot.plan.tasks if key in seen and key not in keys]
+
+
+def _same_shape(before: Plan, after: Plan) -> Plan:
+    """The new plan, if it has the tasks and needs of the old one."""
+    if {key: task.needs for key, task in before.tasks.items()} != {key: t.needs for key, t in after.tasks.items()}:
+        raise invalid(
+            "A repair may change what tasks do, but neither which there are nor what they need.", field="spec"
+        )
+    return after
 
 
 def _to_repair(d: Decision, event: RepairRun) -> list[str]:

@@ -113,6 +113,8 @@ class JobSpec(Definition, frozen=True, kw_only=True):
     notifications: list[Notification] = []
     schedule: Schedule | None = None
     tags: dict[str, str] = {}
+    extras: dict[str, Any] = {}
+    """A face's own form of the definition, kept with each version and given back as it came."""
 
 
 class Job(Value, frozen=True, kw_only=True):
@@ -148,6 +150,7 @@ class Run(Value, frozen=True, kw_only=True):
     id: int
     job_id: int | None
     job_version: int | None
+    """Null where the run follows a definition of its own."""
     name: str
     workspace: str
     origin: str

@@ -4,6 +4,7 @@ They are names, not expressions. A text that is one reference and nothing else t
 (a number stays a number, a list a list); inside other text the value is written out, JSON for what is not
 text. A `{{ ... }}` whose first word is no namespace of ours is left as literal text; an unknown key in a
 known namespace is refused when the job is saved, or fails the task when only the run can tell.
+`{{ literal.open }}` stands for two opening braces, so that any text can be written.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-NAMESPACES = ("parameters", "tasks", "run", "job", "task", "input")
+NAMESPACES = ("parameters", "tasks", "run", "job", "task", "input", "literal")
 
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z_][^{}]*?)\s*\}\}")
 _SEGMENT = re.compile(r"`([^`]+)`|([^.`]+)")

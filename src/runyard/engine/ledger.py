@@ -152,9 +152,16 @@ class Ledger:
 
     # --- moving runs ---
 
-    def create(self, run: Run, plan: Plan, spec: JobSpec | None, only: set[str] | None = None) -> Run:
-        """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for a one-time run."""
-        run = self._within_limit(run, spec)
+    def create(
+        self,
+        run: Run,
+        plan: Plan,
+        spec: JobSpec | None,
+        only: set[str] | None = None,
+        on_limit: OnLimit | None = None,
+    ) -> Run:
+        """Stores a new run; its job's limit may queue, refuse or skip it. `spec` for one with its own definition."""
+        run = self._within_limit(run, on_limit, spec)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
@@ -207,13 +214,13 @@ class Ledger:
 
     # --- a job's limit ---
 
-    def _within_limit(self, run: Run, own: JobSpec | None) -> Run:
+    def _within_limit(self, run: Run, asked: OnLimit | None, own: JobSpec | None) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id):
             return replace(run, admitted_at=self.now())
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
-        on_limit = _on_limit(run, own or spec)
+        on_limit = asked or _on_limit(run, own or spec)
         if on_limit is OnLimit.REFUSE:
             raise RunyardError(
                 Code.LIMIT, f"{said} Wait for one to end, cancel one, or raise max_concurrent_runs.", job_id=run.job_id

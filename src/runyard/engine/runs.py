@@ -14,7 +14,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan, merge_parameters, validate
 from runyard.core.model import Event, Job, JobSpec, Run, TaskRun
 from runyard.core.query import Page, RunFilter, check_limit, cursor_of, parse_cursor
-from runyard.core.states import TERMINAL
+from runyard.core.states import TERMINAL, Reason
 from runyard.engine import waiting
 from runyard.engine.bus import Bus
 from runyard.engine.ledger import Ledger, new_run
@@ -145,7 +145,7 @@ class Runs:
         return sorted(last.values(), key=lambda one: one.id)
 
     def of_job(self, job_id: int, limit: int, after: tuple[int, int] | None = None) -> list[tuple[Run, TaskRun | None]]:
-        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of ids of a page before."""
+        """Every attempt of a job's runs with its run, newest first; `after` is the last pair of the page before."""
         with self._store.reading() as reads:
             return reads.job_task_runs(job_id, limit, after)
 
@@ -203,15 +203,12 @@ def _found(value: T | None, what: str, key: object) -> T:
 
 
 def _plan_of(command: Submit) -> Plan | None:
-    if (command.job_id is None) == (command.spec is None):
-        raise invalid("Say which job to run, or give a definition: exactly one of job and spec.", field="job")
-    if command.amended is not None and command.job_id is None:
-        raise invalid("Only a run of a job can follow an amended definition.", field="amended")
+    if command.job_id is None and command.spec is None:
+        raise invalid("Say which job to run, or give a definition: job or spec.", field="job")
     key = command.idempotency_key
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise invalid(f"An idempotency key has 1 to {MAX_KEY} characters.", field="idempotency_key")
-    own = command.spec or command.amended
-    return validate(own) if own is not None else None
+    return validate(command.spec) if command.spec is not None else None
 
 
 def _digest(command: Submit | Rerun) -> bytes:
@@ -226,17 +223,11 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
         earlier = _earlier(ledger, scope, key, digest)
         if earlier is not None:
             return Submitted(earlier, created=False)
-    job: Job | None = None
-    own = plan.spec if plan is not None else None
-    if command.job_id is not None:
-        job, newest = ledger.job(command.job_id)
-        plan = plan or newest
-    assert plan is not None
+    job, newest = ledger.job(command.job_id) if command.job_id is not None else (None, None)
+    plan = plan or _present(newest)
     run = _new_run(ledger, command, plan, job, by, more)
-    if job and own:  # it follows no kept version
-        run = msgspec.structs.replace(run, job_version=None)
     only = plan.select(command.only) if command.only is not None else None
-    run = ledger.create(run, plan, own, only)
+    run = ledger.create(run, plan, None if plan is newest else plan.spec, only, command.on_limit)
     if key is not None:
         ledger.session.put(Submission(scope, key, digest, run.id, run.created_at))
     return Submitted(run, created=True)
@@ -244,7 +235,7 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
 
 def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: str, more: dict[str, Any]) -> Run:
     spec = plan.spec
-    return new_run(
+    run = new_run(
         ledger,
         spec,
         job=job,
@@ -260,6 +251,12 @@ def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: s
         extras=command.extras,
         **more,
     )
+    return run if command.spec is None else msgspec.structs.replace(run, job_version=None)
+
+
+def _present(plan: Plan | None) -> Plan:
+    assert plan is not None  # a command has a job or a definition
+    return plan
 
 
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
@@ -279,6 +276,7 @@ def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
 
 
 def _rerun(ledger: Ledger, submit: Submit, plan: Plan, digest: bytes, by: str, earlier: Run) -> Submitted:
+    submit = msgspec.structs.replace(submit, only=_part(ledger, earlier, plan))
     if earlier.job_id is None:
         return _submit(ledger, submit, plan, digest, by, rerun_of=earlier.id)
     # The run counts against its job's limit, and pins the version that the earlier run pinned.
@@ -289,21 +287,31 @@ def _rerun(ledger: Ledger, submit: Submit, plan: Plan, digest: bytes, by: str, e
         if known is not None:
             return Submitted(known, created=False)
     run = _new_run(ledger, submit, plan, job, by, {"rerun_of": earlier.id})
-    run = ledger.create(msgspec.structs.replace(run, job_version=earlier.job_version), plan, None)
+    own = plan.spec if earlier.job_version is None else None
+    only = set(submit.only) if submit.only is not None else None
+    run = ledger.create(msgspec.structs.replace(run, job_version=earlier.job_version), plan, own, only)
     if submit.idempotency_key is not None:
         scope = f"{submit.workspace}/{submit.origin}"
         ledger.session.put(Submission(scope, submit.idempotency_key, digest, run.id, run.created_at))
     return Submitted(run, created=True)
 
 
+def _part(ledger: Ledger, earlier: Run, plan: Plan) -> list[str] | None:
+    """The tasks that the earlier run was made of; None: all."""
+    first = {one.task_key: one for one in reversed(ledger.session.task_runs(earlier.id)) if one.iteration < 0}
+    left_out = {key for key, one in first.items() if one.reason == Reason.DISABLED}
+    return [key for key in plan.tasks if key not in left_out] if left_out else None
+
+
 def _repair(ledger: Ledger, command: Repair, by: str) -> Run:
     snapshot = ledger.snapshot(command.run_id)
-    run, spec = snapshot.run, snapshot.plan.spec
+    run, spec = snapshot.run, command.spec or snapshot.plan.spec
     if command.after_round is not None and command.after_round != run.round:
         raise conflict(f"Run {run.id} has been repaired since: it is in round {run.round}.", round=run.round)
     unknown = sorted(set(command.parameters) - set(spec.parameters))
     if unknown:
         raise invalid(f"The job has no parameter {unknown[0]!r}.", field=f"parameters.{unknown[0]}")
     admitted = run.job_id is None or not ledger.at_limit(run.job_id)
-    event = lifecycle.RepairRun(by, command.tasks, command.dependents, command.parameters, admitted)
+    plan = validate(command.spec) if command.spec is not None else None
+    event = lifecycle.RepairRun(by, command.tasks, command.dependents, command.parameters, admitted, plan)
     return ledger.advance(run.id, event).run

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from runyard.core import lifecycle
-from runyard.core.actions import Python, Shell
+from runyard.core.actions import PROCESS, executor_of
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
 from runyard.core.changes import StopWork
 from runyard.core.errors import Code, RunyardError
@@ -147,8 +148,9 @@ class Worker:
         token = ledger.draw()
         ledger.advance(one.run_id, lifecycle.Claim(slot.id, self.name, token))
         assignment = _assignment(snapshot, slot, token, action)
-        if assignment.action.__class__ not in (Python, Shell):
+        if executor_of(assignment.action) != PROCESS:
             return assignment
+        assignment = msgspec.structs.replace(assignment, before=_values_before(snapshot, slot))
         kept = ledger.session.bookmark(bookmarks.key_of(snapshot.run), None)
         if kept is None:
             return assignment
@@ -266,6 +268,19 @@ class Worker:
 
 def _queued(one: TaskRun) -> Queued:
     return Queued(one.id, one.run_id, one.queue, one.priority)
+
+
+def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:
+    """What the tasks that come before this one published, by their keys."""
+    found: dict[str, dict[str, Any]] = {}
+    seen, ahead = {slot.task_key}, [slot.task_key]
+    while ahead:
+        for need in snapshot.plan.tasks[ahead.pop()].needs:
+            if need.task not in seen:
+                seen.add(need.task)
+                ahead.append(need.task)
+                found[need.task] = snapshot.slots[need.task].values
+    return found
 
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:

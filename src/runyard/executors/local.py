@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 
 import runyard
-from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Places, Report
 from runyard.core.launch import (
     CLAIM,
     INDEX,
@@ -44,6 +44,7 @@ from runyard.executors.base import Sink
 
 log = logging.getLogger("runyard.local")
 
+NO_PLACES = Places()
 DEFAULT_LOG_BYTES = 64 * 1024 * 1024
 _FIRST_LOOK, _LONGEST_WAIT = 0.005, 1.0
 _SEND_SECONDS = 5.0
@@ -78,6 +79,7 @@ class LocalExecutor:
         log_bytes: int = DEFAULT_LOG_BYTES,
         memory_bytes: int | None = None,
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        places: Places = NO_PLACES,
         world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
@@ -86,6 +88,7 @@ class LocalExecutor:
         """
         self._world = world
         self._grant = grant
+        self._places = places
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -226,7 +229,8 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        return msgspec.structs.replace(one, limits=limits, tables=self._grant(one), world=self._world(one))
+        told = {"tables": self._grant(one), "world": self._world(one), "places": self._places}
+        return msgspec.structs.replace(one, limits=limits, **told)
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

@@ -17,6 +17,7 @@ from runyard.core.launch import NOTES
 VALUE_BYTES = 48 * 1024
 TOTAL_BYTES = 128 * 1024
 PROGRESS_BYTES = 8 * 1024
+OUTPUT_BYTES = 64 * 1024
 
 
 class TableError(RuntimeError):
@@ -35,13 +36,19 @@ def install(facts: dict[str, Any], folder: str) -> None:
     _facts, _folder = facts, folder
 
 
+def from_file(path: str) -> dict[str, Any]:
+    """What `install` takes, from the file that the environment names."""
+    with open(path, "rb") as file:
+        facts: dict[str, Any] = msgspec.json.decode(file.read())
+    return facts
+
+
 def _known() -> dict[str, Any]:
     if _facts is None:
         path = os.environ.get("RUNYARD_CONTEXT", "")
         if not path:
             return {}
-        with open(path, "rb") as file:
-            install(msgspec.json.decode(file.read()), os.path.dirname(path))
+        install(from_file(path), os.path.dirname(path))
     assert _facts is not None
     return _facts
 
@@ -97,9 +104,37 @@ def set_value(name: str, value: Any) -> None:
     _send({"values": {name: value}})
 
 
+def set_output(output: Any) -> None:
+    """Says what this attempt gives back, as JSON: `GET /task-runs/ID/output` shows it. The last call counts.
+
+    Raises ValueError when it is over 64 KiB of JSON, TypeError when it is no JSON.
+    """
+    size = len(_encode(output))
+    if size > OUTPUT_BYTES:
+        raise ValueError(f"The output has {size} bytes of JSON; {OUTPUT_BYTES} are allowed.")
+    _send({"output": output})
+
+
+def set_metrics(**metrics: int | float | str) -> None:
+    """Facts that are kept with the attempt, such as rows=10; 8 KiB of JSON at most."""
+    if (size := len(_encode(metrics))) > PROGRESS_BYTES:
+        raise ValueError(f"The metrics have {size} bytes of JSON; {PROGRESS_BYTES} are allowed.")
+    _send({"metrics": metrics})
+
+
+def fact(name: str) -> Any:
+    """What the server said of this attempt under this name; None when it said nothing."""
+    return _known().get(name)
+
+
 def get_value(name: str, default: Any = None) -> Any:
     """A value that this attempt published."""
     return _values.get(name, default)
+
+
+def task_value(task: str, name: str, default: Any = None) -> Any:
+    """A value that a task before this one published, or the default."""
+    return (_known().get("before") or {}).get(task, {}).get(name, default)
 
 
 def bookmark() -> dict[str, Any]:

@@ -19,7 +19,16 @@ Kept = tuple[Changes, JobSpec | None]
 class Gathered:
     """The rows of some decisions, by statement. Later values of a run or task run stand in for earlier ones."""
 
-    __slots__ = ("_events", "_new_runs", "_new_task_runs", "_outputs", "_runs", "_specs", "_task_runs")
+    __slots__ = (
+        "_changed_specs",
+        "_events",
+        "_new_runs",
+        "_new_task_runs",
+        "_outputs",
+        "_runs",
+        "_specs",
+        "_task_runs",
+    )
 
     def __init__(self, decisions: Iterable[Kept]) -> None:
         self._new_runs: dict[int, Run] = {}
@@ -29,6 +38,7 @@ class Gathered:
         self._task_runs: dict[int, TaskRun] = {}
         self._events: list[rows.Row] = []
         self._outputs: dict[int, str] = {}
+        self._changed_specs: dict[int, str] = {}
         for changes, spec in decisions:
             self._add(changes, spec)
 
@@ -39,6 +49,8 @@ class Gathered:
             self._specs[run.id] = rows.spec_json(spec) if spec is not None else None
         elif changes.run_changed:
             (self._new_runs if run.id in self._new_runs else self._runs)[run.id] = run
+        if changes.spec is not None:
+            (self._specs if run.id in self._new_runs else self._changed_specs)[run.id] = rows.spec_json(changes.spec)
         self._new_task_runs.update(changes.added)
         for key, one in changes.updated.items():
             (self._new_task_runs if key in self._new_task_runs else self._task_runs)[key] = one
@@ -55,6 +67,7 @@ class Gathered:
             ("insert_run", [rows.run_insert(run, self._specs[run.id]) for run in new_runs]),
             ("insert_tag", [(key, value, run.id) for run in new_runs for key, value in run.tags.items()]),
             ("update_run", [*map(rows.run_update, self._runs.values())]),
+            ("update_run_spec", [(spec, key) for key, spec in self._changed_specs.items()]),
             ("insert_task_run", [rows.task_run_insert(one, output(one.id)) for one in self._new_task_runs.values()]),
             ("update_task_run", [rows.task_run_update(one, output(one.id)) for one in self._task_runs.values()]),
             ("insert_event", self._events),

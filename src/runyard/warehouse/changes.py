@@ -7,23 +7,24 @@ from typing import Any
 
 import duckdb
 
-from runyard.core.actions import Copy, Delete, Truncate
+from runyard.core.actions import Copy, Delete, SqlDialect, Truncate
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
-from runyard.warehouse.checker import Plan, check
+from runyard.warehouse.checker import Plan
 from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.sql import planned
 from runyard.warehouse.tables import columns, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
 
-def one_query(text: str) -> Plan:
+def one_query(text: str, dialect: SqlDialect = "duckdb") -> Plan:
     """The plan of a text that is one statement which only reads; raises `Refused`."""
-    plan = check(text)
+    plan = planned(text, dialect)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("The statement must be one SELECT; only a sql task may change tables by its own text.")
     return plan
@@ -50,7 +51,7 @@ class Copier:
 
     def tables(self, action: Copy) -> frozenset[str]:
         """The table that it writes; raises `Refused` for a statement that is no query."""
-        one_query(action.statement)
+        one_query(action.statement, action.dialect)
         path(action.schema, action.table)
         return frozenset({action.table.lower()})
 
@@ -63,7 +64,7 @@ class Copier:
 def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float) -> Outcome:
     action = task.assignment.action
     assert isinstance(action, Copy)
-    plan = one_query(action.statement)
+    plan = one_query(action.statement, action.dialect)
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     if not columns(cursor, action.schema, action.table):

@@ -12,7 +12,7 @@ import msgspec
 from runyard.core.actions import Load
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.conditions import condition
-from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.fetch import LoadFailed
 from runyard.warehouse.refused import Refused
 
 _COLUMNS = (

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from runyard.core.actions import Python, Shell
+from runyard.core.actions import InProcess, Notebook, Python, Shell
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CONTEXT, INHERITED, WORK
 from runyard.runtime import context
-from runyard.work import linux, python, shell
+from runyard.work import linux, notebook, python, shell
 
 CANNOT_START = 127
 _RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
@@ -56,7 +56,7 @@ def _streams(stdout: int, stderr: int, started: int) -> None:
 
 def _work(claim: Assignment) -> int:
     action = claim.action
-    assert isinstance(action, (Python, Shell))
+    assert isinstance(action, InProcess)
     facts, folder = _facts(claim), os.getcwd()
     with open(CONTEXT, "wb") as file:
         file.write(msgspec.json.encode(facts))
@@ -67,11 +67,15 @@ def _work(claim: Assignment) -> int:
     _limits(claim)
     if isinstance(action, Shell):
         _exec(shell.command(action), environment)
-    if action.interpreter is not None:
+    if isinstance(action, Notebook) and action.interpreter is not None:
+        _exec(notebook.command(action, folder, environment), environment)
+    if isinstance(action, Python) and action.interpreter is not None:
         _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
     os.environ.clear()
     os.environ.update(environment)
     context.install(facts, folder)
+    if isinstance(action, Notebook):
+        return notebook.run_here(action, os.path.join(folder, WORK))
     return python.run_here(action, os.path.join(folder, WORK))
 
 
@@ -84,7 +88,7 @@ def _limits(claim: Assignment) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
 
 
-def _environment(claim: Assignment, action: Python | Shell, context_file: str) -> dict[str, str]:
+def _environment(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     own = {
         "RUNYARD_RUN_ID": str(claim.run_id),
@@ -101,11 +105,16 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "run_id": claim.run_id,
         "task_run_id": claim.task_run_id,
         "task": claim.task_key,
+        "job_id": claim.job_id,
+        "job_name": claim.job_name,
         "attempt": claim.attempt,
         "parameters": claim.parameters,
         "input": claim.input,
         "bookmark": claim.bookmark,
+        "before": claim.before,
         "tables": claim.tables,
+        "server": claim.server,
+        "files": claim.places.files,
         "world": claim.world,
     }
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.core.launch import (
+    ARTIFACTS,
     CLAIM,
     LOCK,
     MARK,
@@ -93,7 +94,8 @@ def _see_through(claim: Assignment, order: Launch, channel: socket.socket) -> No
 def _clear() -> None:
     """Takes away what an earlier claim of this folder left, but for its log; its mark goes last."""
     if os.path.exists(MARK):
-        shutil.rmtree(WORK, ignore_errors=True)
+        for folder in (WORK, ARTIFACTS):
+            shutil.rmtree(folder, ignore_errors=True)
         for stale in (SOCKET, NOTES, OUTCOME, MARK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(stale)
@@ -111,6 +113,8 @@ class Launcher:
         self.handlers: dict[int, Any] = {}
         self.values: dict[str, Any] = {}
         self.bookmark: dict[str, Any] | None = None
+        self.output: Any = None
+        self.metrics: dict[str, Any] = {}
         self.progress: dict[str, Any] | None = None
         self.untold_at: float | None = None
         """When progress that came too soon after the last is told."""
@@ -198,6 +202,9 @@ class Launcher:
         except (BlockingIOError, ValueError):  # the channel is the task's own to spoil
             return
         self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
+        self.output = note.output if note.output is not None else self.output
+        metrics = {**self.metrics, **note.metrics}
+        self.metrics = metrics if len(encode(metrics)) <= PROGRESS_BYTES else self.metrics
         values = {**self.values, **note.values}
         if len(encode(values)) <= TOTAL_BYTES:
             self.values = values
@@ -334,8 +341,10 @@ class Launcher:
         facts: dict[str, Any] = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
         if self.bookmark is not None:
             facts |= {"bookmark": self.bookmark, "bookmark_version": self.claim.bookmark_version}
-        if self.progress is not None:
-            facts["metrics"] = self.progress
+        if self.progress is not None or self.metrics:
+            facts["metrics"] = {**(self.progress or {}), **self.metrics}
+        if self.output is not None:
+            facts["output"] = self.output
         assert self.status is not None
         if self.by_itself or self.order is None:
             return endings.of(self.status, self.log.tail, facts)

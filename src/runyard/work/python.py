@@ -41,22 +41,28 @@ def command(action: Python, folder: str, environment: dict[str, str]) -> list[st
 def run_here(action: Python, folder: str) -> int:
     """Runs the program in this process, as `python FILE` would; answers its exit code."""
     file = _present(action.file) if action.file else None
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # they come as exceptions, as in every Python program
-        signal.signal(number, signal.SIG_IGN)
-    _fresh_streams()
-    sys.argv = [action.file or action.module or SOURCE_NAME, *action.arguments]
-    sys.path[0:0] = [os.path.dirname(file) if file else os.getcwd()]
+    arguments = [action.file or action.module or SOURCE_NAME, *action.arguments]
+    prepare_process(arguments, os.path.dirname(file) if file else os.getcwd())
     _check_module(action)
     try:
         _execute(action, file, f"{folder}/{SOURCE_NAME}")
         code = 0
     except SystemExit as error:
-        code = _exit_code(error)
+        code = exit_code(error)
     except BaseException as error:
         traceback.print_exception(type(error), error, _own_frames_left_out(error.__traceback__))
         code = 1
-    return _shut_down(code)
+    return shut_down(code)
+
+
+def prepare_process(arguments: list[str], folder: str) -> None:
+    """Makes this forked process what a fresh interpreter is; `folder` is where its modules are looked for first."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # they come as exceptions, as in every Python program
+        signal.signal(number, signal.SIG_IGN)
+    _fresh_streams()
+    sys.argv = arguments
+    sys.path[0:0] = [folder]
 
 
 def _present(file: str) -> str:
@@ -93,7 +99,8 @@ def _fresh_streams() -> None:
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
-def _exit_code(error: SystemExit) -> int:
+def exit_code(error: SystemExit) -> int:
+    """The exit code that a `SystemExit` asks for."""
     if error.code is None:
         return 0
     if isinstance(error.code, int):
@@ -109,7 +116,7 @@ def _own_frames_left_out(trace: types.TracebackType | None) -> types.TracebackTy
     return trace
 
 
-def _shut_down(code: int) -> int:
+def shut_down(code: int) -> int:
     """What the interpreter does at its end: waits for threads, runs exit handlers, closes what is left open."""
     threading = sys.modules.get("threading")
     try:

@@ -7,6 +7,10 @@ INSERT INTO run VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?);
 UPDATE run SET state=?, reason=?, detail=?, parameters=?, admitted_at=?, started_at=?, ended_at=?, deadline_at=?,
   round=?, seq=? WHERE id=?;
 
+-- name: update_run_spec
+-- The definition that the run follows from now on, its own even where the run is one of a job.
+UPDATE run SET spec=?, job_version=NULL WHERE id=?;
+
 -- name: insert_tag
 INSERT OR IGNORE INTO run_tag VALUES (?,?,?);
 

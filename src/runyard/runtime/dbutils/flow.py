@@ -1,0 +1,73 @@
+"""`dbutils.notebook` and `dbutils.jobs`: ends, runs of other notebooks, values for later tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runyard.core.actions import Notebook
+from runyard.runtime import context
+
+_MISSING = object()
+
+
+class NotebookExit(BaseException):
+    """Ends the notebook as a success. No `except Exception` of the notebook catches it."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+class Notebooks:
+    """`dbutils.notebook`."""
+
+    def __init__(self, action: Notebook, here: str, root: str) -> None:
+        self._action, self._here, self._root = action, here, root
+
+    def exit(self, value: Any = "") -> None:
+        """Ends the notebook; the value, as text, is the run's result."""
+        raise NotebookExit(str(value))
+
+    def getContext(self) -> dict[str, Any]:
+        """Which run this is: {"runId", "jobId", "jobName", "taskKey", "notebookPath"}."""
+        return {
+            "runId": context.task_run_id(),
+            "jobId": context.fact("job_id"),
+            "jobName": context.fact("job_name"),
+            "taskKey": context.fact("task"),
+            "notebookPath": self._action.path,
+        }
+
+
+class Jobs:
+    """`dbutils.jobs`."""
+
+    def __init__(self) -> None:
+        self.taskValues = TaskValues()
+
+
+class TaskValues:
+    """`dbutils.jobs.taskValues`: small JSON values from one task to later ones."""
+
+    def set(self, key: str, value: Any) -> None:
+        """Publishes a value; raises ValueError when it is over 48 KiB of JSON."""
+        context.set_value(key, value)
+
+    def get(self, taskKey: str, key: str, default: Any = _MISSING, debugValue: Any = _MISSING) -> Any:
+        """The value that an earlier task of this run published under this key, or the default.
+
+        Outside a run it is `debugValue`. Raises ValueError where there is neither.
+        """
+        if context.run_id() is None:
+            if debugValue is _MISSING:
+                raise TypeError("Outside a run, taskValues.get needs a debugValue.")
+            return debugValue
+        tasks = context.fact("before") or {}
+        if key in tasks.get(taskKey, {}):
+            return tasks[taskKey][key]
+        if default is _MISSING:
+            found = f"its values are: {', '.join(sorted(tasks[taskKey])) or 'none'}" if taskKey in tasks else (
+                f"this task comes after: {', '.join(sorted(tasks)) or 'none'}"
+            )  # fmt: skip
+            raise ValueError(f"The task {taskKey!r} published no value {key!r} before this one; {found}.")
+        return default
