@@ -189,12 +189,18 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     )
 
 
-def build_table(engine: Engine, tokens: Tokens, streams: Streams, counters: Counters) -> RouteTable:
+def build_table(
+    engine: Engine, tokens: Tokens, streams: Streams, counters: Counters, settings: Settings | None = None
+) -> RouteTable:
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
+    from runyard.dialects.tinybird.routes import card as tinybird
     from runyard.http.table import RouteTable
 
-    dialects: list[Card] = []
+    settings = settings or Settings()
+    dialects: list[Card] = [
+        tinybird(engine, tokens, settings.options_of("tinybird")),
+    ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
 
@@ -207,7 +213,8 @@ def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Strea
 
     counters = Counters()
     gate = OpenGate() if settings.dev else Gate(tokens, engine.registry.principal, settings.token or None)
-    return Front(build_table(engine, tokens, streams, counters), gate, settings.body_cap, counters, settings.upload_cap)
+    table = build_table(engine, tokens, streams, counters, settings)
+    return Front(table, gate, settings.body_cap, counters, settings.upload_cap)
 
 
 async def _first_principal(settings: Settings, engine: Engine, tokens: Tokens) -> None:

@@ -42,6 +42,8 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     replace_where: the rows that match `where` are deleted, and of the new rows those that match are inserted."""
     where: str = ""
     """A condition on the table's columns, for replace_where."""
+    dialect: SqlDialect = "duckdb"
+    """The language of `where`."""
     schema: str = "main"
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
@@ -85,6 +87,8 @@ class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete")
     schema: str = "main"
     dry_run: bool = False
     """Only count the rows that match."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):

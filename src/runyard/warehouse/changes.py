@@ -133,7 +133,7 @@ class Deleter:
 
     def tables(self, action: Delete) -> frozenset[str]:
         """The table that it writes: none when it only counts. Raises `Refused` for what is no condition."""
-        condition(action.where)
+        condition(action.where, action.dialect)
         path(action.schema, action.table)
         return frozenset() if action.dry_run else frozenset({action.table.lower()})
 
@@ -150,7 +150,7 @@ class Deleter:
 
 
 def _deleted(task: Task, action: Delete, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float) -> Outcome:
-    where, wanted = condition(action.where)
+    where, wanted = condition(action.where, action.dialect)
     values, table = bound(wanted, action.parameters), path(action.schema, action.table)
     _needed(cursor, action.schema, action.table)
     verb = "SELECT count(*)" if action.dry_run else "DELETE"

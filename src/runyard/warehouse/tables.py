@@ -12,7 +12,7 @@ import msgspec
 from runyard.core.actions import Load
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.conditions import condition
-from runyard.warehouse.fetch import LoadFailed
+from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.refused import Refused
 
 _COLUMNS = (
@@ -83,7 +83,7 @@ class Target:
         self.columns: dict[str, str] = {}
         self.path = self.into = path(action.schema, action.table)
         self.quarantine = path(action.schema, f"{action.table}_quarantine")
-        self.where = condition(action.where)[0] if action.mode == "replace_where" else ""
+        self.where = condition(action.where, action.dialect)[0] if action.mode == "replace_where" else ""
         self.unmatched = 0
         self._from = "the table"
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}

@@ -38,7 +38,7 @@ class Sources:
 
     def queue(self, workspace: str, source: dict[str, Any]) -> str:
         """Where the jobs that write it wait for one another, first in, first out."""
-        return f"{ORIGIN}/{workspace}/{source['id']}"
+        return f"{ORIGIN}.{source['id']}"
 
     async def shown(self, workspace: str, name_or_id: str) -> dict[str, Any] | None:
         """A Data Source in full, or None when there is none."""
@@ -53,10 +53,7 @@ class Sources:
     async def bodies(self, workspace: str) -> list[dict[str, Any]]:
         """All of them."""
         found, pipes = await self.tables(workspace), self._catalog.all(workspace, PIPE)
-        return [
-            draw(source, found, used_by(source, pipes))
-            for source in self._catalog.all(workspace, DATASOURCE)
-        ]
+        return [draw(source, found, used_by(source, pipes)) for source in self._catalog.all(workspace, DATASOURCE)]
 
     async def tables(self, workspace: str) -> dict[str, dict[str, Any]]:
         """The warehouse's tables by name; none for a workspace that has no warehouse yet."""
@@ -125,7 +122,7 @@ class Sources:
         users = used_by(source, self._catalog.all(caller.workspace, PIPE))
         if users:
             names = ", ".join(user["name"] for user in users)
-            raise Refusal(409, f'The Data Source is used by {names}; change those first, then rename it.')
+            raise Refusal(409, f"The Data Source is used by {names}; change those first, then rename it.")
         found = await self.tables(caller.workspace)
         texts = [
             f"ALTER TABLE {quoted(source['name'] + end)} RENAME TO {quoted(name + end)}"
@@ -138,7 +135,9 @@ class Sources:
         await self.log(caller, "rename", renamed)
         return renamed
 
-    async def alter(self, caller: Caller, source: dict[str, Any], given: dict[str, Any], *, dry: bool) -> dict[str, Any]:
+    async def alter(
+        self, caller: Caller, source: dict[str, Any], given: dict[str, Any], *, dry: bool
+    ) -> dict[str, Any]:
         """New columns, description, ttl: what is to be done, and unless `dry` it is done."""
         wanted = schema.parse(given["schema"]) if given.get("schema") else []
         known = {column["name"]: column for column in await self.columns(caller.workspace, source)}
@@ -191,7 +190,12 @@ class Sources:
 
     async def log(self, caller: Caller, event: str, source: dict[str, Any]) -> None:
         """An operation that is no job, for tinybird.datasources_ops_log."""
-        body = {"event_type": event, "datasource_id": source["id"], "datasource_name": source["name"], "by": caller.name}
+        body = {
+            "event_type": event,
+            "datasource_id": source["id"],
+            "datasource_name": source["name"],
+            "by": caller.name,
+        }
         await self._face.engine.documents.create(
             ORIGIN, "operation", self._face.stamp_key(), body, caller.name, caller.workspace
         )
@@ -240,9 +244,7 @@ def engine_of(given: dict[str, Any]) -> dict[str, Any]:
     return block
 
 
-def new_body(
-    name: str, given: dict[str, Any], columns: list[dict[str, Any]], engine: dict[str, Any]
-) -> dict[str, Any]:
+def new_body(name: str, given: dict[str, Any], columns: list[dict[str, Any]], engine: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a new Data Source."""
     tags = given.get("tags")
     return {
@@ -329,5 +331,7 @@ def fed_by(source: dict[str, Any], pipes: list[dict[str, Any]]) -> list[dict[str
     return [
         pipe
         for pipe in pipes
-        if any(source["id"] in (node.get("materialized"), (node.get("copy") or {}).get("target")) for node in pipe["nodes"])
+        if any(
+            source["id"] in (node.get("materialized"), (node.get("copy") or {}).get("target")) for node in pipe["nodes"]
+        )
     ]

@@ -95,7 +95,7 @@ def load_of(source: dict[str, Any], origin: str, mode: Mode, given: dict[str, An
     if condition and mode != "replace":
         raise invalid("replace_condition goes with mode=replace.", field="replace_condition")
     wanted = format_of(given)
-    options = {name: str(given[key]) for key, name in _OPTIONS.items() if given.get(key)}
+    options: dict[str, Any] = {name: str(given[key]) for key, name in _OPTIONS.items() if given.get(key)}
     if source["columns"] and wanted == "ndjson":
         options = {"paths": paths_of(source["columns"])}
     elif wanted in ("ndjson", "parquet"):
@@ -106,6 +106,7 @@ def load_of(source: dict[str, Any], origin: str, mode: Mode, given: dict[str, An
         format=cast(Any, wanted),
         mode="replace_where" if condition else mode,
         where=condition,
+        dialect="clickhouse" if condition else "duckdb",
         options=options,
     )
 

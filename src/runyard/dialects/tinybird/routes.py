@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runyard.dialects.base import Card, bearer, query_token
+from runyard.dialects.base import Card, bearer, query_token, read_options
 from runyard.dialects.tinybird.datasources import Sources
 from runyard.dialects.tinybird.errors import refuse
 from runyard.dialects.tinybird.face import Face
@@ -21,9 +21,7 @@ CONNECT = {"TB_HOST": "{url}", "TB_TOKEN": "{token}", "TB_VERSION_WARNING": "0",
 
 def card(engine: Engine, tokens: Tokens, options: Mapping[str, str]) -> Card:
     """The dialect over this engine; `options` are texts by name, see `tables.Options`."""
-    from runyard.dialects.tinybird.options import read
-
-    face = Face(engine, tokens, read(options, Options))
+    face = Face(engine, tokens, read_options(options, Options))
     sources = Sources(face)
     imports = Imports(face, sources)
     families = (JobRoutes(face, sources), SourceRoutes(face, sources, imports))

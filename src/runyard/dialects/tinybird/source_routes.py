@@ -179,9 +179,7 @@ class SourceRoutes:
             values["mode"] = "append"
         return source
 
-    async def _started(
-        self, request: Request, caller: Caller, run: Run, source: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _started(self, request: Request, caller: Caller, run: Run, source: dict[str, Any]) -> dict[str, Any]:
         """A job that has just been made, at the top level and under `job`; never an `error` key."""
         shown = await self._sources.body(caller.workspace, source)
         spec = await offload(self._face.engine.runs.spec, run.id)
@@ -220,9 +218,7 @@ class SourceRoutes:
         caller, source = self._mine(request, "DATASOURCES:CREATE")
         queue = self._sources.queue(caller.workspace, source)
         if source["name"] in await self._sources.tables(caller.workspace):
-            await self._face.perform(
-                caller, f"truncate {source['name']}", Truncate(table=source["name"]), queue=queue
-            )
+            await self._face.perform(caller, f"truncate {source['name']}", Truncate(table=source["name"]), queue=queue)
         await self._sources.log(caller, "truncate", source)
         return Reset()
 
@@ -230,7 +226,7 @@ class SourceRoutes:
         """POST /v0/datasources/{name}/delete"""
         caller, source = self._mine(request, "DATASOURCES:CREATE")
         values = await given(request)
-        action = Delete(table=source["name"], where=_condition(values), dry_run=yes(values, "dry_run"))
+        action = _deletion(source, values)
         if action.dry_run:
             tasks = await self._face.perform(caller, f"dry delete {source['name']}", action)
             return answer({"rows_to_be_deleted": tasks[-1].metrics.get("rows", 0)})
@@ -244,7 +240,9 @@ class SourceRoutes:
         values = await given(request)
         if values.get("partition"):
             raise invalid("Tables have no partitions here: leave `partition` out.", field="partition")
-        run = await self._deleted(caller, source, Delete(table=source["name"], where=_condition(values)))
+        run = await self._deleted(
+            caller, source, _deletion(source, values)
+        )
         if not yes(values, "wait", True):
             return answer(await self._started(request, caller, run, source), 202)
         rows = (await self._face.outcome(run))[-1].metrics.get("rows", 0)
@@ -301,11 +299,11 @@ def _may_see(caller: Caller, source: dict[str, Any]) -> bool:
     return any(caller.has(kind, source["name"], source["id"]) for kind in kinds)
 
 
-def _condition(values: dict[str, Any]) -> str:
+def _deletion(source: dict[str, Any], values: dict[str, Any]) -> Delete:
     text = str(values.get("delete_condition") or "").strip()
     if not text:
         raise invalid("delete_condition is missing: say which rows to delete.", field="delete_condition")
-    return text
+    return Delete(table=source["name"], where=text, dialect="clickhouse", dry_run=yes(values, "dry_run"))
 
 
 def _has_body(request: Request) -> bool:
@@ -328,5 +326,3 @@ def datafile(body: dict[str, Any]) -> str:
     lines.append(f'ENGINE "{engine["engine"]}"')
     lines += [f'ENGINE_{key.upper()} "{value}"' for key, value in engine.items() if key != "engine" and value]
     return "\n".join(lines) + "\n"
-
-

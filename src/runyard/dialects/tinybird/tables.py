@@ -1,4 +1,4 @@
-"""This dialect's tables: statuses, kinds of jobs, limits, and what is answered. docs/dialects/tinybird.md is drawn from them.
+"""This dialect's tables: statuses, kinds, options, and what is answered. The dialect's page is drawn from them.
 
 Sources: Tinybird API reference, 'Jobs API', 'Data Sources API', 'Pipes API', 'Query API', 'Tokens API', 'Events API'.
 """
@@ -59,7 +59,7 @@ TAG = "tinybird."
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator can set for this dialect: `RUNYARD_OPTIONS=tinybird.NAME=VALUE,...`."""
+    """What an operator can set for this dialect: `RUNYARD_OPTIONS=tinybird.NAME=VALUE:tinybird.NAME=VALUE`."""
 
     job_hours: float = 48.0
     """How many hours back a list of jobs reaches; 0: all."""
@@ -70,7 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cancel_any: bool = False
     """Let a job of any kind be cancelled while it works, not only populates."""
     serial: bool = False
-    """Run one job at a time over all Data Sources; by default only those that write the same one wait for each other."""
+    """One job at a time over all Data Sources; by default only those that write the same one wait for each other."""
     creates_per_minute: int = 0
     """Data Sources that one token may create from a schema in a minute; 0: no limit. The platform allows 25."""
     imports_per_minute: int = 0
