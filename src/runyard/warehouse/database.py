@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse.dialects import macros
 
 _OURS = f"""
 CREATE SCHEMA IF NOT EXISTS {HIDDEN_SCHEMA};
@@ -58,6 +59,7 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _OURS.split(";"):
             self._root.execute(statement)
+        macros.provide(self._root)
         self._lock_down()
 
     def _lock_down(self) -> None:

@@ -12,7 +12,10 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.postgres import Postgres
 
 from runyard.core.actions import SqlDialect
-from runyard.warehouse.dialects.readers import ClickHouse, Dremio, Trino
+from runyard.warehouse.dialects.clickhouse_parser import ClickHouse
+from runyard.warehouse.dialects.clickhouse_rewrite import rewrite
+from runyard.warehouse.dialects.clickhouse_writer import ClickHouseWriter
+from runyard.warehouse.dialects.readers import Dremio, Trino
 from runyard.warehouse.dialects.writer import Writer
 
 
@@ -26,7 +29,7 @@ class Language(msgspec.Struct, frozen=True):
 
 
 LANGUAGES: dict[SqlDialect, Language] = {
-    "clickhouse": Language("ClickHouse", ClickHouse),
+    "clickhouse": Language("ClickHouse", ClickHouse, rewrite, ClickHouseWriter),
     "databricks": Language("Databricks", Databricks),
     "dremio": Language("Dremio", Dremio),
     "trino": Language("Trino", Trino),

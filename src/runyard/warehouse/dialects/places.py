@@ -14,11 +14,13 @@ class Unsayable(Exception):
 
 
 def offset_of(node: Any) -> int | None:
-    """The first character of a node, or of the first part of it whose place is known."""
-    if node is None:
-        return None
-    starts = [part.meta["start"] for part in node.walk() if part._meta and "start" in part._meta]
-    return min(starts, default=None)
+    """The first character of the first part whose place is known: of the node, else of what it stands in."""
+    while node is not None:
+        starts: list[int] = [part.meta["start"] for part in node.walk() if part._meta and "start" in part._meta]
+        if starts:
+            return min(starts)
+        node = node.parent
+    return None
 
 
 def place(text: str, offset: int) -> str:

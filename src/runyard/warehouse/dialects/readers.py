@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlglot.dialects import clickhouse, dremio, trino
+from sqlglot.dialects import dremio, trino
 from sqlglot.tokenizer_core import TokenType
-
-
-class ClickHouse(clickhouse.ClickHouse):
-    """ClickHouse's SQL, without its $heredoc$ strings."""
-
-    class Tokenizer(clickhouse.ClickHouse.Tokenizer):
-        HEREDOC_STRINGS: ClassVar[list[str | tuple[str, str]]] = []
-        SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
-            **clickhouse.ClickHouse.Tokenizer.SINGLE_TOKENS,
-            "$": TokenType.PARAMETER,
-        }
 
 
 class Dremio(dremio.Dremio):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import sqlglot
@@ -22,7 +23,7 @@ def translate(text: str, dialect: SqlDialect) -> str:
     """The text as DuckDB's SQL; raises `Refused`."""
     language = LANGUAGES[dialect]
     try:
-        return ";\n".join(_statement(tree, language) for tree in _parsed(text, language))
+        return ";\n".join(_statement(tree, language, text) for tree in _parsed(text, language))
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
         raise Refused(f"{language.title} SQL: {error}{where}.") from None
@@ -47,11 +48,19 @@ def _parsed(text: str, language: Language) -> list[exp.Expression]:
     return kept
 
 
-def _statement(tree: exp.Expression, language: Language) -> str:
+def _statement(tree: exp.Expression, language: Language, text: str) -> str:
     for node in tree.walk():
         if isinstance(node, exp.Command):
-            raise Unsayable(f"{str(node.this).upper()} statements are not available here", node)
+            raise _unknown(str(node.this).upper(), text)
     try:
         return str(language.writer().generate(language.rewrite(tree), copy=False))
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
+
+
+def _unknown(word: str, text: str) -> Unsayable:
+    """What sqlglot keeps as text, because it knows the first word only."""
+    error = Unsayable(f"{word} statements are not available here")
+    found = re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+    error.offset = found.start() if found else None
+    return error
