@@ -240,9 +240,7 @@ class SourceRoutes:
         values = await given(request)
         if values.get("partition"):
             raise invalid("Tables have no partitions here: leave `partition` out.", field="partition")
-        run = await self._deleted(
-            caller, source, _deletion(source, values)
-        )
+        run = await self._deleted(caller, source, _deletion(source, values))
         if not yes(values, "wait", True):
             return answer(await self._started(request, caller, run, source), 202)
         rows = (await self._face.outcome(run))[-1].metrics.get("rows", 0)
