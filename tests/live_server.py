@@ -22,13 +22,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def live_server(folder: Path, *arguments: str) -> Iterator[str]:
-    """Starts `runyard up` on a free port, gives its URL, and stops it with SIGTERM at the end."""
+def live_server(folder: Path, *arguments: str, **settings: str) -> Iterator[str]:
+    """Starts `runyard up` on a free port, gives its URL, and stops it with SIGTERM at the end.
+
+    `settings` are further variables of its environment.
+    """
     port = [] if "--port" in arguments else ["--port", "0"]
     command = [sys.executable, "-m", "runyard", "up", *port, "--data", str(folder / "data"), *arguments]
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env=environment(), start_new_session=True
+            command, stdout=subprocess.PIPE, stderr=log, env=environment(**settings), start_new_session=True
         )
     try:
         yield _ready(process, folder / "server.log")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runyard.config import Settings, load
-from runyard.core.errors import RunyardError, conflict, invalid
+from runyard.core.errors import Code, RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
+    from runyard.store.base import Store
 
 
+ADDRESS = "address"
+"""The file in the data folder that holds the server's URL."""
 GC_ALLOCATIONS = 20_000
 """How many new objects the collector lets come together before it looks at them."""
 
@@ -79,11 +82,14 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
         engine.stop_claims()
         streams.close()
 
-    await run(app, listener, ready=lambda: _announce(listener), stopping=stopping)
+    await run(app, listener, ready=lambda: _announce(listener, folder), stopping=stopping)
     await engine.drain(settings.grace)
 
 
-def _announce(listener: socket.socket) -> None:
+def _announce(listener: socket.socket, folder: Path) -> None:
+    draft = folder / f"{ADDRESS}.new"
+    draft.write_text(address(listener))  # programs of attempts that outlived the last server find this one here
+    draft.rename(folder / ADDRESS)
     sys.stdout.write(f"ready {address(listener)}\n")
     sys.stdout.flush()
 
@@ -141,6 +147,24 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
+def open_store(settings: Settings) -> Store:
+    """The store of the settings, migrated; raises unavailable when it cannot be used."""
+    if not settings.shared:
+        from runyard.store.sqlite import SqliteStore
+
+        return SqliteStore(settings.database, readers=settings.reader_threads)
+    try:
+        from runyard.store.postgres import PostgresStore
+    except ImportError as error:
+        if (error.name or "").split(".")[0] != "psycopg":
+            raise
+        message = (
+            "A PostgreSQL store needs the driver psycopg, which is not installed: pip install 'runyard[postgres]'."
+        )
+        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
+    return PostgresStore(settings.store, readers=settings.reader_threads)
+
+
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
     import hmac
@@ -152,12 +176,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
     from runyard.executors.warehouse import WarehouseExecutor
-    from runyard.http.tokens import load_master_key
-    from runyard.store.sqlite import SqliteStore
+    from runyard.http.tokens import Tokens, load_master_key
 
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
-    store = SqliteStore(settings.database, readers=settings.reader_threads)
+    key = load_master_key(folder / "master.key")
+    tokens = Tokens(key)
+    store = open_store(settings)
     warehouse = WarehouseExecutor(
         folder / "warehouse",
         capacity=settings.warehouse_capacity,
@@ -167,7 +192,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         attempts=folder / "attempts",
         uploads=folder / "uploads",
         # The same after a restart: attempts that outlive the server keep their access.
-        key=hmac.digest(load_master_key(folder / "master.key"), b"tables", "sha256"),
+        key=hmac.digest(key, b"tables", "sha256"),
     )
     processes = LocalExecutor(
         folder / "attempts",
@@ -176,6 +201,10 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         memory_bytes=settings.process_memory or None,
         grant=warehouse.grant,
         places=Places(files=str(files)),
+        server=lambda one: {
+            "address": str(folder / ADDRESS),
+            "token": tokens.derive_attempt(one.task_run_id, one.token),
+        },
     )
     return Engine(
         store,

@@ -28,7 +28,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Annotated[
         str,
         Meta(
-            description="Store URL, sqlite:///FILE; empty means a file in the data folder.", pattern="^(sqlite:///.+)?$"
+            description="Store URL, sqlite:///FILE or postgresql://USER@HOST/DATABASE; empty means a file in the data "
+            "folder.",
+            pattern="^(sqlite:///.+|postgres(ql)?://.*)?$",
         ),
     ] = ""
     dev: Annotated[bool, Meta(description="Accept any credential, on loopback only: for local work and tests.")] = False
@@ -89,6 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def folder(self) -> Path:
         """The data folder as an absolute path."""
         return Path(self.data).expanduser().absolute()
+
+    @property
+    def shared(self) -> bool:
+        """Whether the store is a PostgreSQL, which other servers may use too."""
+        return self.store.startswith("postgres")
 
     @property
     def database(self) -> Path:

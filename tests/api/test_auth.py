@@ -28,7 +28,7 @@ def live_routes() -> list[Route]:
 
 def address(route: Route) -> str:
     path = route.path
-    for name in ("{id}", "{v}", "{name}", "{job_key}"):
+    for name in ("{id}", "{v}", "{name}", "{job_key}", "{child}"):
         path = path.replace(name, "1")
     assert "{" not in path
     return path

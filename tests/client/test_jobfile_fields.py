@@ -23,6 +23,7 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.COPY, actions.Copy),
     (tables.TRUNCATE, actions.Truncate),
     (tables.DELETE, actions.Delete),
+    (tables.MATERIALIZE, actions.Materialize),
     (tables.PYTHON, actions.Python),
     (tables.NOTEBOOK, actions.Notebook),
     (tables.SHELL, actions.Shell),

@@ -54,6 +54,9 @@ class HandExecutor:
     def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
         return []
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        return None
+
     def forget(self, run_id: int) -> None:
         self.forgotten.append(run_id)
 

@@ -118,6 +118,9 @@ class FieldExecutor:
     def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:
         return []
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        return None
+
     def forget(self, run_id: int) -> None:
         living = [one for one in self.field.living(self.name) if one.one.run_id == run_id]
         assert not living, f"a run is deleted while it works: {living}"

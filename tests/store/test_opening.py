@@ -64,10 +64,10 @@ def test_a_refused_database_is_left_as_it_was(kept: Harness) -> None:
 
 
 def test_a_statement_that_reads_too_long_is_stopped_and_the_next_one_works(kept: Harness) -> None:
-    store = kept.open(readers=1, read_deadline=0.0)
+    store = kept.open(readers=1, read_deadline=kept.deadline)
     run = a_run()
     write(store, added(run, *(a_task_run(run) for _ in range(5000))))
-    with store.reading() as reads:
+    with kept.slow(), store.reading() as reads:
         with pytest.raises(RunyardError, match="stopped") as refused:
             reads.queue_depth()
         assert reads.run(run.id) == run

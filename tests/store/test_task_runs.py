@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runyard.core.model import Event, TaskRun
+from runyard.core.model import Event, Run, TaskRun
 from runyard.core.states import State
 from runyard.store.base import Store
-from tests.store.make import NOW, a_run, a_task_run, added, an_event, changed, write
+from tests.store.make import NOW, a_job, a_run, a_task_run, added, an_event, changed, write
 from tests.store.values import json, maybe, objects, on_one_store, words
 
 _filled = st.dictionaries(words, json, min_size=1, max_size=3)
@@ -142,3 +142,26 @@ def test_events_are_read_on_from_any_point(store: Store) -> None:
         assert reads.events(run.id, 0, 3) == events[:3]
         assert reads.events(run.id, 3, 3) == events[3:6]
         assert reads.events(run.id, 7, 3) == []
+
+
+# --- the attempts of a job ---
+
+
+def test_the_attempts_of_a_jobs_runs_come_newest_first_in_pages(store: Store) -> None:
+    job = a_job()
+    first, bare, last, other = a_run(job_id=job.id), a_run(job_id=job.id), a_run(job_id=job.id), a_run()
+    attempts = [a_task_run(first), a_task_run(first, attempt=1), a_task_run(last), a_task_run(other)]
+    write(store, job)
+    for run in (first, bare, last, other):
+        write(store, added(run, *(one for one in attempts if one.run_id == run.id)))
+    expected = [(last, attempts[2]), (bare, None), (first, attempts[1]), (first, attempts[0])]
+    with store.reading() as reads:
+        assert reads.job_task_runs(job.id, 10, None) == expected
+        found: list[tuple[Run, TaskRun | None]] = []
+        after = None
+        while page := reads.job_task_runs(job.id, 1, after):
+            found += page
+            run, one = page[-1]
+            after = (run.id, one.id if one else 0)
+        assert found == expected
+        assert reads.job_task_runs(job.id + 1, 10, None) == []

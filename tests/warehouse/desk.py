@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runyard.core.actions import Copy, Delete, Load, Sql, Truncate
+from runyard.core.actions import Copy, Delete, Load, Materialize, Sql, Truncate
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.executors.warehouse import WarehouseExecutor
 
-Work = Sql | Load | Copy | Truncate | Delete
+Work = Sql | Load | Copy | Truncate | Delete | Materialize
 
 
 class Desk:

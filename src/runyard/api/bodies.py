@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from runyard.core.actions import SqlDialect
+from runyard.core.actions import Leaf, SqlDialect
 from runyard.core.model import Dependency, JobSpec
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
+from runyard.engine import spawned
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -289,6 +290,24 @@ class QueryGiven(Given, frozen=True, kw_only=True):
     dialect: SqlDialect = "duckdb"
 
 
+class ViewGiven(Given, frozen=True, kw_only=True):
+    """A materialized view: `statement` runs over each block that is appended to `source`, and fills `target`."""
+
+    name: str
+    source: str
+    statement: str
+    target: str
+    schema: str = "main"
+    workspace: str = "default"
+
+
+class Dropped(Body, frozen=True, kw_only=True):
+    """A table that is gone, and the views that went with it."""
+
+    table: str
+    views: list[str]
+
+
 class Issued(Body, frozen=True, kw_only=True):
     """A principal and its token, which is shown here only."""
 
@@ -387,3 +406,15 @@ class Health(Body, frozen=True, kw_only=True):
     """The server answers."""
 
     status: Literal["ok", "ready"]
+
+
+class SpawnGiven(Given, frozen=True, kw_only=True):
+    """What a live attempt wants run: one piece of work, as a run of its own."""
+
+    claim: int
+    key: str
+    """The same key again answers with the same run."""
+    name: str
+    action: Leaf
+    timeout: float | None = None
+    queue: str = spawned.QUEUE

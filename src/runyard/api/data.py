@@ -1,4 +1,4 @@
-"""Routes of data: one query, and the list of tables."""
+"""Routes of data: queries and uploads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from runyard.api import bodies, queries
+from runyard.api import bodies
 from runyard.api.declare import route
 from runyard.core.errors import invalid
 from runyard.engine.data import Data
@@ -29,10 +29,8 @@ class DataRoutes:
         """The routes of this family."""
         see = "data:read"
         upload: dict[str, Any] = {"answer": bodies.Uploaded, "status": 201}
-        tables = {"query": queries.WorkspaceQuery, "answer": bodies.Tables}
         return (
             route("POST", "/query", see, self.query, "Ask one SQL query", body=bodies.QueryGiven, answer=bodies.Rows),
-            route("GET", "/tables", see, self.tables, "List tables", **tables),
             *(
                 msgspec.structs.replace(one, large=True)
                 for method in ("POST", "PUT")
@@ -53,8 +51,3 @@ class DataRoutes:
         query(request, Query)
         kept = await self._data.upload(request.stream())
         return answer(bodies.Uploaded(id=kept.id, source=kept.source, bytes=kept.size), 201)
-
-    async def tables(self, request: Request) -> Answer:
-        """GET /tables"""
-        asked = query(request, queries.WorkspaceQuery)
-        return answer(bodies.Tables(items=await self._data.tables(asked.workspace)))

@@ -80,6 +80,24 @@ class WorkspaceQuery(Query, frozen=True, kw_only=True):
     workspace: str = "default"
 
 
+class TableQuery(WorkspaceQuery, frozen=True, kw_only=True):
+    """In which workspace and schema."""
+
+    schema: str = "main"
+
+
+class DropQuery(TableQuery, frozen=True, kw_only=True):
+    """Whether the materialized views that read or fill the table go with it."""
+
+    with_views: bool = False
+
+
+class ClaimQuery(Query, frozen=True, kw_only=True):
+    """By which claim the attempt holds its task."""
+
+    claim: int
+
+
 MAX_EVENTS = 1000
 
 

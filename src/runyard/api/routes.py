@@ -8,7 +8,9 @@ from runyard.api.jobs import JobRoutes
 from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
 from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
+from runyard.api.spawned import SpawnedRoutes
 from runyard.api.system import SystemRoutes
+from runyard.api.tables import TableRoutes
 from runyard.api.task_runs import TaskRunRoutes
 from runyard.engine.engine import Engine
 from runyard.http.card import Card
@@ -28,10 +30,12 @@ def card(
         ScheduleRoutes(engine.schedules),
         RunRoutes(engine.runs, streams),
         TaskRunRoutes(engine.runs, streams),
+        SpawnedRoutes(engine.runs),
         QueueRoutes(engine.registry),
         BookmarkRoutes(engine.registry),
         PrincipalRoutes(engine.registry, tokens),
         DataRoutes(engine.data),
+        TableRoutes(engine.data),
         system,
     )
     routes = tuple(one for family in families for one in family.routes())

@@ -25,6 +25,12 @@ from runyard.http.streams import EventStream, Streams, last_event_id, wants_stre
 PIECE = 1024 * 1024
 """Bytes of a log in memory at once."""
 
+_BYTES = "application/octet-stream"
+_MEDIA = {"html": "text/html; charset=utf-8", "json": "application/json", "txt": "text/plain; charset=utf-8"}
+_HARMLESS = {  # what a user's program wrote must run no script with the rights of this address
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
 _CANCEL = msgspec.json.Decoder(bodies.CancelTaskRunGiven)
 _LOG_HEADERS = {"Range": "bytes=a-b", "Accept": "text/event-stream follows.", "Last-Event-ID": "Resumes at this byte."}
 
@@ -44,6 +50,7 @@ class TaskRunRoutes:
             route("GET", one, see, self.show, "Show a task run", answer=bodies.TaskRunBody),
             route("POST", f"{one}/cancel", do, self.cancel, "End a task run", **cancel),
             route("GET", f"{one}/output", see, self.output, "What the attempt gave", answer=Any),
+            route("GET", f"{one}/artifacts/{{name}}", see, self.artifact, "A file that the attempt left", media=_BYTES),
             route("GET", f"{one}/log", see, self.log, "Read or follow a log", media="text/plain", headers=_LOG_HEADERS),
         )
 
@@ -73,6 +80,14 @@ class TaskRunRoutes:
         if data is None:
             raise not_found("output of task run", one.id)
         return Whole(data, "application/json")
+
+    async def artifact(self, request: Request) -> Answer:
+        """GET /task-runs/{id}/artifacts/{name}"""
+        query(request, Query)
+        name = request.text("name")
+        data = await offload(self._runs.artifact, request.id("task run"), name)
+        media = _MEDIA.get(name.rpartition(".")[2], _BYTES)
+        return Whole(data, media, headers=_HARMLESS)
 
     async def log(self, request: Request) -> Answer:
         """GET /task-runs/{id}/log"""

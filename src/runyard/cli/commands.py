@@ -25,6 +25,7 @@ GROUPS: dict[str, list[Command]] = {
         Command("runs", "runyard.cli.look:runs", "List runs, newest first, by any filter"),
         Command("show", "runyard.cli.look:show", "One run: its tasks, its timeline, why it waits or failed"),
         Command("logs", "runyard.cli.look:logs", "What a run's tasks wrote"),
+        Command("export", "runyard.cli.look:export", "A notebook or program with its results, as one HTML file"),
         Command("tables", "runyard.cli.data:tables", "The warehouse's tables"),
         Command("query", "runyard.cli.data:query", "Read the warehouse with SQL"),
     ],

@@ -8,22 +8,53 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from runyard.cli.options import COMMON, STDIN, Common, Params, parameters
-from runyard.cli.render import Column, emit, emit_one, encode
+from runyard.cli.render import Column, emit, emit_one, encode, print_table, size
 from runyard.cli.runs import print_result
-from runyard.client.views import plain
+from runyard.client.views import Table, plain
 from runyard.core.actions import SqlDialect
 
 TABLES = [
     Column("TABLE", lambda table: table.name if table.schema == "main" else f"{table.schema}.{table.name}"),
     Column("ROWS", lambda table: "" if table.rows is None else f"{table.rows:,}", right=True),
+    Column("SIZE", lambda table: "" if table.bytes is None else size(table.bytes), right=True),
+    Column("WRITTEN BY RUN", lambda table: table.last_write.run_id if table.last_write else ""),
     Column("COLUMNS", lambda table: ", ".join(f"{column.name} {column.type}" for column in table.columns)),
+]
+WRITES = [
+    Column("RUN", lambda one: one.run_id),
+    Column("TASK", lambda one: one.task_key),
+    Column("AT", lambda one: plain(one.at) or ""),
+    Column("READS", lambda one: ", ".join(one.reads or [])),
+    Column("WRITES", lambda one: ", ".join(one.writes or [])),
 ]
 
 
-def tables(*, common: Common = COMMON) -> None:
-    """The warehouse's tables."""
+def tables(
+    name: Annotated[str | None, Parameter(help="one table, with its lineage and views")] = None,
+    /,
+    *,
+    schema: Annotated[str | None, Parameter(help="where the table lies")] = None,
+    common: Common = COMMON,
+) -> None:
+    """The warehouse's tables, or all about one of them."""
     with common.client() as client:
-        emit(client.tables(), TABLES, common.output)
+        if name is None:
+            emit(client.tables(), TABLES, common.output)
+            return
+        table = client.table(name, schema=schema)
+    emit_one(table, common.output, lambda: print_one(table))
+
+
+def print_one(table: Table) -> None:
+    """A table, who wrote and read it, and its views."""
+    print_table(TABLES, [table])
+    print(f"\nquarantine: {table.quarantine_rows or 0:,} rows")
+    for title, writes in (("written by", table.written_by), ("read by", table.read_by)):
+        if writes:
+            print(f"\n{title}:")
+            print_table(WRITES, writes)
+    for view in table.views:
+        print(f"\nview {view.name}: {view.source} -> {view.target}\n{view.statement}")
 
 
 def query(

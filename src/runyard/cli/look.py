@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -190,3 +191,21 @@ def _follow_all(client: Client, run_id: int, common: Common) -> None:
                     emit_one(body, "jsonl", lambda: None)
     except KeyboardInterrupt:
         raise exits.Exit(exits.INTERRUPTED, f"detached: run {run_id} goes on.") from None
+
+
+def export(
+    task_run: Annotated[int, Parameter(help="a task run; `show` names them")],
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(name=["--to", "-o"], help="the file; none: standard output")] = None,
+    artifact: Annotated[str, Parameter(help="another file that the attempt left")] = "export.html",
+    url: Annotated[str | None, Parameter(help="the server (else RUNYARD_URL)")] = None,
+    token: Annotated[str | None, Parameter(help="who asks (else RUNYARD_TOKEN)")] = None,
+) -> None:
+    """A notebook or program with its results, as one HTML file."""
+    with Common(url=url, token=token).client() as client:
+        data = client.artifact(task_run, artifact)
+    if to is not None:
+        to.write_bytes(data)
+    else:
+        sys.stdout.buffer.write(data)

@@ -9,14 +9,28 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from runyard.client import views
 from runyard.client.errors import Error
 from runyard.client.transport import Transport, persist
-from runyard.client.views import Backfill, Event, Job, JobVersion, Queue, Result, Run, Schedule, Table, TaskRun
+from runyard.client.views import (
+    Backfill,
+    Event,
+    Job,
+    JobVersion,
+    MaterializedView,
+    Queue,
+    Result,
+    Run,
+    Schedule,
+    Table,
+    TaskRun,
+    Upload,
+)
 from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
@@ -150,6 +164,13 @@ class Client:
             raise
         is_rows = isinstance(output, dict) and "columns" in output and "rows" in output
         return msgspec.convert(output, Result) if is_rows else output
+
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`."""
+        headers = {"Accept": "*/*"}
+        return self.transport.send(
+            "GET", f"/task-runs/{task_run_id}/artifacts/{quote(name, safe='')}", headers=headers
+        ).content
 
     def events(self, run_id: int, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
         """A run's history from a sequence number on; `follow` goes on until the run has ended."""
@@ -297,6 +318,33 @@ class Client:
     def tables(self) -> Iterator[Table]:
         """The warehouse's tables."""
         return self._pages(Table, "/tables")
+
+    def table(self, name: str, *, schema: str | None = None) -> Table:
+        """One table: rows, bytes, quarantine, who wrote it last, where its rows come from and go to."""
+        return self.transport.call(Table, "GET", f"/tables/{name}", params=_query(schema=schema))
+
+    def drop_table(self, name: str, *, schema: str | None = None, with_views: bool = False) -> None:
+        """Drops a table and its quarantine; refused while a materialized view needs it, unless that goes, too."""
+        self.transport.send("DELETE", f"/tables/{name}", params=_query(schema=schema, with_views=with_views))
+
+    def upload(self, body: bytes | IO[bytes]) -> Upload:
+        """Sends a body, or a file open for reading, to be loaded: a load's source is its `source`."""
+        return self.transport.call(Upload, "POST", "/uploads", content=body)
+
+    def views(self) -> Iterator[MaterializedView]:
+        """The materialized views."""
+        return self._pages(MaterializedView, "/views")
+
+    def create_view(
+        self, name: str, source: str, statement: str, target: str, *, schema: str = "main"
+    ) -> MaterializedView:
+        """Lets `target` follow the appends to `source` from now on; a materialize task fills in what was before."""
+        body = {"name": name, "source": source, "statement": statement, "target": target, "schema": schema}
+        return self.transport.call(MaterializedView, "POST", "/views", json=body)
+
+    def drop_view(self, name: str) -> None:
+        """Forgets a materialized view; its target stays."""
+        self.transport.send("DELETE", f"/views/{name}")
 
     def info(self) -> dict[str, Any]:
         """What the server says of itself: version, store, workers, dialects."""

@@ -16,6 +16,7 @@ from runyard.core.actions import (
     Delete,
     ForEach,
     Load,
+    Materialize,
     Notebook,
     Python,
     RunJob,
@@ -93,6 +94,14 @@ DELETE = {
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
 }
+MATERIALIZE = {
+    "view": Field(Item.text),
+    "where": Field(Item.text),
+    "sample": Field(Item.number),
+    "truncate": Field(Item.boolean),
+    "partition_by": Field(Item.text),
+    "chunk_rows": Field(Item.integer),
+}
 PYTHON = {
     "source": Field(Item.text),
     "file": Field(read_beside, "source"),
@@ -157,6 +166,10 @@ def _delete(item: Item) -> Delete:
     return _build(item, Delete, DELETE, "table", "where")
 
 
+def _materialize(item: Item) -> Materialize:
+    return Materialize(view=item.text()) if item.is_text() else _build(item, Materialize, MATERIALIZE, "view")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -207,6 +220,7 @@ LEAVES = {
     "copy": Field(_copy, "action"),
     "truncate": Field(_truncate, "action"),
     "delete": Field(_delete, "action"),
+    "materialize": Field(_materialize, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),

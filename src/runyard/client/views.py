@@ -218,13 +218,51 @@ class Result(View, frozen=True, kw_only=True):
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
+class Write(View, frozen=True, kw_only=True):
+    """One task's change of tables: what it read and wrote, as schema.table."""
+
+    run_id: int
+    task_key: str
+    at: datetime | None = None
+    task_run_id: int | None = None
+    reads: list[str] | None = None
+    writes: list[str] | None = None
+
+
+class MaterializedView(View, frozen=True, kw_only=True):
+    """A table that follows another: its query runs over each block that is appended to the source."""
+
+    name: str
+    source: str
+    statement: str
+    target: str
+    schema: str = "main"
+    created_at: datetime | None = None
+
+
 class Table(View, frozen=True, kw_only=True):
-    """A warehouse table."""
+    """A warehouse table; sizes in bytes."""
 
     name: str
     schema: str = "main"
+    kind: str = "table"
     rows: int | None = None
+    bytes: int | None = None
     columns: list[Column] = []
+    last_write: Write | None = None
+    quarantine_rows: int | None = None
+    """This and what follows is told of one table, not in lists."""
+    written_by: list[Write] = []
+    read_by: list[Write] = []
+    views: list[MaterializedView] = []
+
+
+class Upload(View, frozen=True, kw_only=True):
+    """A body that the server keeps for a load, which names its `source`."""
+
+    id: str
+    source: str
+    bytes: int
 
 
 def plain(value: Any) -> Any:

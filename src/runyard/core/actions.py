@@ -91,6 +91,21 @@ class Delete(_Action, frozen=True, kw_only=True, tag_field="kind", tag="delete")
     """The language of the condition."""
 
 
+class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="materialize"):
+    """What a materialized view's source holds, through the view's query, into its target: in chunks, whole or not."""
+
+    view: str
+    where: str = ""
+    """Only the rows of the source that match this condition."""
+    sample: float = 1.0
+    """Only this part of them, more than 0 and up to 1, the same ones each time."""
+    truncate: bool = False
+    """Whether the target is emptied first."""
+    partition_by: str = ""
+    """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
+    chunk_rows: int = 1_228_800
+
+
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """A Python program in a process of its own: exactly one of `source`, `file`, `module`."""
 
@@ -151,7 +166,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
-OnTables = Sql | Load | Copy | Truncate | Delete
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize
 """What the warehouse carries out."""
 InProcess = Python | Notebook | Shell
 """What a process of its own carries out."""
@@ -178,6 +193,7 @@ EXECUTOR: dict[type, str] = {
     Copy: WAREHOUSE,
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
+    Materialize: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
     Shell: PROCESS,

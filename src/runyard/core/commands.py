@@ -62,6 +62,17 @@ class Repair(Command, frozen=True, kw_only=True):
     """The definition that the run follows from now on, with the same tasks and needs; None: as before."""
 
 
+class Spawn(Command, frozen=True, kw_only=True):
+    """Start a run for a live attempt, which waits for it: a run of its own that ends when the attempt does."""
+
+    task_run_id: int
+    claim: int
+    """The claim by which the attempt holds its task."""
+    key: str
+    """The same key again gives the same run."""
+    spec: JobSpec
+
+
 class Rerun(Command, frozen=True, kw_only=True):
     """Start a new run with the definition and parameters of an earlier one."""
 

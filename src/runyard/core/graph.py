@@ -17,6 +17,7 @@ from runyard.core.actions import (
     Delete,
     ForEach,
     Load,
+    Materialize,
     Notebook,
     Python,
     RunJob,
@@ -191,6 +192,15 @@ def _check_table_work(action: Any, at: str) -> None:
             raise invalid(f"A {kind_of(action)} task needs a {name}.", field=f"{at}.{name}")
 
 
+def _check_materialize(action: Materialize, at: str) -> None:
+    if not action.view.strip():
+        raise invalid("A materialize task needs a view.", field=f"{at}.view")
+    if not 0 < action.sample <= 1:
+        raise invalid(f"sample must be more than 0 and at most 1; it is {action.sample}.", field=f"{at}.sample")
+    if action.chunk_rows < 1:
+        raise invalid(f"chunk_rows must be at least 1; it is {action.chunk_rows}.", field=f"{at}.chunk_rows")
+
+
 def _check_action(action: Any, at: str) -> None:
     if isinstance(action, Sql) and not action.statement.strip():
         raise invalid("An sql task needs a statement.", field=f"{at}.statement")
@@ -200,6 +210,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A load task has a condition in where exactly with mode replace_where.", field=f"{at}.where")
     if isinstance(action, Copy | Truncate | Delete):
         _check_table_work(action, at)
+    if isinstance(action, Materialize):
+        _check_materialize(action, at)
     if isinstance(action, Shell) and not action.command:
         raise invalid("A shell task needs a command.", field=f"{at}.command")
     if isinstance(action, Python) and sum(x is not None for x in (action.source, action.file, action.module)) != 1:

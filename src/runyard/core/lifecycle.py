@@ -520,8 +520,8 @@ def _child_refused(d: Decision, event: ChildRefused) -> None:
 
 def _child_ended(d: Decision, event: ChildEnded) -> None:
     slot = d.find(event.task_run_id)
-    if slot is None or slot.state not in ACTIVE or slot.child_run_id != event.child.id:
-        return
+    if slot is None or slot.state not in ACTIVE or slot.child_run_id != event.child.id or slot.executor != ENGINE:
+        return  # also what an attempt started itself: its program decides what that means
     child = event.child
     ended = Outcome(result="succeeded", values={"run_id": child.id}, ended_at=d.now)
     if child.state is State.SUCCEEDED:

@@ -31,6 +31,23 @@ class Tables(Protocol):
     def tables(self, workspace: str) -> Future[Any]:
         """The tables of a workspace: {"schema", "name", "rows", "columns"}."""
 
+    def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
+        """All about one table."""
+
+    def views(self, workspace: str) -> Future[Any]:
+        """The materialized views of a workspace."""
+
+    def create_view(
+        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+    ) -> Future[Any]:
+        """Keeps a materialized view."""
+
+    def drop_view(self, workspace: str, name: str) -> Future[Any]:
+        """Forgets a materialized view."""
+
+    def drop_table(self, workspace: str, schema: str, table: str, with_views: bool) -> Future[Any]:
+        """Drops a table and its quarantine."""
+
 
 class Data:
     """What faces call for tables."""
@@ -60,6 +77,41 @@ class Data:
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
         return asyncio.wrap_future(self._need().tables(workspace))
+
+    def table(self, workspace: str, table: str, schema: str = "main") -> Awaitable[dict[str, Any]]:
+        """One table: rows (counted), bytes, columns, quarantine_rows, last_write, written_by, read_by, views.
+
+        The awaitable raises not_found.
+        """
+        return asyncio.wrap_future(self._need().table(workspace, schema, table))
+
+    def drop_table(
+        self, workspace: str, table: str, schema: str = "main", *, with_views: bool = False
+    ) -> Awaitable[dict[str, Any]]:
+        """Drops a table and its quarantine, after the writers before it: {"dropped": bool, "views": [names]}.
+
+        The awaitable raises invalid while a materialized view reads or fills it, unless those shall go, too.
+        """
+        return asyncio.wrap_future(self._need().drop_table(workspace, schema, table, with_views))
+
+    def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
+        """The materialized views: name, schema, source, statement, target, created_at (milliseconds)."""
+        return asyncio.wrap_future(self._need().views(workspace))
+
+    def create_view(
+        self, workspace: str, name: str, source: str, statement: str, target: str, schema: str = "main"
+    ) -> Awaitable[dict[str, Any]]:
+        """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
+
+        `statement` reads the source by its bare name, and runs over each inserted block, in the transaction that
+        inserts it. The target is made from it when absent; what the source holds already is the work of a
+        `Materialize` task. The awaitable raises invalid.
+        """
+        return asyncio.wrap_future(self._need().create_view(workspace, name, schema, source, statement, target))
+
+    def drop_view(self, workspace: str, name: str) -> Awaitable[dict[str, Any]]:
+        """Forgets a materialized view: {"dropped": whether there was one}. Its target stays as it is."""
+        return asyncio.wrap_future(self._need().drop_view(workspace, name))
 
     async def upload(self, pieces: AsyncIterator[bytes]) -> Upload:
         """Keeps a body for a load, whose `source` it becomes; it is on disk when this returns.

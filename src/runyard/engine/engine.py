@@ -14,13 +14,14 @@ from typing import Any
 
 from runyard.core.attempts import Finished, Report
 from runyard.core.ids import IdSource
+from runyard.core.query import RunFilter
 from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
 from runyard.engine.duties import notifier, pruner, timers
 from runyard.engine.duties.scheduler import Scheduler
-from runyard.engine.ledger import Ledger, look
+from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
@@ -87,6 +88,10 @@ class Engine:
             executor.open(self.report)
         with self.store.reading() as reads:
             held = [(claim.held, claim.executor) for claim in reads.held()]
+            for claim in held:
+                where = RunFilter(parent_task_run_id=claim[0].task_run_id, states=LIVE)
+                for _ in reads.runs(where, MAX_SPAWNED, None):
+                    self.ledger.lent[claim[0].task_run_id] = self.ledger.lent.get(claim[0].task_run_id, 0) + 1
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
         self.writer.post(look)

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from runyard.core import lifecycle
+from runyard.core.actions import ENGINE
 from runyard.core.changes import Changes, ChildRun, StopWork
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.graph import Plan, Snapshot, merge_parameters
 from runyard.core.ids import IdSource
 from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
-from runyard.core.states import Reason, State
+from runyard.core.query import RunFilter
+from runyard.core.states import TERMINAL, Reason, State
 from runyard.engine import notices
 from runyard.engine.clock import Clock
 from runyard.store.base import Session
@@ -27,6 +29,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 MAX_SNAPSHOTS = 20_000
 MAX_PLANS = 2_000
+MAX_SPAWNED = 100
+"""How many runs of one attempt may live at once."""
+_HELD = (State.STARTING, State.RUNNING)
+LIVE = [state for state in State if state not in TERMINAL]
 
 
 class Effects:
@@ -64,6 +70,8 @@ class Ledger:
         self.clock = clock
         self.ids = ids
         self.effects = Effects()
+        self.lent: dict[int, int] = {}
+        """Attempts that wait for runs which they started, and how many: meanwhile others may use their places."""
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
@@ -194,6 +202,9 @@ class Ledger:
             self._start_child(run, child)
         for child_run_id in changes.cancel_children:
             self._cancel_child(child_run_id, run.detail)
+        for one in changes.updated.values():
+            if one.child_run_id is not None and one.executor != ENGINE and one.state not in _HELD:
+                self._cancel_spawned(one.id, run.detail)
         if changes.ended:
             self._ended(run, snapshot.plan.spec)
 
@@ -202,6 +213,7 @@ class Ledger:
         if run.job_id is not None and (spec.max_concurrent_runs, self._limit(run.job_id)) != (None, None):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
+            self.lend(run.parent_task_run_id, -1)
             parent = self.session.task_run(run.parent_task_run_id)
             if parent is not None:
                 self.advance(parent.run_id, lifecycle.ChildEnded(parent.id, run))
@@ -280,6 +292,17 @@ class Ledger:
             parent_task_run_id=child.task_run_id,
         )
         return self.create(run, plan, None).id
+
+    def _cancel_spawned(self, task_run_id: int, detail: str) -> None:
+        """Ends all that an attempt started and that still lives."""
+        where = RunFilter(parent_task_run_id=task_run_id, states=LIVE)
+        for child in self.session.runs(where, MAX_SPAWNED, None):
+            self._cancel_child(child.id, detail)
+
+    def lend(self, task_run_id: int, more: int) -> None:
+        """An attempt waits for one run more, or less."""
+        if more > 0 or task_run_id in self.lent:
+            self.hold(self.lent, task_run_id, max(0, self.lent.get(task_run_id, 0) + more) or None)
 
     def _cancel_child(self, run_id: int, detail: str) -> None:
         run = self.session.run(run_id)

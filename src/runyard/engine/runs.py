@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from runyard.core import lifecycle
-from runyard.core.commands import Cancel, Repair, Rerun, Submit
+from runyard.core.commands import Cancel, Repair, Rerun, Spawn, Submit
 from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan, merge_parameters, validate
 from runyard.core.model import Event, Job, JobSpec, Run, TaskRun
 from runyard.core.query import Page, RunFilter, check_limit, cursor_of, parse_cursor
 from runyard.core.states import TERMINAL, Reason
-from runyard.engine import waiting
+from runyard.engine import spawned, waiting
 from runyard.engine.bus import Bus
 from runyard.engine.ledger import Ledger, new_run
 from runyard.engine.waiting import Waiting
@@ -60,6 +60,15 @@ class Runs:
             return [_submit(ledger, command, plan, digest, by).run for command, plan, digest in prepared]
 
         return self._writer.execute(run)
+
+    def spawn(self, command: Spawn) -> Reply[Run]:
+        """Starts a run for a live attempt; conflict when it holds its task no longer."""
+        plan = validate(command.spec)
+        return self._writer.execute(lambda ledger: spawned.spawn(ledger, command, plan, _submit))
+
+    def spawned(self, task_run_id: int, run_id: int) -> spawned.Spawned:
+        """How a run stands that an attempt started; raises not_found for any other run."""
+        return spawned.look(self, task_run_id, run_id)
 
     def cancel(self, command: Cancel, by: str) -> Reply[Run]:
         """Asks for the end of a run or of one task run; conflict if that has ended."""
@@ -180,6 +189,12 @@ class Runs:
         one = self.task_run(task_run_id)
         executor = self._worker.executors.get(one.executor)
         return executor.read_log_index(one.run_id, one.id) if executor else []
+
+    def artifact(self, task_run_id: int, name: str) -> bytes:
+        """A named file that an attempt left, such as `export.html`; raises not_found, or too_large over 64 MiB."""
+        one = self.task_run(task_run_id)
+        executor = self._worker.executors.get(one.executor)
+        return _found(executor.read_artifact(one.run_id, one.id, name) if executor else None, "artifact", name)
 
     def progress(self, task_run_id: int) -> dict[str, object] | None:
         """The last progress that a live attempt reported."""

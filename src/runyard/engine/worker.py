@@ -93,12 +93,16 @@ class Worker:
 
     def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
-            free = executor.capacity - self._load[name]
+            free = executor.capacity - self._load[name] + self._lent(ledger, name)
             mine = [_queued(one) for one in fresh if one.executor == name]
             if free <= 0:
                 self._backlog[name] |= bool(mine)
             elif self._backlog[name] or mine:
                 self._claim_for(ledger, executor, free, mine, claims)
+
+    def _lent(self, ledger: Ledger, name: str) -> int:
+        """Places whose attempts wait for runs that they started: those must not wait for them."""
+        return sum(one in self.held and self.held[one][1] == name for one in ledger.lent) if ledger.lent else 0
 
     def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
         """Without a backlog in the store, what became queued in this transaction is all that there is."""

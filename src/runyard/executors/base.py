@@ -51,6 +51,9 @@ class Executor(Protocol):
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         """Bytes `[start, end)` of an attempt's log and the log's whole size so far; empty if there is none."""
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """A named file that an attempt left, or None; raises too_large over what is read at once."""
+
     def forget(self, run_id: int) -> None:
         """Removes what it keeps of a run that is deleted; the run has no live attempt."""
 

@@ -39,7 +39,7 @@ from runyard.core.launch import (
     decode_report,
     encode,
 )
-from runyard.executors import survivors
+from runyard.executors import artifacts, survivors
 from runyard.executors.base import Sink
 
 log = logging.getLogger("runyard.local")
@@ -81,14 +81,16 @@ class LocalExecutor:
         grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
         places: Places = NO_PLACES,
         world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        server: Callable[[Assignment], dict[str, Any]] = lambda one: {},
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables, `world` what else it finds here.
+        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server,
+        `world` what else it finds here.
         """
         self._world = world
         self._grant = grant
-        self._places = places
+        self._places, self._server_of = places, server
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -152,6 +154,10 @@ class LocalExecutor:
         except FileNotFoundError:
             return []
         return list(INDEX_RECORD.iter_unpack(data[: len(data) // INDEX_RECORD.size * INDEX_RECORD.size]))
+
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """A file of the attempt's folder `artifacts`, or its `export.html`."""
+        return artifacts.read(self._folder(run_id, task_run_id), name)
 
     def forget(self, run_id: int) -> None:
         """Removes the folders of a run that is deleted."""
@@ -229,8 +235,8 @@ class LocalExecutor:
         limits = one.limits
         if self._memory_bytes is not None and limits.memory_bytes is None:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        told = {"tables": self._grant(one), "world": self._world(one), "places": self._places}
-        return msgspec.structs.replace(one, limits=limits, **told)
+        told = {"tables": self._grant(one), "world": self._world(one), "server": self._server_of(one)}
+        return msgspec.structs.replace(one, limits=limits, places=self._places, **told)
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)

@@ -141,6 +141,10 @@ class WarehouseExecutor:
         """Warehouse attempts write no log."""
         return []
 
+    def read_artifact(self, run_id: int, task_run_id: int, name: str) -> bytes | None:
+        """Warehouse attempts leave none."""
+        return None
+
     def forget(self, run_id: int) -> None:
         """Removes the large outputs of a run that is deleted."""
         shutil.rmtree(Path(self._settings.attempts) / str(run_id), ignore_errors=True)
@@ -176,6 +180,28 @@ class WarehouseExecutor:
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
         return self._named(workspace).tables()
+
+    def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
+        """All about one table; fails with not_found."""
+        return self._named(workspace).table(schema, table)
+
+    def views(self, workspace: str) -> Future[Any]:
+        """The materialized views of a workspace."""
+        return self._named(workspace).views()
+
+    def create_view(
+        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+    ) -> Future[Any]:
+        """Keeps a materialized view; fails with invalid."""
+        return self._named(workspace).create_view(name, schema, source, statement, target)
+
+    def drop_view(self, workspace: str, name: str) -> Future[Any]:
+        """Forgets a materialized view; its target stays."""
+        return self._named(workspace).drop_view(name)
+
+    def drop_table(self, workspace: str, schema: str, table: str, with_views: bool) -> Future[Any]:
+        """Drops a table and its quarantine; fails with invalid while a view needs it."""
+        return self._named(workspace).drop_table(schema, table, with_views)
 
     def grant(self, assignment: Assignment) -> dict[str, Any]:
         """What the program of an attempt needs to reach its workspace's tables; nothing for a name that cannot be."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Principal
 from runyard.http.card import Card, Proof
-from runyard.http.policy import ADMIN
+from runyard.http.policy import ADMIN, attempt_scope
 from runyard.http.request import Request
 from runyard.http.tokens import Tokens
 
@@ -70,6 +70,8 @@ class Gate:
     def _holder(self, token: str) -> Principal:
         if self._operator and hmac.compare_digest(token.encode(), self._operator):
             return OPERATOR
+        if (attempt := self._tokens.check_attempt(token)) is not None:
+            return _attempt(*attempt)
         claim = self._tokens.check(token)
         principal = self._find(claim[0]) if claim else None
         if claim is None or principal is None:
@@ -98,6 +100,12 @@ class OpenGate:
             message = f"With --dev only this machine may call; Host is {host!r} and Origin is {origin!r}."
             raise RunyardError(Code.DENIED, message)
         return DEV
+
+
+def _attempt(task_run_id: int, claim: int) -> Principal:
+    """The program of a claim; whether that is still held is the engine's to say."""
+    scopes = [attempt_scope(task_run_id, claim)]
+    return Principal(id=-1, name=f"task run {task_run_id}", scopes=scopes, created_at=0)
 
 
 def _is_loopback(host: str) -> bool:

@@ -27,6 +27,11 @@ SCOPES = frozenset(
 """What a principal can be granted; `admin` holds all of them."""
 
 
+def attempt_scope(task_run_id: int, claim: int) -> str:
+    """The scope that the program of one claim holds, and nobody else but an administrator."""
+    return f"attempt:{task_run_id}:{claim}"
+
+
 def allows(principal: Principal, scope: str) -> bool:
     """Whether the principal may call what declares this scope."""
     return scope in principal.scopes or scope == SIGNED_IN or ADMIN in principal.scopes

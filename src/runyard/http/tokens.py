@@ -15,6 +15,7 @@ from pathlib import Path
 from runyard.core.model import Principal
 
 KEY_BYTES = 32
+ATTEMPT = "ra"
 _MAC_BYTES = 20
 _CACHE = 4096
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -52,6 +53,25 @@ class Tokens:
     def purpose(self, name: str) -> bytes:
         """A key of its own for something else that must outlast restarts, and must not be a token."""
         return hmac.digest(self._key, name.encode(), "sha256")
+
+    def derive_attempt(self, task_run_id: int, claim: int) -> str:
+        """The token of one claim of one task run, for the program of the attempt."""
+        return f"{ATTEMPT}_{base36(task_run_id)}_{base36(claim)}_{self._attempt_mac(task_run_id, claim)}"
+
+    def check_attempt(self, token: str) -> tuple[int, int] | None:
+        """The task run and the claim that the token was made for; None for anything not made by us."""
+        parts = token.split("_")
+        if len(parts) != 4 or parts[0] != ATTEMPT or len(token) > 100 or not token.isascii():
+            return None
+        try:
+            found = int(parts[1], 36), int(parts[2], 36)
+        except ValueError:
+            return None
+        return found if hmac.compare_digest(token, self.derive_attempt(*found)) else None
+
+    def _attempt_mac(self, task_run_id: int, claim: int) -> str:
+        digest = hmac.digest(self._key, f"attempt:{task_run_id}:{claim}".encode(), "sha256")
+        return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
 
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")

@@ -1,7 +1,7 @@
-"""How a page of runs is found in SQLite: newest first, by any filters, without a look at every run.
+"""How a page of runs is found: newest first, by any filters, without a look at every run.
 
 Each filter has an index in which its runs stand in order of id, so one filter alone reads its page and stops.
-Of several together one leads, and the others are checked on the runs that it gives. SQLite cannot know which
+Of several together one leads, and the others are checked on the runs that it gives. A database cannot know which
 should lead (a state may hold a handful of runs or nearly all), so it is asked first, cheaply: the one whose
 runs are spread out most, seen from where the page begins.
 """
@@ -24,7 +24,7 @@ _FEW = 1_000
 _FEW_ENDED = 10_000
 """A span of ends with no more runs than this is sorted by id; the runs of a wider one stand close enough."""
 _SLACK_MS = 100
-_AHEAD = f"(id >> 12) + {EPOCH_MS} - min(created_at, coalesce(ended_at, created_at)) > {_SLACK_MS}"
+_AHEAD = f"(id >> 12) + {EPOCH_MS} - {{least}}(created_at, coalesce(ended_at, created_at)) > {_SLACK_MS}"
 """Runs whose id is ahead of their times, because the clock was set back: the index `run_ahead` holds them."""
 _LONG_MS = 86_400_000
 _LONG = f"ended_at - ((id >> 12) + {EPOCH_MS}) > {_LONG_MS}"
@@ -42,20 +42,47 @@ _INDEXES = {
 }
 
 
+_PARTIAL = {
+    "job_id": "job_id IS NOT NULL",
+    "parent_task_run_id": "parent_task_run_id IS NOT NULL",
+    "reason": "reason <> ''",
+}
+
+
+class Spelling(msgspec.Struct, frozen=True):
+    """What a database calls things, and how it is made to read an index.
+
+    SQLite is told the index. PostgreSQL is not told, and would often rather walk all runs by id until it has found a
+    page; but it has no other order by an index's leading columns than that index's own.
+    """
+
+    least: str
+    greatest: str
+    indexed: bool
+    """Whether an index is named; otherwise it is asked for by its order."""
+
+
+SQLITE, POSTGRES = Spelling("min", "max", True), Spelling("LEAST", "GREATEST", False)
+
+
 class _Condition(msgspec.Struct, frozen=True):
-    """SQL that is true of the wanted rows."""
+    """SQL that is true of the wanted rows, or a bound of their ids."""
 
     text: str
     values: Values
 
 
 class _Source(msgspec.Struct, frozen=True):
-    """An index that gives runs in order of id."""
+    """An index that gives runs in order of id where its leading columns have these values."""
 
-    table: str
+    columns: tuple[str, ...]
     condition: _Condition
+    index: str = ""
+    table: str = "run"
     id: str = "id"
     join: str = ""
+    partial: str = ""
+    """What the index holds, where it does not hold all."""
 
 
 class _Filter(msgspec.Struct, frozen=True):
@@ -67,64 +94,130 @@ class _Filter(msgspec.Struct, frozen=True):
     """Whether the sources are in order of id."""
 
 
-def page(columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask) -> tuple[str, Values]:
+_EVERY = _Source((), _Condition("true", ()))
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A page that is asked for, in the words of one database."""
+
+    where: RunFilter
+    after: int | None
+    spelling: Spelling
+
+    def select(self, columns: str, source: _Source, checks: list[_Condition], limit: int) -> tuple[str, Values]:
+        """The newest rows of one index."""
+        found = [*self._among(source), *checks]
+        text = " AND ".join(one.text for one in found)
+        values = sum((one.values for one in found), ())
+        order = source.id if self.spelling.indexed else ", ".join(f"{one} DESC" for one in (*source.columns, source.id))
+        order = order.removesuffix(" DESC")
+        return f"SELECT {columns} FROM {self.table(source)} WHERE {text} ORDER BY {order} DESC LIMIT ?", (
+            *values,
+            limit,
+        )
+
+    def whole(self, columns: str, selects: list[tuple[str, Values]], limit: int) -> tuple[str, Values]:
+        """The newest of the runs whose ids some selects give: only the page's own runs are read whole."""
+        union = " UNION ALL ".join(f"SELECT id FROM ({text}) AS one" for text, _ in selects)
+        among = f"id IN ({union})" if self.spelling.indexed else f"id = ANY(ARRAY({union}))"
+        values = sum((values for _, values in selects), ())
+        return f"SELECT {columns} FROM run WHERE {among} ORDER BY id DESC LIMIT ?", (*values, limit)
+
+    def table(self, source: _Source) -> str:
+        """How a source is read."""
+        if not self.spelling.indexed:
+            return f"{source.table}{source.join}"
+        if source.table != "run":  # CROSS: in this order
+            return f"{source.table}{source.join.replace(' JOIN', ' CROSS JOIN')}"
+        return f"run INDEXED BY {source.index}" if source.index else "run NOT INDEXED"
+
+    def _among(self, source: _Source) -> Iterator[_Condition]:
+        low, high = self._low(), self._high()
+        if self.spelling.indexed or not source.columns:
+            yield source.condition
+            if low is not None:
+                yield _Condition(f"{source.id} >= {low.text}", low.values)
+            if high is not None:
+                yield _Condition(f"{source.id} < {high.text}", high.values)
+            return
+        columns, marks = ", ".join((*source.columns, source.id)), "?, " * len(source.columns)
+        for sign, bound, end in ((">=", low, "0"), ("<", high, str(LIMIT))):
+            text, values = (bound.text, bound.values) if bound is not None else (end, ())
+            yield _Condition(f"({columns}) {sign} ({marks}{text})", (*source.condition.values, *values))
+        if source.partial:
+            yield _Condition(source.partial, ())
+
+    # The ids between which the page lies: an id tells when its run was made, which is before it ended.
+    # One bound a side: SQLite bounds its search by one, and checks others row by row.
+
+    def _low(self) -> _Condition | None:
+        where, least, greatest = self.where, self.spelling.least, self.spelling.greatest
+        made = first_at(where.created_after) if where.created_after is not None else 0
+        if where.ended_after is not None:
+            held = f"{_LONG} AND ended_at >= ?"
+            if self.spelling.indexed:
+                long = f"SELECT min(id) FROM run INDEXED BY run_long WHERE {held}"
+            else:  # fenced, or it would look for the smallest by walking all runs
+                long = f"SELECT min(id) FROM (SELECT id FROM run WHERE {held} OFFSET 0) AS long"
+            text = f"{greatest}(?, {least}(?, coalesce(({long}), {LIMIT})))"
+            return _Condition(text, (made, first_at(where.ended_after - _LONG_MS), where.ended_after))
+        return _Condition("?", (made,)) if made else None
+
+    def _high(self) -> _Condition | None:
+        where, least, greatest = self.where, self.spelling.least, self.spelling.greatest
+        moments = [moment for moment in (where.created_before, where.ended_before) if moment is not None]
+        last = self.after if self.after is not None else LIMIT
+        if moments:
+            hint = " INDEXED BY run_ahead" if self.spelling.indexed else ""
+            ahead = f"SELECT max(id) + 1 FROM run{hint} WHERE {_AHEAD.format(least=least)}"
+            text = f"{least}(?, {greatest}(?, coalesce(({ahead}), 0)))"
+            return _Condition(text, (last, first_at(min(moments) + _SLACK_MS + 1)))
+        return _Condition("?", (last,)) if self.after is not None else None
+
+
+def page(
+    columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask, spelling: Spelling = SQLITE
+) -> tuple[str, Values]:
     """The statement of a page; `ask` answers the short questions by which the leading filter is chosen."""
-    filters = [*_filters(where)]
-    lead = _leading(filters, where, after, ask)
+    question, filters = Question(where, after, spelling), [*_filters(where)]
+    lead = _leading(filters, question, ask)
     checks = [one.check for one in filters if one is not lead]
     if lead is None:
-        return _select(columns, _Source("run NOT INDEXED", _Condition("true", ())), checks, where, after, limit)
+        return question.select(columns, _EVERY, checks, limit)
     if lead.sorted and len(lead.sources) == 1:
-        return _select(columns, lead.sources[0], checks, where, after, limit)
-    # Ids first, so that only the page's own runs are read whole.
-    found = [_select("id", source, checks, where, after, limit) for source in lead.sources]
-    union = " UNION ALL ".join(f"SELECT id FROM ({text})" for text, _ in found)
-    values = sum((values for _, values in found), ())
-    return f"SELECT {columns} FROM run WHERE id IN ({union}) ORDER BY id DESC LIMIT ?", (*values, limit)
-
-
-def _select(
-    columns: str, source: _Source, checks: list[_Condition], where: RunFilter, after: int | None, limit: int
-) -> tuple[str, Values]:
-    conditions = [source.condition, *_span(where, after, source.id), *checks]
-    text = " AND ".join(one.text for one in conditions)
-    values = sum((one.values for one in conditions), ())
-    table = f"{source.table}{source.join}"
-    return f"SELECT {columns} FROM {table} WHERE {text} ORDER BY {source.id} DESC LIMIT ?", (*values, limit)
+        return question.select(columns, lead.sources[0], checks, limit)
+    return question.whole(columns, [question.select("id", source, checks, limit) for source in lead.sources], limit)
 
 
 # --- which filter leads -----------------------------------------------------------------------------------
 
 
-def _leading(filters: list[_Filter], where: RunFilter, after: int | None, ask: Ask) -> _Filter | None:
+def _leading(filters: list[_Filter], question: Question, ask: Ask) -> _Filter | None:
     """The filter whose index is read; None: the runs themselves, newest first."""
     ordered = [one for one in filters if one.sources and one.sorted]
     if len(ordered) == 1 and len(filters) == 1:
         return ordered[0]
     reach: list[int] = []
     for one in ordered:
-        reach.append(max((_nth(source, where, after, ask) for source in one.sources), default=0))
+        reach.append(max((_nth(source, question, ask) for source in one.sources), default=0))
         if not reach[-1]:
             return one
     for one in filters:
-        if not one.sorted and not _many_ended(one.sources[0], ask):
+        if not one.sorted and not _many_ended(one.sources[0], question, ask):
             return one
     return min(zip(reach, ordered, strict=True), key=lambda pair: pair[0])[1] if ordered else None
 
 
-def _nth(source: _Source, where: RunFilter, after: int | None, ask: Ask) -> int:
+def _nth(source: _Source, question: Question, ask: Ask) -> int:
     """How far back the first thousand runs of a source reach (an id); 0 if it has fewer."""
-    statement, values = _select(source.id, _plain(source), [], where, after, 1)
+    statement, values = question.select(source.id, msgspec.structs.replace(source, join=""), [], 1)
     found = ask(f"{statement} OFFSET {_FEW - 1}", values)
     return int(found[0][0]) if found else 0
 
 
-def _plain(source: _Source) -> _Source:
-    return msgspec.structs.replace(source, join="")
-
-
-def _many_ended(source: _Source, ask: Ask) -> bool:
-    text = f"SELECT 1 FROM {source.table} WHERE {source.condition.text} LIMIT 1 OFFSET {_FEW_ENDED - 1}"
+def _many_ended(source: _Source, question: Question, ask: Ask) -> bool:
+    table = question.table(source)
+    text = f"SELECT 1 FROM {table} WHERE {source.condition.text} LIMIT 1 OFFSET {_FEW_ENDED - 1}"
     return bool(ask(text, source.condition.values))
 
 
@@ -149,23 +242,24 @@ def _filters(where: RunFilter) -> Iterator[_Filter]:
 
 
 def _equal(column: str, wanted: Any, index: str) -> _Filter:
-    condition = _Condition(f"{column} = ?", (wanted,))
+    condition, partial = _Condition(f"{column} = ?", (wanted,)), _PARTIAL.get(column, "")
     if column == "reason":
         if not wanted:
             return _Filter(condition)  # most runs have none, and no index holds them
         condition = _Condition("reason = ? AND reason <> ''", (wanted,))
-    return _Filter(condition, [_Source(f"run INDEXED BY {index}", condition)])
+    return _Filter(condition, [_Source((column,), condition, index, partial=partial)])
 
 
 def _tagged(key: str, value: str) -> _Filter:
     check = _Condition("EXISTS (SELECT 1 FROM run_tag WHERE key = ? AND value = ? AND run_id = run.id)", (key, value))
     condition = _Condition("key = ? AND value = ?", (key, value))
-    return _Filter(check, [_Source("run_tag", condition, "run_id", " CROSS JOIN run ON run.id = run_id")])
+    join = " JOIN run ON run.id = run_id"
+    return _Filter(check, [_Source(("key", "value"), condition, "", "run_tag", "run_id", join)])
 
 
 def _in_states(states: list[str]) -> _Filter:
     check = _Condition(f"state IN ({','.join('?' * len(states))})", tuple(states))
-    sources = [_Source("run INDEXED BY run_state", _Condition("state = ?", (state,))) for state in states]
+    sources = [_Source(("state",), _Condition("state = ?", (state,)), "run_state") for state in states]
     return _Filter(check, sources)
 
 
@@ -173,26 +267,4 @@ def _ended(after: int | None, before: int | None) -> _Filter:
     bounds = [(">=", after), ("<", before)]
     text = " AND ".join(f"ended_at {sign} ?" for sign, moment in bounds if moment is not None)
     check = _Condition(text, tuple(moment for _, moment in bounds if moment is not None))
-    return _Filter(check, [_Source("run INDEXED BY run_ended", check)], sorted=False)
-
-
-def _span(where: RunFilter, after: int | None, id_: str) -> Iterator[_Condition]:
-    """The ids between which the page lies: an id tells when its run was made, which is before it ended.
-
-    One condition a side: SQLite bounds its search by one, and checks others row by row.
-    """
-    made = first_at(where.created_after) if where.created_after is not None else 0
-    if where.ended_after is not None:
-        long = f"SELECT min(id) FROM run INDEXED BY run_long WHERE {_LONG} AND ended_at >= ?"
-        text = f"{id_} >= max(?, min(?, coalesce(({long}), {LIMIT})))"
-        yield _Condition(text, (made, first_at(where.ended_after - _LONG_MS), where.ended_after))
-    elif made:
-        yield _Condition(f"{id_} >= ?", (made,))
-    moments = [moment for moment in (where.created_before, where.ended_before) if moment is not None]
-    last = after if after is not None else LIMIT
-    if moments:
-        ahead = f"SELECT max(id) + 1 FROM run INDEXED BY run_ahead WHERE {_AHEAD}"
-        text = f"{id_} < min(?, max(?, coalesce(({ahead}), 0)))"
-        yield _Condition(text, (last, first_at(min(moments) + _SLACK_MS + 1)))
-    elif after is not None:
-        yield _Condition(f"{id_} < ?", (last,))
+    return _Filter(check, [_Source((), check, "run_ended")], sorted=False)

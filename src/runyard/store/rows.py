@@ -103,6 +103,10 @@ def run_update(run: Run) -> Row:
     )
 
 
+RUN_WIDTH = 26
+"""How many columns `run_of` takes."""
+
+
 def run_of(row: Row) -> Run:
     """A run from its row."""
     return Run(

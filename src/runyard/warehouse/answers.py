@@ -1,4 +1,4 @@
-"""Interactive reads for the server: small, read-only, one thread of their own."""
+"""Interactive reads for the server: small, read-only, a few at a time, on threads of their own."""
 
 from __future__ import annotations
 
@@ -8,36 +8,32 @@ from typing import Any
 
 import duckdb
 
-from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse.catalog import Catalog, described
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
+from runyard.warehouse.failures import NotFound
 from runyard.warehouse.outbox import Outbox
-from runyard.warehouse.protocol import Answer, Query, Tables
+from runyard.warehouse.protocol import Answer, ListViews, Query, Question, Table, Tables
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
+from runyard.warehouse.views import Views
 
-_TABLES = f"""
-SELECT table_schema, table_name, table_type FROM information_schema.tables
-WHERE table_catalog = current_database() AND table_schema <> '{HIDDEN_SCHEMA}' ORDER BY 1, 2
-"""
-_COLUMNS = f"""
-SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns
-WHERE table_catalog = current_database() AND table_schema <> '{HIDDEN_SCHEMA}' ORDER BY 1, 2, ordinal_position
-"""
-_ROWS = "SELECT schema_name, table_name, estimated_size FROM duckdb_tables() WHERE database_name = current_database()"
+_THREADS = 4
 
 
 class Answers:
-    """Answers one question after the other."""
+    """Answers questions in the order in which they come, as far as there are threads."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._database, self._outbox = database, outbox
-        self._asked: queue.SimpleQueue[Query | Tables] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="answers", daemon=True).start()
+    def __init__(self, database: Database, outbox: Outbox, views: Views) -> None:
+        self._database, self._outbox, self._views = database, outbox, views
+        self._catalog = Catalog(views)
+        self._asked: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        for number in range(_THREADS):
+            threading.Thread(target=self._work, name=f"answers-{number}", daemon=True).start()
 
-    def ask(self, message: Query | Tables) -> None:
+    def ask(self, message: Question) -> None:
         """Answers later, by a message with the same id."""
         self._asked.put(message)
 
@@ -47,15 +43,28 @@ class Answers:
             message = self._asked.get()
             self._outbox.send(self._answer(message, seat))
 
-    def _answer(self, message: Query | Tables, seat: Seat) -> Answer:
+    def _answer(self, message: Question, seat: Seat) -> Answer:
         try:
-            if isinstance(message, Tables):
-                return Answer(message.id, _tables(seat.take("main")))
-            return Answer(message.id, _query(message, seat))
+            return Answer(message.id, self._found(message, seat))
+        except NotFound as error:
+            return Answer(message.id, error=str(error), missing=True)
         except (Refused, duckdb.Error, ValueError) as error:
-            return Answer(message.id, error=str(error).splitlines()[0])
+            return Answer(message.id, error=(str(error).strip() or type(error).__name__).splitlines()[0])
+        except Exception as error:  # whoever waits must be answered, and the thread must live on
+            return Answer(message.id, error=f"The warehouse made a mistake ({type(error).__name__}: {error}).")
         finally:
             seat.leave(clean=False)
+
+    def _found(self, message: Question, seat: Seat) -> Any:
+        match message:
+            case Query():
+                return _query(message, seat)
+            case Tables():
+                return self._catalog.tables(seat.take("main"))
+            case Table():
+                return self._catalog.table(seat.take("main"), message.schema, message.table)
+            case ListViews():
+                return [described(view) for view in self._views.all()]
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
@@ -68,21 +77,3 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
         return {"columns": columns, "rows": safe_rows(columns, cursor.fetchmany(message.limit))}
     finally:
         undo(cursor)
-
-
-def _tables(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Schema, name, kind, rows (an estimate that is exact without recent deletes) and columns of each table."""
-    rows = {(schema, name): size for schema, name, size in cursor.execute(_ROWS).fetchall()}
-    columns: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for schema, name, column, kind in cursor.execute(_COLUMNS).fetchall():
-        columns.setdefault((schema, name), []).append({"name": column, "type": kind})
-    return [
-        {
-            "schema": schema,
-            "name": name,
-            "kind": "view" if kind == "VIEW" else "table",
-            "rows": rows.get((schema, name)),
-            "columns": columns.get((schema, name), []),
-        }
-        for schema, name, kind in cursor.execute(_TABLES).fetchall()
-    ]

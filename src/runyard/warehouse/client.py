@@ -22,17 +22,22 @@ import msgspec
 
 from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Finished, Outcome, Report
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError
 from runyard.core.states import Reason
 from runyard.warehouse.holder import end_old
 from runyard.warehouse.protocol import (
     Answer,
+    CreateView,
+    DropTable,
+    DropView,
     Failed,
+    ListViews,
     Query,
     Ready,
     Reports,
     Serve,
     Stop,
+    Table,
     Tables,
     ToProcess,
     Why,
@@ -151,6 +156,26 @@ class Warehouse:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""
         return self._ask(Tables)
 
+    def table(self, schema: str, table: str) -> Future[Any]:
+        """All about one table; fails with not_found."""
+        return self._ask(lambda number: Table(number, schema, table))
+
+    def views(self) -> Future[Any]:
+        """The materialized views: name, schema, source, statement, target, created_at."""
+        return self._ask(ListViews)
+
+    def create_view(self, name: str, schema: str, source: str, statement: str, target: str) -> Future[Any]:
+        """The view, and whether it is new as `created`."""
+        return self._ask(lambda number: CreateView(number, name, schema, source, statement, target))
+
+    def drop_view(self, name: str) -> Future[Any]:
+        """{"dropped": whether there was one}."""
+        return self._ask(lambda number: DropView(number, name))
+
+    def drop_table(self, schema: str, table: str, with_views: bool) -> Future[Any]:
+        """{"dropped": whether there was one, "views": names of those that went with it}."""
+        return self._ask(lambda number: DropTable(number, schema, table, with_views))
+
     def trouble(self) -> str | None:
         """None when it works or is being started for the first time, else one sentence."""
         return self._trouble
@@ -265,7 +290,8 @@ class Warehouse:
         if message.error is None:
             future.set_result(message.result)
         else:
-            future.set_exception(invalid(message.error))
+            code = Code.NOT_FOUND if message.missing else Code.INVALID
+            future.set_exception(RunyardError(code, message.error))
 
     def _died(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
         """What was sent is lost, provably: the process is dead. What was not sent waits for the next one."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+class NotFound(Exception):
+    """What was asked about is not there."""
+
+
 class LoadFailed(Exception):
     """A load or export that cannot be done; nothing was changed. `retry` false: trying again cannot help."""
 

@@ -32,12 +32,13 @@ class WriterLocks:
 
     def lead(self, source: str, target: str) -> None:
         """From now on a writer of the source is one of the target, too: a view fills that."""
-        self._leads.setdefault(source.lower(), set()).add(target.lower())
+        with self._lock:
+            self._leads.setdefault(source.lower(), set()).add(target.lower())
 
     def take(self, tables: frozenset[str] | None) -> Ticket:
         """A place behind all that were taken before."""
-        ticket = Ticket(tables and self._led(tables))
         with self._lock:
+            ticket = Ticket(tables and self._led(tables))
             self._line.append(ticket)
             self._call()
         return ticket

@@ -16,9 +16,21 @@ from pathlib import Path
 
 import msgspec
 
-from runyard.core.actions import Copy, Delete, Load, Truncate
+from runyard.core.actions import Copy, Delete, Load, Materialize, Truncate
 from runyard.warehouse import holder
-from runyard.warehouse.protocol import Failed, Query, Ready, Serve, Stop, Tables, Work, decode_to_process, frame, frames
+from runyard.warehouse.protocol import (
+    CreateView,
+    DropTable,
+    DropView,
+    Failed,
+    Ready,
+    Serve,
+    Stop,
+    Work,
+    decode_to_process,
+    frame,
+    frames,
+)
 from runyard.warehouse.settings import Settings
 
 _PARENT_SECONDS = 0.25
@@ -48,10 +60,12 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.arrow import Programs
     from runyard.warehouse.changes import Copier, Deleter, Truncater
     from runyard.warehouse.database import Database
+    from runyard.warehouse.definer import Definer
     from runyard.warehouse.effects import Effects
     from runyard.warehouse.kinds import Kind
     from runyard.warehouse.load import Loader
     from runyard.warehouse.locks import WriterLocks
+    from runyard.warehouse.materialize import Materializer
     from runyard.warehouse.outbox import Outbox
     from runyard.warehouse.runner import Runner
     from runyard.warehouse.views import Views
@@ -67,10 +81,12 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
         Copy: Copier(effects),
         Truncate: Truncater(effects),
         Delete: Deleter(effects),
+        Materialize: Materializer(effects, views),
     }
     attempts = Path(settings.attempts)
     runner = Runner(database, outbox, kinds, effects, locks, threads=settings.capacity, attempts=attempts)
-    answers = Answers(database, outbox)
+    answers = Answers(database, outbox, views)
+    definer = Definer(database, outbox, locks, views)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):
         message = decode_to_process(body)
@@ -81,7 +97,9 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
                 runner.accept(message.assignments)
             case Stop():
                 runner.stop(message)
-            case Query() | Tables():
+            case CreateView() | DropView() | DropTable():
+                definer.accept(message)
+            case _:
                 answers.ask(message)
     os._exit(0)
 

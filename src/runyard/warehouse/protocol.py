@@ -66,6 +66,47 @@ class Tables(_Message, frozen=True, tag="tables"):
     id: int
 
 
+class Table(_Message, frozen=True, tag="table"):
+    """All about one table; answered by `Answer`."""
+
+    id: int
+    schema: str
+    table: str
+
+
+class ListViews(_Message, frozen=True, tag="list_views"):
+    """What materialized views there are; answered by `Answer`."""
+
+    id: int
+
+
+class CreateView(_Message, frozen=True, tag="create_view"):
+    """From now on the target follows the appends to the source; answered by `Answer`."""
+
+    id: int
+    name: str
+    schema: str
+    source: str
+    statement: str
+    target: str
+
+
+class DropView(_Message, frozen=True, tag="drop_view"):
+    """The target stays as it is; answered by `Answer`."""
+
+    id: int
+    name: str
+
+
+class DropTable(_Message, frozen=True, tag="drop_table"):
+    """A table and its quarantine, with the views that read or fill it when asked; answered by `Answer`."""
+
+    id: int
+    schema: str
+    table: str
+    with_views: bool
+
+
 class Ready(_Message, frozen=True, tag="ready"):
     """The database is open; sent once, first."""
 
@@ -90,9 +131,13 @@ class Answer(_Message, frozen=True, tag="answer"):
     id: int
     result: Any = None
     error: str | None = None
+    missing: bool = False
+    """Whether the error is that what was asked about is not there."""
 
 
-ToProcess = Serve | Work | Stop | Query | Tables
+Question = Query | Tables | Table | ListViews
+Change = CreateView | DropView | DropTable
+ToProcess = Serve | Work | Stop | Question | Change
 ToServer = Ready | Failed | Reports | Answer
 
 _encoder = msgspec.msgpack.Encoder()

@@ -204,7 +204,7 @@ class Runner:
     def _look_at(self, task: Task) -> None:
         if task.why is not None:
             task.stop(task.why)
-        elif task.started_at and time.monotonic() - task.told_at >= _PROGRESS_SECONDS:
+        elif task.started_at and not task.tells_itself and time.monotonic() - task.told_at >= _PROGRESS_SECONDS:
             task.told_at = time.monotonic()
             if (fraction := task.fraction()) is not None:
                 self._tell(task, {"fraction": round(fraction, 4)})

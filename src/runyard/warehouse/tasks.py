@@ -30,6 +30,8 @@ class Task:
         self.why: Why | None = None
         self.started_at = 0
         self.told_at = 0.0
+        self.tells_itself = False
+        """Whether the work reports its progress, so that DuckDB's is not told."""
         self.ender: Callable[[], None] | None = None
         """Ends what is not a query: a download."""
         self._lock = threading.Lock()

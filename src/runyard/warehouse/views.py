@@ -66,8 +66,9 @@ class Views:
         self._lock = threading.Lock()
 
     def open(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Reads what the database holds."""
-        self._views = tuple(_listed(cursor))
+        """Reads what the database holds, which others may be changing: the last one to look sees it all."""
+        with self._lock:
+            self._views = tuple(_listed(cursor))
 
     def all(self) -> tuple[View, ...]:
         """All views, sources before what is made from them."""
@@ -116,8 +117,7 @@ class Views:
         except BaseException:
             cursor.rollback()
             raise
-        with self._lock:
-            self._views = (*self._views, row)
+        self.open(cursor)
         return True
 
     def drop(self, cursor: duckdb.DuckDBPyConnection, wanted: str) -> bool:
@@ -126,9 +126,13 @@ class Views:
         if view is None:
             return False
         cursor.execute(_REMOVE, [view.name])
-        with self._lock:
-            self._views = tuple(one for one in self._views if one.name != view.name)
+        self.open(cursor)
         return True
+
+    def forget(self, cursor: duckdb.DuckDBPyConnection, views: list[View]) -> None:
+        """Removes views inside a transaction of the caller's, who calls `open` after its commit."""
+        for view in views:
+            cursor.execute(_REMOVE, [view.name])
 
     def find(self, wanted: str) -> View | None:
         """The view of this name."""

@@ -105,6 +105,7 @@ def _facts(claim: Assignment) -> dict[str, Any]:
         "run_id": claim.run_id,
         "task_run_id": claim.task_run_id,
         "task": claim.task_key,
+        "claim": claim.token,
         "job_id": claim.job_id,
         "job_name": claim.job_name,
         "attempt": claim.attempt,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+import msgspec
 
 from runyard.core.actions import Notebook
 from runyard.runtime import context
@@ -27,6 +30,26 @@ class Notebooks:
     def exit(self, value: Any = "") -> None:
         """Ends the notebook; the value, as text, is the run's result."""
         raise NotebookExit(str(value))
+
+    def run(self, path: str, timeout_seconds: float = 0, arguments: dict[str, Any] | None = None) -> str:
+        """Runs another notebook as a run of its own and gives the value that it exits with.
+
+        `./x` and `x` lie beside this notebook, `/x` below its root. 0 seconds: no limit. Raises
+        `children.ChildFailed` when it does not succeed.
+        """
+        from runyard.runtime import children
+
+        child = msgspec.structs.replace(
+            self._action,
+            path=path if path.startswith("/") else os.path.join(os.path.realpath(self._here), path),
+            source=None,
+            root=self._root,
+            language="python",
+            format="source",
+            parameters={name: str(value) for name, value in (arguments or {}).items()},
+        )
+        output = children.run(child, path, timeout_seconds or None)
+        return str(output["result"]) if isinstance(output, dict) and "result" in output else ""
 
     def getContext(self) -> dict[str, Any]:
         """Which run this is: {"runId", "jobId", "jobName", "taskKey", "notebookPath"}."""

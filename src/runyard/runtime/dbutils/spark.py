@@ -7,6 +7,7 @@ import importlib.util
 import re
 from typing import Any
 
+from runyard.core.actions import Sql
 from runyard.runtime import context
 from runyard.runtime.dbutils.frame import Frame
 from runyard.runtime.dbutils.statements import bound, split
@@ -81,4 +82,16 @@ def _run(text: str, values: dict[str, Any]) -> Frame:
         raise ValueError(f"The statement uses :{missing[0]}, which has no value.")
     if _READS.match(statement):
         return Frame(context.read_table(statement, {name: values[name] for name in names}))
-    raise SparkNotHere("Statements that change tables come with the next slice.")
+    from runyard.runtime import children
+
+    output = children.run(Sql(statement=statement, parameters={name: values[name] for name in names}), "sql")
+    return Frame(_table(output))
+
+
+def _table(output: Any) -> Any:
+    """What a statement that changes tables gives back: counts, or nothing."""
+    import pyarrow as pa
+
+    rows = output.get("rows", []) if isinstance(output, dict) else []
+    names = [column["name"] for column in output["columns"]] if rows else []
+    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(names)})

@@ -1,0 +1,89 @@
+"""The catalog over HTTP: rows, bytes, lineage, quarantine and materialized views of a table."""
+
+from __future__ import annotations
+
+import time
+
+import runyard
+from runyard.client.client import Client
+from tests.api.helpers import Api, Server
+
+
+def name(word: str) -> str:
+    return f"{word}_{time.monotonic_ns()}"
+
+
+def sql(api: Api, statement: str, key: str = "a") -> dict[str, object]:
+    run = api.wait(api.submit({"key": key, "action": {"kind": "sql", "statement": statement}}))
+    assert run["state"] == "succeeded", run
+    return run
+
+
+def test_a_table_says_who_wrote_it_and_who_reads_it(api: Api) -> None:
+    source, target = name("source"), name("target")
+    made = sql(api, f"CREATE TABLE {source} AS SELECT range AS n FROM range(10)", "make")
+    copy = {"kind": "copy", "statement": f"SELECT n FROM {source} WHERE n > 3", "table": target}
+    copied = api.wait(api.submit({"key": "copy", "action": copy}))
+    table = api.call("GET", f"/tables/{source}")
+    assert (table["rows"], table["quarantine_rows"], table["kind"]) == (10, 0, "table")
+    assert table["columns"] == [{"name": "n", "type": "BIGINT"}]
+    assert table["bytes"] > 0
+    assert (table["last_write"]["run_id"], table["last_write"]["task_key"]) == (made["id"], "make")
+    assert table["last_write"]["at"].endswith("Z")
+    (read,) = table["read_by"]
+    assert (read["run_id"], read["writes"]) == (copied["id"], [f"main.{target}"])
+    listed = {one["name"]: one for one in api.call("GET", "/tables")["items"]}
+    assert listed[target]["last_write"]["run_id"] == copied["id"]
+    metrics = copied["tasks"][0]["metrics"]
+    assert (metrics["tables_written"], metrics["tables_read"]) == ([f"main.{target}"], [f"main.{source}"])
+
+
+def test_a_load_shows_its_quarantine_at_its_table(api: Api, server: Server) -> None:
+    table = name("loaded")
+    kept = api.call("POST", "/uploads", 201, content=b"n\n1\nx\n2\n")
+    load = {"kind": "load", "source": kept["source"], "table": table, "columns": {"n": "INTEGER"}}
+    assert api.wait(api.submit({"key": "load", "action": load}))["state"] == "succeeded"
+    shown = api.call("GET", f"/tables/{table}")
+    assert (shown["rows"], shown["quarantine_rows"]) == (2, 1)
+
+
+def test_a_view_follows_and_is_filled(api: Api) -> None:
+    source, target, view = name("s"), name("t"), name("v")
+    sql(api, f"CREATE TABLE {source} AS SELECT 1 AS n")
+    body = {"name": view, "source": source, "statement": f"SELECT n * 2 AS n FROM {source}", "target": target}
+    made = api.call("POST", "/views", 201, json=body)
+    assert (made["created"], made["target"], made["created_at"].endswith("Z")) == (True, target, True)
+    assert api.call("POST", "/views", 200, json=body)["created"] is False
+    api.refused("POST", "/views", 400, json=body | {"target": "other"})
+    sql(api, f"INSERT INTO {source} VALUES (5)")
+    run = api.wait(api.submit({"key": "fill", "action": {"kind": "materialize", "view": view, "truncate": True}}))
+    assert run["tasks"][0]["metrics"]["rows"] == 2, run
+    assert api.call("POST", "/query", json={"sql": f"SELECT n FROM {target} ORDER BY n"})["rows"] == [[2], [10]]
+    assert view in [one["name"] for one in api.call("GET", "/views")["items"]]
+    assert [one["name"] for one in api.call("GET", f"/tables/{target}")["views"]] == [view]
+    api.refused("DELETE", f"/tables/{source}", 400)
+    assert api.call("DELETE", f"/tables/{source}?with_views=true")["views"] == [view]
+    api.refused("DELETE", f"/views/{view}", 404)
+    api.call("DELETE", f"/tables/{target}")
+
+
+def test_what_is_not_there_is_not_found(api: Api) -> None:
+    for method, path in (("GET", "/tables/none"), ("DELETE", "/tables/none"), ("DELETE", "/views/none")):
+        api.refused(method, path, 404)
+    api.refused("GET", "/tables/none?workspace=nowhere", 404)
+
+
+def test_the_client_says_the_same(server: Server) -> None:
+    with Client(server.url, token=server.admin_token) as client:
+        table, target = name("c"), name("d")
+        kept = client.upload(b"n\n1\n2\n")
+        load = runyard.Load(source=kept.source, table=table)
+        done = client.wait(client.submit(runyard.Job(name="load", tasks=[runyard.Task(key="a", action=load)])).id)
+        assert done.state == "succeeded"
+        view = client.create_view("v_" + table, table, f"SELECT n FROM {table}", target)
+        assert view in list(client.views())
+        shown = client.table(table)
+        assert (shown.rows, shown.last_write and shown.last_write.run_id) == (2, done.id)
+        client.drop_view(view.name)
+        client.drop_table(table)
+        assert table not in [one.name for one in client.tables()]
