@@ -97,6 +97,8 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     view: str
     where: str = ""
     """Only the rows of the source that match this condition."""
+    dialect: SqlDialect = "duckdb"
+    """The language of `where`."""
     sample: float = 1.0
     """Only this part of them, more than 0 and up to 1, the same ones each time."""
     truncate: bool = False

@@ -11,7 +11,8 @@ from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.engine.uploads import Upload, Uploads
 
-MAX_ROWS = 10_000
+MAX_ROWS = 100_001
+"""The most rows that one interactive read gives; a face may allow fewer."""
 
 
 class Tables(Protocol):
@@ -38,7 +39,14 @@ class Tables(Protocol):
         """The materialized views of a workspace."""
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view."""
 
@@ -99,15 +107,24 @@ class Data:
         return asyncio.wrap_future(self._need().views(workspace))
 
     def create_view(
-        self, workspace: str, name: str, source: str, statement: str, target: str, schema: str = "main"
+        self,
+        workspace: str,
+        name: str,
+        source: str,
+        statement: str,
+        target: str,
+        schema: str = "main",
+        *,
+        dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
         """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
 
-        `statement` reads the source by its bare name, and runs over each inserted block, in the transaction that
-        inserts it. The target is made from it when absent; what the source holds already is the work of a
+        `statement`, written in `dialect`, reads the source by its bare name, and runs over each inserted block, in
+        the transaction that inserts it. The target is made from it when absent; what the source holds already is the work of a
         `Materialize` task. The awaitable raises invalid.
         """
-        return asyncio.wrap_future(self._need().create_view(workspace, name, schema, source, statement, target))
+        made = self._need().create_view(workspace, name, schema, source, statement, target, dialect)
+        return asyncio.wrap_future(made)
 
     def drop_view(self, workspace: str, name: str) -> Awaitable[dict[str, Any]]:
         """Forgets a materialized view: {"dropped": whether there was one}. Its target stays as it is."""

@@ -190,10 +190,17 @@ class WarehouseExecutor:
         return self._named(workspace).views()
 
     def create_view(
-        self, workspace: str, name: str, schema: str, source: str, statement: str, target: str
+        self,
+        workspace: str,
+        name: str,
+        schema: str,
+        source: str,
+        statement: str,
+        target: str,
+        dialect: SqlDialect = "duckdb",
     ) -> Future[Any]:
         """Keeps a materialized view; fails with invalid."""
-        return self._named(workspace).create_view(name, schema, source, statement, target)
+        return self._named(workspace).create_view(name, schema, source, statement, target, dialect)
 
     def drop_view(self, workspace: str, name: str) -> Future[Any]:
         """Forgets a materialized view; its target stays."""

@@ -164,9 +164,11 @@ class Warehouse:
         """The materialized views: name, schema, source, statement, target, created_at."""
         return self._ask(ListViews)
 
-    def create_view(self, name: str, schema: str, source: str, statement: str, target: str) -> Future[Any]:
+    def create_view(
+        self, name: str, schema: str, source: str, statement: str, target: str, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
         """The view, and whether it is new as `created`."""
-        return self._ask(lambda number: CreateView(number, name, schema, source, statement, target))
+        return self._ask(lambda number: CreateView(number, name, schema, source, statement, target, dialect))
 
     def drop_view(self, name: str) -> Future[Any]:
         """{"dropped": whether there was one}."""

@@ -101,7 +101,7 @@ def _note(touched: Touched, target: Target) -> None:
     """What the views that follow the table have to know. The quarantine is nobody's source."""
     table = named(target.action.schema, target.action.table)
     if target.action.mode in ("replace", "replace_where"):
-        touched.replaced[table] = target.action.where
+        touched.replaced[table] = target.where
     else:
         touched.appended.add(table)
 

@@ -40,8 +40,8 @@ class Materializer:
 
     def tables(self, action: Materialize) -> frozenset[str]:
         """The view's target; raises `Refused` when there is no such view."""
-        for text in filter(None, (action.where, action.partition_by)):
-            if condition(text)[1]:
+        for text, dialect in ((action.where, action.dialect), (action.partition_by, "duckdb")):
+            if text and condition(text, dialect)[1]:
                 raise Refused(f"{text!r} uses parameters, which a materialize task does not have.")
         return frozenset({self._view(action).target.lower()})
 
@@ -88,7 +88,7 @@ def _fill(
 
 def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) -> Iterator[str]:
     """Queries that together give the wanted rows of the source, each once."""
-    kept = [condition(action.where)[0]] if action.where else []
+    kept = [condition(action.where, action.dialect)[0]] if action.where else []
     if action.sample < 1:
         kept.append(f"hash(rowid) % {_SAMPLE_STEPS} < {round(action.sample * _SAMPLE_STEPS)}")
     if action.partition_by:

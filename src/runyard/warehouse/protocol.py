@@ -89,6 +89,7 @@ class CreateView(_Message, frozen=True, tag="create_view"):
     source: str
     statement: str
     target: str
+    dialect: SqlDialect = "duckdb"
 
 
 class DropView(_Message, frozen=True, tag="drop_view"):

@@ -5,6 +5,7 @@ Source: Tinybird API reference, 'Query API'.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -59,13 +60,13 @@ class Queries:
         began = time.perf_counter()
         try:
             found = await self._face.engine.data.query(
-                caller.workspace, compiled.text, {}, MAX_ROWS, dialect="clickhouse"
+                caller.workspace, compiled.text, {}, MAX_ROWS + 1, dialect="clickhouse"
             )
         except RunyardError as error:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"[Error] There is no table yet in the workspace: {error.message}") from None
             raise
-        if len(found["rows"]) >= MAX_ROWS:
+        if len(found["rows"]) > MAX_ROWS:
             message = f"The result has more than {MAX_ROWS} rows. Use LIMIT, a sink, or background=true."
             raise RunyardError(Code.TOO_LARGE, message)
         return Result(columns=found["columns"], rows=found["rows"], elapsed=round(time.perf_counter() - began, 9))
@@ -178,7 +179,7 @@ class QueryRoutes:
         """GET /v0/sql_format: white space put in order, and nothing else."""
         text = asked(request).get("q", "")
         found = words(text)
-        gaps = [text[one.end : after.start] for one, after in zip(found, found[1:], strict=False)]
+        gaps = [text[one.end : after.start] for one, after in itertools.pairwise(found)]
         pieces = [one.text + (" " if gap else "") for one, gap in zip(found, [*gaps, ""], strict=True)]
         return answer({"q": "".join(pieces)})
 
