@@ -228,7 +228,7 @@ def build_table(
 
     settings = settings or Settings()
     dialects: list[Card] = [
-        tinybird(engine, tokens, settings.options_of("tinybird")),
+        tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])

@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     options: Annotated[
         list[str],
         Meta(
-            description="Options of faces, FACE.NAME=VALUE each (see their pages); colons divide them in RUNYARD_OPTIONS."
+            description="Options of faces, FACE.NAME=VALUE each (see their pages); colons divide RUNYARD_OPTIONS."
         ),
     ] = []
 

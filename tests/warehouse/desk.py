@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runyard.core.actions import Copy, Delete, Load, Materialize, Sql, Truncate
+from runyard.core.actions import Copy, Delete, Export, Load, Materialize, Sql, Truncate
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.executors.warehouse import WarehouseExecutor
 
-Work = Sql | Load | Copy | Truncate | Delete | Materialize
+Work = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 
 
 class Desk:

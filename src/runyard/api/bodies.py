@@ -395,6 +395,18 @@ class Rows(Body, frozen=True, kw_only=True):
     row_count: int
 
 
+class RowsPage(Body, frozen=True, kw_only=True):
+    """Rows of a result. `next` is the offset of what follows, also of rows that are still being written."""
+
+    columns: list[dict[str, str]]
+    rows: list[list[Any]]
+    rows_ready: int
+    """How many rows there are so far."""
+    whole: bool
+    """Whether no more will come."""
+    next: int | None = None
+
+
 class Whoami(Body, frozen=True, kw_only=True):
     """Who the caller is."""
 

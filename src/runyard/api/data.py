@@ -8,12 +8,14 @@ import msgspec
 
 from runyard.api import bodies
 from runyard.api.declare import route
+from runyard.api.results import ARROW, wants_arrow
 from runyard.core.errors import invalid
 from runyard.engine.data import Data
 from runyard.http.answers import answer
 from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
-from runyard.http.request import Request
+from runyard.http.request import Request, offload
+from runyard.http.streams import ByteStream
 
 MAX_ROWS = 10_000
 _QUERY = msgspec.json.Decoder(bodies.QueryGiven)
@@ -30,7 +32,16 @@ class DataRoutes:
         see = "data:read"
         upload: dict[str, Any] = {"answer": bodies.Uploaded, "status": 201}
         return (
-            route("POST", "/query", see, self.query, "Ask one SQL query", body=bodies.QueryGiven, answer=bodies.Rows),
+            route(
+                "POST",
+                "/query",
+                see,
+                self.query,
+                "Ask one SQL query",
+                body=bodies.QueryGiven,
+                answer=bodies.Rows,
+                headers={"Accept": f"{ARROW} streams all rows, whatever the limit."},
+            ),
             *(
                 msgspec.structs.replace(one, large=True)
                 for method in ("POST", "PUT")
@@ -43,6 +54,8 @@ class DataRoutes:
         given = await read(request, _QUERY)
         if not 1 <= given.limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
+        if wants_arrow(request):
+            return ByteStream(await offload(self._data.stream, given.workspace, given.sql, given.parameters), ARROW)
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
 

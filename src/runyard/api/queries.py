@@ -80,6 +80,13 @@ class WorkspaceQuery(Query, frozen=True, kw_only=True):
     workspace: str = "default"
 
 
+class RowsQuery(Query, frozen=True, kw_only=True):
+    """Which rows of a result."""
+
+    offset: int = 0
+    limit: int = 1000
+
+
 class TableQuery(WorkspaceQuery, frozen=True, kw_only=True):
     """In which workspace and schema."""
 

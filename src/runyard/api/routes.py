@@ -6,6 +6,7 @@ from runyard.api.data import DataRoutes
 from runyard.api.errors import refuse
 from runyard.api.jobs import JobRoutes
 from runyard.api.registry import BookmarkRoutes, PrincipalRoutes, QueueRoutes
+from runyard.api.results import ResultRoutes
 from runyard.api.runs import RunRoutes
 from runyard.api.schedules import ScheduleRoutes
 from runyard.api.spawned import SpawnedRoutes
@@ -36,6 +37,7 @@ def card(
         PrincipalRoutes(engine.registry, tokens),
         DataRoutes(engine.data),
         TableRoutes(engine.data),
+        ResultRoutes(engine.runs, engine.data),
         system,
     )
     routes = tuple(one for family in families for one in family.routes())

@@ -14,6 +14,7 @@ from runyard.core.actions import (
     Condition,
     Copy,
     Delete,
+    Export,
     ForEach,
     Load,
     Materialize,
@@ -94,6 +95,12 @@ DELETE = {
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
 }
+EXPORT = {
+    **SQL,
+    "target": Field(Item.text),
+    "format": Field(_choice("auto", "csv", "ndjson", "parquet", "arrow")),
+    "compression": Field(_choice("auto", "none", "gzip", "zstd")),
+}
 MATERIALIZE = {
     "view": Field(Item.text),
     "where": Field(Item.text),
@@ -170,6 +177,10 @@ def _materialize(item: Item) -> Materialize:
     return Materialize(view=item.text()) if item.is_text() else _build(item, Materialize, MATERIALIZE, "view")
 
 
+def _export(item: Item) -> Export:
+    return _build(item, Export, EXPORT, "statement", "target")
+
+
 def _python(item: Item) -> Python:
     if not item.is_text():
         return _build(item, Python, PYTHON)
@@ -221,6 +232,7 @@ LEAVES = {
     "truncate": Field(_truncate, "action"),
     "delete": Field(_delete, "action"),
     "materialize": Field(_materialize, "action"),
+    "export": Field(_export, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
     "shell": Field(_shell, "action"),

@@ -108,6 +108,25 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     chunk_rows: int = 1_228_800
 
 
+class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
+    """The rows of a query into one file, which stands in its place whole or not at all."""
+
+    statement: str
+    """One statement that reads."""
+    target: str
+    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
+    """auto: by the ending of the target's name."""
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    """auto: by a second ending such as .gz; Parquet always is compressed."""
+    parameters: dict[str, Any] = {}
+    """Values bound to `$name` in the statement."""
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the statement."""
+
+
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):
     """A Python program in a process of its own: exactly one of `source`, `file`, `module`."""
 
@@ -168,7 +187,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
     parameters: dict[str, Any] = {}
 
 
-OnTables = Sql | Load | Copy | Truncate | Delete | Materialize
+OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
 InProcess = Python | Notebook | Shell
 """What a process of its own carries out."""
@@ -196,6 +215,7 @@ EXECUTOR: dict[type, str] = {
     Truncate: WAREHOUSE,
     Delete: WAREHOUSE,
     Materialize: WAREHOUSE,
+    Export: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
     Shell: PROCESS,

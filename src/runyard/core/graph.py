@@ -15,6 +15,7 @@ from runyard.core.actions import (
     Condition,
     Copy,
     Delete,
+    Export,
     ForEach,
     Load,
     Materialize,
@@ -187,7 +188,7 @@ def _check_needs(actions: dict[str, Any], task: Task, at: str) -> None:
 
 
 def _check_table_work(action: Any, at: str) -> None:
-    for name in ("statement", "table", "where"):
+    for name in ("statement", "table", "where", "target"):
         if not getattr(action, name, "-").strip():
             raise invalid(f"A {kind_of(action)} task needs a {name}.", field=f"{at}.{name}")
 
@@ -208,7 +209,7 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A load task needs a source and a table.", field=at)
     if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
         raise invalid("A load task has a condition in where exactly with mode replace_where.", field=f"{at}.where")
-    if isinstance(action, Copy | Truncate | Delete):
+    if isinstance(action, Copy | Truncate | Delete | Export):
         _check_table_work(action, at)
     if isinstance(action, Materialize):
         _check_materialize(action, at)

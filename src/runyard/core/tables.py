@@ -43,6 +43,11 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     access: Access
     statement: str
     parameters: dict[str, Any]
+    schema: str = "main"
+    """Where unqualified table names are looked up."""
+    framed: bool = False
+    """Whether the Arrow stream comes in pieces, each after its length (4 bytes, little-endian), and then a length 0:
+    for who passes the bytes on without reading them."""
 
 
 class Write(msgspec.Struct, frozen=True, tag="write"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -13,6 +13,16 @@ from runyard.engine.uploads import Upload, Uploads
 
 MAX_ROWS = 100_001
 """The most rows that one interactive read gives; a face may allow fewer."""
+
+
+class Pieces(Protocol):
+    """Bytes in pieces, to be taken off the event loop: iterate once, then close."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises `RunyardError` when they break off."""
+
+    def close(self) -> None:
+        """Ends the work behind them."""
 
 
 class Tables(Protocol):
@@ -34,6 +44,12 @@ class Tables(Protocol):
 
     def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
         """All about one table."""
+
+    def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
+        """Rows of a large result."""
+
+    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Pieces:
+        """A reading statement's rows as Arrow."""
 
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
@@ -102,6 +118,29 @@ class Data:
         """
         return asyncio.wrap_future(self._need().drop_table(workspace, schema, table, with_views))
 
+    def result_page(
+        self, workspace: str, run_id: int, task_run_id: int, offset: int = 0, limit: int = 1000
+    ) -> Awaitable[dict[str, Any]]:
+        """Rows of a large result from `offset` on: {"columns", "rows", "rows_ready"}.
+
+        It can be read while it is being written: `rows_ready` is how many rows there are so far. The awaitable
+        raises not_found before the first ones are, and for a result that is inline.
+        """
+        if not 1 <= limit <= MAX_ROWS:
+            raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
+        if offset < 0:
+            raise invalid(f"offset must be 0 or more; it is {offset}.", field="offset")
+        return asyncio.wrap_future(self._need().result_page(workspace, run_id, task_run_id, offset, limit))
+
+    def stream(
+        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, schema: str = "main"
+    ) -> Pieces:
+        """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
+
+        Raises invalid for a statement that is refused or fails.
+        """
+        return self._need().stream(workspace, sql, parameters or {}, schema)
+
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The materialized views: name, schema, source, statement, target, created_at (milliseconds)."""
         return asyncio.wrap_future(self._need().views(workspace))
@@ -120,8 +159,8 @@ class Data:
         """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
 
         `statement`, written in `dialect`, reads the source by its bare name, and runs over each inserted block, in
-        the transaction that inserts it. The target is made from it when absent; what the source holds already is the work of a
-        `Materialize` task. The awaitable raises invalid.
+        the transaction that inserts it. The target is made from it when absent; what the source holds already is
+        the work of a `Materialize` task. The awaitable raises invalid.
         """
         made = self._need().create_view(workspace, name, schema, source, statement, target, dialect)
         return asyncio.wrap_future(made)

@@ -17,12 +17,14 @@ from typing import Any, Literal, cast
 import msgspec
 
 from runyard.core import tables
-from runyard.core.actions import SqlDialect
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.errors import invalid, not_found
 from runyard.core.states import Reason
+from runyard.core.tables import Read
 from runyard.executors.base import Sink
 from runyard.warehouse.client import Serve, Settings, Warehouse, end_old
+from runyard.warehouse.stream import Stream
 
 AHEAD_SECONDS = 0.05
 """How much work, by what was finished of late, may wait in the warehouse process: so little that neither priorities
@@ -184,6 +186,19 @@ class WarehouseExecutor:
     def table(self, workspace: str, schema: str, table: str) -> Future[Any]:
         """All about one table; fails with not_found."""
         return self._named(workspace).table(schema, table)
+
+    def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
+        """Rows of a large result, also of one that is still being written; fails with not_found."""
+        return self._named(workspace).result_page(run_id, task_run_id, offset, limit)
+
+    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Stream:
+        """A reading statement's rows as an Arrow IPC stream. Blocks; raises `RunyardError`."""
+        self._named(workspace)
+        who = Assignment(
+            run_id=0, task_run_id=0, token=0, task_key="query", action=Sql(statement=sql), workspace=workspace
+        )
+        access = tables.access(who, self._socket(workspace), self._key)
+        return Stream(Read(access, sql, parameters, schema=schema, framed=True))
 
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from runyard.core.errors import invalid
-from runyard.http.request import Request
+from runyard.http.request import Request, offload
 
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
 _HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 _log = logging.getLogger("runyard.http")
+
+
+class Source(Protocol):
+    """Bytes in pieces. `close` may be called by another thread while the next piece is waited for."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
 
 
 class Streams:
@@ -75,6 +84,41 @@ class EventStream:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
         except Exception:
             _log.exception("An event stream failed")
+
+
+class ByteStream:
+    """An answer of bytes that come bit by bit from a blocking source, which is closed however the answer ends.
+
+    A source that raises breaks the connection off: the client must not take what it has for the whole.
+    """
+
+    status_code = 200
+
+    def __init__(self, source: Source, media: str) -> None:
+        self._source = source
+        self._headers = [(b"content-type", media.encode()), (b"x-content-type-options", b"nosniff")]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends until the source ends or the client leaves."""
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        pump = asyncio.create_task(self._pump(send))
+        left = asyncio.create_task(_client_left(receive))
+        try:
+            await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._source.close()
+            pump.cancel()
+            left.cancel()
+            ended, _ = await asyncio.gather(pump, left, return_exceptions=True)
+        if isinstance(ended, Exception) and not isinstance(ended, ConnectionError):
+            raise ended
+        if ended is None:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pump(self, send: Send) -> None:
+        pieces = iter(self._source)
+        while (piece := await offload(next, pieces, None)) is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 async def _client_left(receive: Receive) -> None:

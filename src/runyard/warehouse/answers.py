@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,11 +14,12 @@ from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.outbox import Outbox
-from runyard.warehouse.protocol import Answer, ListViews, Query, Question, Table, Tables
+from runyard.warehouse.parts import fit, page
+from runyard.warehouse.protocol import Answer, ListViews, Query, Question, ResultPage, Table, Tables
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.seat import Seat
-from runyard.warehouse.sql import reading
+from runyard.warehouse.sql import OUTPUT, reading
 from runyard.warehouse.views import Views
 
 _THREADS = 4
@@ -26,8 +28,8 @@ _THREADS = 4
 class Answers:
     """Answers questions in the order in which they come, as far as there are threads."""
 
-    def __init__(self, database: Database, outbox: Outbox, views: Views) -> None:
-        self._database, self._outbox, self._views = database, outbox, views
+    def __init__(self, database: Database, outbox: Outbox, views: Views, attempts: Path) -> None:
+        self._database, self._outbox, self._views, self._attempts = database, outbox, views, attempts
         self._catalog = Catalog(views)
         self._asked: queue.SimpleQueue[Question] = queue.SimpleQueue()
         for number in range(_THREADS):
@@ -63,6 +65,9 @@ class Answers:
                 return self._catalog.tables(seat.take("main"))
             case Table():
                 return self._catalog.table(seat.take("main"), message.schema, message.table)
+            case ResultPage():
+                first = self._attempts / str(message.run_id) / str(message.task_run_id) / OUTPUT
+                return page(seat.take("main"), first, message.offset, message.limit)
             case ListViews():
                 return [described(view) for view in self._views.all()]
 
@@ -74,6 +79,8 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
     try:
         cursor.execute(statement, values) if values else cursor.execute(statement)
         columns = columns_of(cursor)
-        return {"columns": columns, "rows": safe_rows(columns, cursor.fetchmany(message.limit))}
+        found = safe_rows(columns, cursor.fetchmany(message.limit))
+        rows = fit(found)
+        return {"columns": columns, "rows": rows, "cut": len(rows) < len(found)}
     finally:
         undo(cursor)

@@ -6,6 +6,7 @@ pyarrow is imported with the first request, so that a process that is not asked 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import socket
@@ -27,6 +28,7 @@ from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
+from runyard.warehouse.stream import LENGTH
 from runyard.warehouse.tables import Target, name
 from runyard.warehouse.tasks import Task
 from runyard.warehouse.touched import Touched, named
@@ -96,7 +98,7 @@ class Programs:
             self._tasks[channel.fileno()] = task
             self._busy.set()
         try:
-            cursor = seat.take("main")
+            cursor = seat.take(asked.schema if isinstance(asked, Read) else "main")
             if isinstance(asked, Read):
                 task.begin(cursor)
                 return _read(asked, cursor, sink)
@@ -190,13 +192,46 @@ def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Re
         relation = cursor.sql(text, params=values) if values else cursor.sql(text)
         reader = relation.to_arrow_reader(_BATCH_ROWS)
         _tell(sink, Reply())
-        with pa.ipc.new_stream(sink, reader.schema) as stream:
+        with _body(sink, framed=asked.framed) as body, pa.ipc.new_stream(body, reader.schema) as stream:
             for batch in reader:
                 stream.write_batch(batch)
                 count += batch.num_rows
     finally:
         undo(cursor)
     return Reply(rows=count)
+
+
+class _Frames(io.RawIOBase):
+    """Writes pieces after their length."""
+
+    def __init__(self, sink: IO[bytes]) -> None:
+        self._sink = sink
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, piece: Any) -> int:
+        """One piece."""
+        data = bytes(piece)
+        if data:
+            self._sink.write(LENGTH.pack(len(data)) + data)
+            self._sink.flush()
+        return len(data)
+
+
+@contextlib.contextmanager
+def _body(sink: IO[bytes], *, framed: bool) -> Iterator[IO[bytes]]:
+    """Where the Arrow stream goes. Frames are ended also when it breaks off: the reply after them says so."""
+    if not framed:
+        yield sink
+        return
+    body = io.BufferedWriter(_Frames(sink), _BUFFER_BYTES)
+    try:
+        yield body
+    finally:
+        body.flush()
+        sink.write(LENGTH.pack(0))
 
 
 def _insert(

@@ -35,6 +35,7 @@ from runyard.warehouse.protocol import (
     Query,
     Ready,
     Reports,
+    ResultPage,
     Serve,
     Stop,
     Table,
@@ -159,6 +160,10 @@ class Warehouse:
     def table(self, schema: str, table: str) -> Future[Any]:
         """All about one table; fails with not_found."""
         return self._ask(lambda number: Table(number, schema, table))
+
+    def result_page(self, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
+        """Rows of a large result: {"columns", "rows", "rows_ready"}; fails with not_found."""
+        return self._ask(lambda number: ResultPage(number, run_id, task_run_id, offset, limit))
 
     def views(self) -> Future[Any]:
         """The materialized views: name, schema, source, statement, target, created_at."""

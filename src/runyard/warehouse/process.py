@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from runyard.core.actions import Copy, Delete, Load, Materialize, Truncate
+from runyard.core.actions import Copy, Delete, Export, Load, Materialize, Truncate
 from runyard.warehouse import holder
 from runyard.warehouse.protocol import (
     CreateView,
@@ -62,6 +62,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.database import Database
     from runyard.warehouse.definer import Definer
     from runyard.warehouse.effects import Effects
+    from runyard.warehouse.export import Exporter
     from runyard.warehouse.kinds import Kind
     from runyard.warehouse.load import Loader
     from runyard.warehouse.locks import WriterLocks
@@ -81,11 +82,12 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
         Copy: Copier(effects),
         Truncate: Truncater(effects),
         Delete: Deleter(effects),
+        Export: Exporter(effects, database.spool, settings),
         Materialize: Materializer(effects, views),
     }
     attempts = Path(settings.attempts)
     runner = Runner(database, outbox, kinds, effects, locks, threads=settings.capacity, attempts=attempts)
-    answers = Answers(database, outbox, views)
+    answers = Answers(database, outbox, views, attempts)
     definer = Definer(database, outbox, locks, views)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):

@@ -108,6 +108,16 @@ class DropTable(_Message, frozen=True, tag="drop_table"):
     with_views: bool
 
 
+class ResultPage(_Message, frozen=True, tag="result_page"):
+    """Rows of a large result, which may still be being written; answered by `Answer`."""
+
+    id: int
+    run_id: int
+    task_run_id: int
+    offset: int
+    limit: int
+
+
 class Ready(_Message, frozen=True, tag="ready"):
     """The database is open; sent once, first."""
 
@@ -136,7 +146,7 @@ class Answer(_Message, frozen=True, tag="answer"):
     """Whether the error is that what was asked about is not there."""
 
 
-Question = Query | Tables | Table | ListViews
+Question = Query | Tables | Table | ListViews | ResultPage
 Change = CreateView | DropView | DropTable
 ToProcess = Serve | Work | Stop | Question | Change
 ToServer = Ready | Failed | Reports | Answer

@@ -97,25 +97,32 @@ def small(columns: list[dict[str, str]], rows: list[Any]) -> Result | None:
 
 
 def to_file(relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result:
-    """Streams a query's rows into a Parquet file; `name` is how the output calls the file."""
+    """Streams a query's rows into Parquet files (see `parts`); `name` is how the output calls the first one."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from runyard.warehouse.parts import Parts
 
     columns = [
         {"name": column, "type": str(kind)} for column, kind in zip(relation.columns, relation.types, strict=True)
     ]
     reader = relation.to_arrow_reader(_BATCH_ROWS)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, first = 0, None
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+    parts, first = Parts(path, reader.schema), None
+    try:
         for batch in reader:
             if first is None:
                 first = pa.Table.from_batches([batch.slice(0, PREVIEW_ROWS)])
-            writer.write_batch(batch)
-            count += batch.num_rows
+            parts.write(batch)
+        parts.close()
+    except BaseException:
+        parts.abandon()
+        raise
     preview = cursor.from_arrow(first).fetchall() if first is not None else []
-    output = {"columns": columns, "row_count": count, "file": name, "preview": _fit(safe_rows(columns, preview))}
-    return Result(output, count, path.stat().st_size)
+    output: dict[str, Any] = {"columns": columns, "row_count": sum(parts.rows), "file": name}
+    if len(parts.rows) > 1:
+        files = [name.removesuffix(path.name) + file.name for file in parts.files()]
+        output["files"] = [{"file": file, "rows": rows} for file, rows in zip(files, parts.rows, strict=True)]
+    output["preview"] = _fit(safe_rows(columns, preview))
+    return Result(output, sum(parts.rows), sum(file.stat().st_size for file in parts.files()))
 
 
 def rows_to_file(columns: list[dict[str, str]], rows: list[Any], path: Path, name: str) -> Result:

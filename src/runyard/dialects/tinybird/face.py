@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -40,10 +41,11 @@ _encode = msgspec.json.Encoder().encode
 class Face:
     """The engine as this dialect uses it."""
 
-    def __init__(self, engine: Engine, tokens: Tokens, options: Options) -> None:
+    def __init__(self, engine: Engine, tokens: Tokens, options: Options, files: Path) -> None:
         self.engine = engine
         self.tokens = tokens
         self.options = options
+        self.files = files
         self.ids = JobIds(tokens.purpose("tinybird-jobs"))
         self.catalog = Catalog(engine.documents)
         self._count = 0

@@ -43,7 +43,7 @@ class Pipes:
     async def create(self, caller: Caller, given: dict[str, Any], nodes: list[dict[str, Any]]) -> dict[str, Any]:
         """A new pipe with these nodes; none of them does anything yet."""
         name = catalog.check_name(given.get("name"), "Pipe")
-        body = {
+        body: dict[str, Any] = {
             "id": catalog.new_id(),
             "name": name,
             "description": str(given.get("description") or ""),
@@ -175,9 +175,7 @@ class Pipes:
                 return self._trigger(caller, other_pipe, output_node(other_pipe), depth + 1)
         raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
 
-    async def _make_target(
-        self, caller: Caller, name: str, text: str, given: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _make_target(self, caller: Caller, name: str, text: str, given: dict[str, Any]) -> dict[str, Any]:
         """The target of a materialized node that does not exist yet: its columns are those of the query."""
         if given.get("schema"):
             return await self._sources.create(caller, {**given, "name": name})

@@ -66,8 +66,8 @@ class Queries:
             if error.code is Code.NOT_FOUND:
                 raise invalid(f"[Error] There is no table yet in the workspace: {error.message}") from None
             raise
-        if len(found["rows"]) > MAX_ROWS:
-            message = f"The result has more than {MAX_ROWS} rows. Use LIMIT, a sink, or background=true."
+        if len(found["rows"]) > MAX_ROWS or found["cut"]:
+            message = f"The result has more than {MAX_ROWS} rows or 32 MB. Use LIMIT, a sink, or background=true."
             raise RunyardError(Code.TOO_LARGE, message)
         return Result(columns=found["columns"], rows=found["rows"], elapsed=round(time.perf_counter() - began, 9))
 

@@ -1,0 +1,148 @@
+"""Writes a query's rows into a file below an allowed folder, or an object: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from runyard.core.actions import Export
+from runyard.core.attempts import Outcome
+from runyard.core.states import Reason
+from runyard.warehouse.changes import ended, one_query, subquery
+from runyard.warehouse.conditions import bound
+from runyard.warehouse.effects import Effects
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.kinds import Tell
+from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.settings import Settings
+from runyard.warehouse.tables import text
+from runyard.warehouse.tasks import Task
+from runyard.warehouse.touched import Touched
+
+_ENDINGS = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json": "ndjson", "parquet": "parquet"}
+_ENDINGS |= {"arrow": "arrow", "feather": "arrow"}
+_PACKED = {"gz": "gzip", "zst": "zstd"}
+_COPY = {"csv": "FORMAT csv, HEADER true", "ndjson": "FORMAT json", "parquet": "FORMAT parquet"}
+_BATCH_ROWS = 65_536
+
+
+class Exporter:
+    """Runs `Export`. The file is written in the spool folder and moved to its place before the effect commits."""
+
+    reason = Reason.SQL_ERROR
+
+    def __init__(self, effects: Effects, spool: Path, settings: Settings) -> None:
+        self._effects, self._spool, self._settings = effects, spool, settings
+
+    def tables(self, action: Export) -> frozenset[str]:
+        """None: an export writes no table. Raises `Refused` for a statement that is no query."""
+        one_query(action.statement, action.dialect)
+        return frozenset()
+
+    def run(self, task: Task, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
+        """Exports at most once; after a crash in between, the file is written again under the same name."""
+        action, began = task.assignment.action, time.perf_counter()
+        assert isinstance(action, Export)
+        form, packed = format_of(action)
+        place = Place(action.target, self._settings)
+        path = self._spool / f"{task.assignment.task_run_id}-{task.assignment.token}.export"
+
+        def work(touched: Touched) -> Outcome:
+            rows = _write(cursor, action, path, form, packed)
+            task.check()
+            size = path.stat().st_size
+            place.put(path)
+            touched.read |= tables_of(action.statement, action.schema).read
+            output = {"target": action.target, "format": form, "compression": packed, "row_count": rows, "bytes": size}
+            return ended(task, began, rows, output, bytes=size)
+
+        try:
+            return self._effects.once(cursor, task.assignment, work)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def format_of(action: Export) -> tuple[str, str]:
+    """The format and compression that were asked for, else those of the target's name; raises `LoadFailed`."""
+    parts = action.target.lower().rpartition("/")[2].split(".")[1:]
+    packed: str = action.compression
+    if parts and parts[-1] in _PACKED:
+        packed = _PACKED[parts.pop()] if packed == "auto" else packed
+    packed = "none" if packed == "auto" else packed
+    form = action.format if action.format != "auto" else _ENDINGS.get(parts[-1] if parts else "", "")
+    if not form:
+        raise LoadFailed(f"{action.target} does not tell its format; give one: csv, ndjson, parquet or arrow.")
+    if form == "arrow" and packed == "gzip":
+        raise LoadFailed("An Arrow file is compressed with zstd, not with gzip.")
+    return form, packed
+
+
+def _write(cursor: duckdb.DuckDBPyConnection, action: Export, path: Path, form: str, packed: str) -> int:
+    plan = one_query(action.statement, action.dialect)
+    values = bound(plan.parameters[0], action.parameters)
+    if form == "arrow":
+        return _write_arrow(cursor, f"SELECT * FROM {subquery(plan)}", values, path, packed)
+    options = _COPY[form]
+    if packed != "none" or form == "parquet":
+        options += f", COMPRESSION {'zstd' if packed == 'none' else packed}"
+    statement = f"COPY (SELECT * FROM {subquery(plan)}) TO {text(str(path))} ({options})"
+    row = (cursor.execute(statement, values) if values else cursor.execute(statement)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _write_arrow(cursor: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any], path: Path, packed: str) -> int:
+    import pyarrow as pa
+
+    relation = cursor.sql(query, params=values) if values else cursor.sql(query)
+    reader, rows = relation.to_arrow_reader(_BATCH_ROWS), 0
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if packed == "zstd" else None)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, reader.schema, options=options) as sink:
+        for batch in reader:
+            sink.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+class Place:
+    """Where an export goes: checked when it is made."""
+
+    def __init__(self, target: str, settings: Settings) -> None:
+        """Raises `LoadFailed` for a target outside of the allowed folders."""
+        if "://" in target:
+            raise LoadFailed(f"An export writes files below the allowed folders; {target} is none.")
+        self._path = _inside(target, settings)
+
+    def put(self, source: Path) -> None:
+        """Moves the file to its place: readers see the old one or the new one, whole, also after a power cut."""
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{self._path.name}.{source.name}"
+        try:
+            shutil.copyfile(source, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(self._path)
+        finally:
+            part.unlink(missing_ok=True)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _inside(target: str, settings: Settings) -> Path:
+    """The path below an allowed folder, links in its folders followed; raises `LoadFailed`."""
+    allowed = [Path(os.path.realpath(folder)) for folder in settings.allowed_paths]
+    given = Path(target)
+    for folder in allowed:
+        path = given if given.is_absolute() else folder / given
+        path = Path(os.path.realpath(path.parent)) / path.name
+        if path.name not in ("", "..", ".") and path.parent.is_relative_to(folder) and not path.is_dir():
+            return path
+    raise LoadFailed(f"{target} does not lie below a folder that exports may write to.")
