@@ -70,9 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     options: Annotated[
         list[str],
-        Meta(
-            description="Options of faces, FACE.NAME=VALUE each (see their pages); colons divide RUNYARD_OPTIONS."
-        ),
+        Meta(description="Options of faces, FACE.NAME=VALUE each (see their pages); colons divide RUNYARD_OPTIONS."),
     ] = []
 
     def options_of(self, face: str) -> dict[str, str]:
