@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from runyard.dialects.tinybird.references import Reference, references, with_tab
 from runyard.dialects.tinybird.schema import split
 from runyard.dialects.tinybird.template import TemplateError, render
 
+JSON_COLUMN, JSON_END = "__tb_json", "__json"
+"""A service table has a twin whose last column is each row as JSON: what formatRow('JSONEachRow', *) asks for."""
+_WHOLE_ROW = re.compile(r"\bformatRow(?:NoNewline)?\s*\(\s*'JSONEachRow'\s*,\s*\*\s*\)", re.IGNORECASE)
 Look = Callable[[str], dict[str, Any] | None]
 SERVICE = {"tinybird", "organization"}
 _DEPTH = 30
@@ -36,6 +40,7 @@ class Compiler:
         self._tables, self._given = tables, given
         self._ctes: dict[str, str] = {}
         self._open: list[str] = []
+        self._as_json = 0
         self._filters = {} if caller.admin else caller.filters()
         self.result = Compiled()
 
@@ -68,6 +73,7 @@ class Compiler:
 
     def _substituted(self, text: str, nodes: dict[str, dict[str, Any]], pipe: str, *, inside: bool) -> str:
         pieces, at = [], 0
+        text, self._as_json = _WHOLE_ROW.subn(JSON_COLUMN, text)
         for reference in references(text):
             put = self._put(reference, nodes, pipe, inside=inside)
             if put is not None:
@@ -81,7 +87,7 @@ class Compiler:
         if reference.schema in SERVICE:
             self._caller.need_admin()
             self.result.service.add(name)
-            return _as(f"tinybird.{name}", reference, name) if reference.schema != "tinybird" else None
+            return _as(f"tinybird.{name}{JSON_END if self._as_json else ''}", reference, name)
         if reference.schema:
             return None
         if name in nodes:

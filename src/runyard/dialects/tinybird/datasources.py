@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from runyard.core.actions import Sql
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Queue
 from runyard.dialects.tinybird import catalog, schema, wire
@@ -182,11 +181,25 @@ class Sources:
 
     async def drop(self, caller: Caller, source: dict[str, Any]) -> None:
         """The table, its quarantine and the document."""
-        names = [source["name"], f"{source['name']}_quarantine"]
-        texts = [f"DROP TABLE IF EXISTS {quoted(name)}" for name in names]
-        await self._face.perform(caller, f"drop {source['name']}", Sql(statement=";\n".join(texts)))
+        if source["name"] in await self.tables(caller.workspace):
+            await self._face.engine.data.drop_table(caller.workspace, source["name"], with_views=True)
+        for pipe in self._catalog.all(caller.workspace, PIPE):
+            await self._unlinked(caller, pipe, source)
         await self._catalog.delete(caller.workspace, DATASOURCE, source, caller.name)
         await self.log(caller, "drop", source)
+
+    async def _unlinked(self, caller: Caller, pipe: dict[str, Any], source: dict[str, Any]) -> None:
+        """A pipe whose materialized node fed, or followed, what is dropped: the node is a plain one from now on."""
+        lost = [
+            node
+            for node in pipe["nodes"]
+            if node["materialized"] == source["id"]
+            or (node["materialized"] is not None and source["name"] in node["dependencies"])
+        ]
+        for node in lost:
+            node |= {"materialized": None, "node_type": "standard"}
+        if lost:
+            await self._catalog.replace(caller.workspace, PIPE, pipe, caller.name)
 
     async def log(self, caller: Caller, event: str, source: dict[str, Any]) -> None:
         """An operation that is no job, for tinybird.datasources_ops_log."""

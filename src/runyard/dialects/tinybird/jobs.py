@@ -134,9 +134,11 @@ class JobRoutes:
         return await offload(self._drawn, run, at, shown, debug)
 
     def _drawn(self, run: Run, at: str, shown: dict[str, Any] | None, debug: bool) -> dict[str, Any]:
+        tasks = self._runs.task_runs(run.id)
         facts = wire.Facts(
             spec=self._runs.spec(run.id),
-            tasks=self._runs.task_runs(run.id),
+            tasks=tasks,
+            progress=(self._runs.progress(tasks[-1].id) if tasks else None) or {},
             datasource=shown,
             cancelled_at=self._cancelled_at(run),
             any_kind=self._face.options.cancel_any,

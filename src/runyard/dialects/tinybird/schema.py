@@ -209,8 +209,24 @@ def _struct(parts: list[str], column: str) -> str:
 
 
 def aggregate_type(parts: list[str], column: str) -> str:
-    """How a partial state is kept: as the type that the -State functions of the warehouse give."""
-    return "BLOB"
+    """How a partial state is kept: a plain value, as the -State functions of the warehouse give it."""
+    function = parts[0].partition("(")[0].strip()
+    function = function.removesuffix("If")
+    kinds = [sql_type(part, column) for part in parts[1:]]
+    first = kinds[0] if kinds else "BIGINT"
+    if function == "count":
+        return "BIGINT"
+    if function in ("sum", "avg"):
+        total = "DOUBLE" if first in ("FLOAT", "DOUBLE") else "HUGEINT"
+        total = re.sub(r"DECIMAL\(\d+", "DECIMAL(38", first) if first.startswith("DECIMAL") else total
+        return total if function == "sum" else f"STRUCT(s {total}, c BIGINT)"
+    if function in ("min", "max", "any", "anyLast"):
+        return first
+    if function in ("argMin", "argMax") and len(kinds) == 2:
+        return f"STRUCT(v {kinds[0]}, k {kinds[1]})"
+    if function.startswith(("uniq", "groupArray", "groupUniqArray", "quantile", "median")):
+        return f"{first}[]"
+    raise invalid(f"The state of {function!r}, of column {column!r}, cannot be kept here.", field="schema")
 
 
 def clickhouse_type(sql: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.dialects.tinybird import tables, wire
+from runyard.dialects.tinybird.compile import JSON_COLUMN, JSON_END
 from runyard.dialects.tinybird.tables import TAG
 
 SCHEMA = "tinybird"
@@ -90,7 +91,11 @@ def definitions() -> list[str]:
     for name, columns in TABLES.items():
         listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         found.append(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({listed})")
-    return [*found, *(f"CREATE VIEW IF NOT EXISTS {SCHEMA}.{name} AS {query}" for name, query in VIEWS.items())]
+    found += [f"CREATE VIEW IF NOT EXISTS {SCHEMA}.{name} AS {query}" for name, query in VIEWS.items()]
+    for name in [*TABLES, *VIEWS]:
+        whole = f"SELECT t.*, to_json(t)::VARCHAR AS {JSON_COLUMN} FROM {SCHEMA}.{name} AS t"
+        found.append(f"CREATE VIEW IF NOT EXISTS {SCHEMA}.{name}{JSON_END} AS {whole}")
+    return found
 
 
 def uuid_of(text: str) -> str:

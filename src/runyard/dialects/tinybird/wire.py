@@ -147,6 +147,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[TaskRun]
     datasource: dict[str, Any] | None = None
     """The Data Source in full, or None when it is gone."""
+    progress: dict[str, Any] = {}
+    """What the live attempt reported last."""
     cancelled_at: int | None = None
     any_kind: bool = False
 
@@ -210,17 +212,16 @@ def _populate(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
 
 
 def _query_states(run: Run, facts: Facts) -> list[str]:
-    """One of waiting, working and done for each task, in the order of the job's definition."""
-    last = {one.task_key: one for one in facts.tasks}
-    found = []
-    for task in facts.spec.tasks:
-        one = last.get(task.key)
-        said = tables.STATES[one.state] if one is not None else tables.WAITING
-        if said == tables.CANCELLED and one is not None and one.started_at is None:
-            said = tables.WAITING
-        ended = (tables.DONE, tables.ERROR, tables.CANCELLED)
-        found.append(tables.DONE if said in ended else tables.WORKING if said == tables.CANCELLING else said)
-    return found
+    """One of waiting, working and done for each part that the source is read in."""
+    parts = int(facts.progress.get("chunks") or metrics(facts).get("chunks") or 1)
+    now = status(run)
+    if now == tables.DONE:
+        return [tables.DONE] * parts
+    if now == tables.WAITING or (run.started_at is None and now == tables.CANCELLED):
+        return [tables.WAITING] * parts
+    done = min(int(facts.progress.get("chunks_done") or 0), parts - 1)
+    here = tables.WORKING if run.ended_at is None else tables.DONE
+    return [tables.DONE] * done + [here] + [tables.WAITING] * (parts - done - 1)
 
 
 def _copy(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
