@@ -24,6 +24,7 @@ ENGINES = {
     "MergeTree", "ReplacingMergeTree", "SummingMergeTree", "AggregatingMergeTree", "CollapsingMergeTree",
     "VersionedCollapsingMergeTree", "Join", "Null",
 }  # fmt: skip
+_COUNTED_AT_ONCE = 100
 
 
 class Sources:
@@ -46,13 +47,14 @@ class Sources:
 
     async def body(self, workspace: str, source: dict[str, Any]) -> dict[str, Any]:
         """A Data Source as this platform shows it."""
-        found = await self.tables(workspace)
+        found = await self._counted(workspace, [source])
         return draw(source, found, used_by(source, self._catalog.all(workspace, PIPE)))
 
     async def bodies(self, workspace: str) -> list[dict[str, Any]]:
         """All of them."""
-        found, pipes = await self.tables(workspace), self._catalog.all(workspace, PIPE)
-        return [draw(source, found, used_by(source, pipes)) for source in self._catalog.all(workspace, DATASOURCE)]
+        sources, pipes = self._catalog.all(workspace, DATASOURCE), self._catalog.all(workspace, PIPE)
+        found = await self._counted(workspace, sources)
+        return [draw(source, found, used_by(source, pipes)) for source in sources]
 
     async def tables(self, workspace: str) -> dict[str, dict[str, Any]]:
         """The warehouse's tables by name; none for a workspace that has no warehouse yet."""
@@ -63,6 +65,18 @@ class Sources:
                 return {}
             raise
         return {one["name"]: one for one in found if one["schema"] == "main"}
+
+    async def _counted(self, workspace: str, sources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The warehouse's tables, with the rows of these Data Sources counted: the catalog's numbers lag deletes."""
+        found = await self.tables(workspace)
+        names = [name for one in sources for name in (one["name"], f"{one['name']}_quarantine") if name in found]
+        for start in range(0, len(names), _COUNTED_AT_ONCE):
+            some = names[start : start + _COUNTED_AT_ONCE]
+            text = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM {quoted(name)}" for name in some)
+            rows = (await self._face.engine.data.query(workspace, text, {}, len(some)))["rows"]
+            for name, count in rows:
+                found[name] = {**found[name], "rows": count}
+        return found
 
     async def columns(self, workspace: str, source: dict[str, Any]) -> list[dict[str, Any]]:
         """The columns of a Data Source: as declared, or as they were found in its data."""
