@@ -17,6 +17,7 @@ from runyard.core.errors import Code
 from runyard.core.model import JobSpec, Limits, Notification, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State
+from runyard.core.triggers import JobTrigger
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
@@ -129,7 +130,7 @@ def _fields(struct: type[msgspec.Struct]) -> str:
 def fields() -> str:
     """The fields of a definition, for docs/jobs.md."""
     rows = [("a job", JobSpec), ("a task", Task), ("`retries`", Retries), ("`limits`", Limits)]
-    rows += [("`notifications`", Notification), ("`schedule`", Schedule)]
+    rows += [("`notifications`", Notification), ("`schedule`", Schedule), ("an entry of `triggers`", JobTrigger)]
     lines = ["| part | its fields |", "|---|---|"]
     lines += [f"| {name} | {_fields(struct)} |" for name, struct in rows]
     lines += [f"| `{kind.__struct_config__.tag}` | {_fields(kind)} |" for kind in EXECUTOR]  # type: ignore[attr-defined]

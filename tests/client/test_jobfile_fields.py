@@ -9,7 +9,7 @@ import pytest
 
 from runyard.client import jobfields as tables
 from runyard.client.nodes import Field
-from runyard.core import actions, model
+from runyard.core import actions, model, triggers
 
 PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.JOB, model.JobSpec),
@@ -31,6 +31,13 @@ PAIRS: list[tuple[dict[str, Field], type[msgspec.Struct]]] = [
     (tables.CONDITION, actions.Condition),
     (tables.RUN_JOB, actions.RunJob),
     (tables.FOR_EACH, actions.ForEach),
+    (tables.TRIGGER, triggers.JobTrigger),
+    (tables.WATCHED, triggers.Watched),
+    (tables.AFTER_RUNS, triggers.AfterRuns),
+    (tables.FILE_ARRIVAL, triggers.FileArrival),
+    (tables.TABLE_UPDATE, triggers.TableUpdate),
+    (tables.CONTINUOUS, triggers.Continuous),
+    (tables.MANUAL, triggers.Manual),
 ]
 NAMES = [kind.__struct_config__.tag for kind in typing.get_args(actions.Action)]
 NOT_OF_THE_CORE = {"key"}  # of a job: the name under which `jobs apply` keeps it; of a task: its place in the mapping

@@ -15,7 +15,7 @@ from runyard.core.query import RunFilter
 from runyard.core.schedule import Schedule, local_text
 from runyard.core.states import State
 from runyard.engine import timetables
-from runyard.engine.duties import scheduler
+from runyard.engine.duties import apart
 from runyard.engine.zones import zone
 from runyard.store.sqlite import SqliteStore
 from tests.core.test_cron import ms
@@ -137,7 +137,7 @@ def test_a_tick_and_its_run_are_kept_together_or_not_at_all(monkeypatch: pytest.
         patched.setattr(session, "commit", full)
         bench.later(HOUR)
     assert (runs_of(bench, job), session.ticks(job.id, 0, 1 << 53, 10)) == ([], [])
-    bench.later(scheduler.AGAIN_MS / 1000)
+    bench.later(apart.AGAIN_MS / 1000)
     assert ticks_of(bench, job) == ["2026-03-28T13:00:00+00:00"]
 
 

@@ -13,6 +13,7 @@ from runyard.core import changes, control, lifecycle
 from runyard.core.retry import may_retry
 from runyard.core.states import ACTIVE, TERMINAL, Move, Reason, State, advance
 from runyard.engine import runs, worker, writer
+from runyard.engine.duties import timers
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.store.base import DueWork, Submission
@@ -146,7 +147,9 @@ def retry_claimed_before_it_is_due() -> list[Patch]:
         right = due(self, now)
         return DueWork(due(self, now + 10_000).retries, right.expired_tasks, right.expired_runs)
 
-    return [(SqliteSession, "due", early), (SqliteSession, "next_due", lambda self: 0)]
+    event = timers._event
+    hasty = (timers, "_event", lambda snapshot, timer, now: event(snapshot, timer, now + 10_000))
+    return [(SqliteSession, "due", early), (SqliteSession, "next_due", lambda self: 0), hasty]
 
 
 @mutant

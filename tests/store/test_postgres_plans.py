@@ -64,6 +64,10 @@ INSERT INTO document SELECT 'space', 'face', 'kind', 'key ' || n, 1, '{{}}', 0, 
   FROM generate_series(1, 5000) AS n;
 INSERT INTO queue SELECT 'queue ' || n, 5, 0, 0 FROM generate_series(1, 500) AS n;
 INSERT INTO principal SELECT n, 'user ' || n, '[]', 0, 1, NULL, 0 FROM generate_series(1, 500) AS n;
+INSERT INTO standing_trigger SELECT n, 'space', 'origin', 'key ' || n, n, '', 'kind ' || n % 5, '{{}}', 1, 1, NULL,
+    'user', 0, 0, NULL, 0, n, NULL, 0 FROM generate_series(1, 2000) AS n;
+INSERT INTO trigger_topic SELECT 'topic ' || n % 500, n FROM generate_series(1, 2000) AS n;
+INSERT INTO firing SELECT n, n % 50, n, NULL, 'kind', n, '', 0, 'user' FROM generate_series(1, 5000) AS n;
 ANALYZE;
 """
 

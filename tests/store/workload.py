@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from runyard.core.actions import Sql
@@ -133,7 +134,8 @@ class Server:
             )
 
     def _duties(self) -> None:
-        self.writer.commands.append(timers.run_due)
+        for timer in timers.find(self.store.writer, self.clock.now(), 100):
+            self.writer.commands.append(partial(timers.handle, timer=timer))
         self.writer.commands.append(self._prune)
 
     def _prune(self, ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from runyard.core.actions import Leaf, SqlDialect
 from runyard.core.model import Dependency, JobSpec
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
+from runyard.core.triggers import TriggerSpec
 from runyard.engine import spawned
 
 
@@ -142,6 +143,77 @@ class JobVersionBody(Body, frozen=True, kw_only=True):
     created_by: str
 
 
+class TriggerBody(Body, frozen=True, kw_only=True):
+    """A trigger: its definition, and where it stands."""
+
+    id: int
+    key: str | None
+    kind: str
+    workspace: str
+    origin: str
+    job_id: int | None = None
+    """The job whose definition holds it."""
+    scope: str = ""
+    spec: TriggerSpec
+    version: int
+    active: bool
+    detail: str
+    """Why it was paused without being asked."""
+    owner: str
+    created_at: str
+    updated_at: str
+    started_at: str | None = None
+    next_at: str | None = None
+    """When it is looked at next: its next tick, the end of a wait."""
+    last_at: str | None = None
+    """Its newest firing."""
+    fired: int
+    """How many firings it had."""
+    extras: dict[str, Any] = {}
+
+
+class FiringBody(Body, frozen=True, kw_only=True):
+    """One firing of a trigger, with the runs that it started."""
+
+    id: int
+    trigger_id: int
+    number: int
+    name: str | None
+    kind: str
+    chain: int
+    """The firing (or run) that its chain began with."""
+    scope: str = ""
+    at: str
+    by: str
+    after: list[int] = []
+    """The runs whose ends satisfied it."""
+    runs: list[int]
+    detail: str
+    """Why it started fewer runs than it has actions."""
+    data: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    closed_at: str | None = None
+
+
+class PlannedBody(Body, frozen=True, kw_only=True):
+    """One run that a firing would start, or why it would not."""
+
+    job_id: int | None
+    name: str
+    parameters: dict[str, Any]
+    refused: str = ""
+
+
+class PreviewBody(Body, frozen=True, kw_only=True):
+    """What a trigger would do now."""
+
+    fires: bool
+    why: str
+    starts: list[PlannedBody]
+    next: list[str] = []
+    after: list[int] = []
+
+
 class EventBody(Body, frozen=True, kw_only=True):
     """One line of a run's history."""
 
@@ -252,6 +324,12 @@ class BackfillGiven(Given, frozen=True, kw_only=True):
     """Only say which ticks these are."""
 
 
+class FireGiven(Given, frozen=True, kw_only=True):
+    """Parameters laid over those of the trigger's actions."""
+
+    parameters: dict[str, Any] = {}
+
+
 class QueueGiven(Given, frozen=True, kw_only=True):
     """What to change of a queue; fields left out stay as they are, in a new queue as by default."""
 
@@ -346,6 +424,20 @@ class Jobs(Body, frozen=True, kw_only=True):
     """A page of jobs, newest first."""
 
     items: list[JobBody]
+    next: str | None = None
+
+
+class Triggers(Body, frozen=True, kw_only=True):
+    """A page of triggers, newest first."""
+
+    items: list[TriggerBody]
+    next: str | None = None
+
+
+class Firings(Body, frozen=True, kw_only=True):
+    """A page of a trigger's firings, newest first."""
+
+    items: list[FiringBody]
     next: str | None = None
 
 

@@ -8,6 +8,7 @@ from runyard.api import times
 from runyard.core.errors import RunyardError, invalid
 from runyard.core.query import JobFilter, RunFilter
 from runyard.core.states import State
+from runyard.core.triggers import TriggerFilter
 from runyard.http.body import Query
 
 
@@ -45,6 +46,32 @@ class JobsQuery(PageQuery, frozen=True, kw_only=True):
     key: str | None = None
     origin: str | None = None
     workspace: str | None = None
+
+
+class TriggersQuery(PageQuery, frozen=True, kw_only=True):
+    """Which triggers; all filters must hold."""
+
+    key: str | None = None
+    job: int | None = None
+    """Only those of this job's definition."""
+    kind: str | None = None
+    active: bool | None = None
+    origin: str | None = None
+    workspace: str | None = None
+
+
+class NewTriggerQuery(Query, frozen=True, kw_only=True):
+    """How a new trigger is also known, and whether it may fire already."""
+
+    key: str | None = None
+    """A name of its own, unique among triggers of this face."""
+    active: bool = True
+
+
+class DryRunQuery(Query, frozen=True, kw_only=True):
+    """As if this run had ended just now."""
+
+    run: int | None = None
 
 
 class NewJobQuery(Query, frozen=True, kw_only=True):
@@ -131,6 +158,18 @@ def run_filter(query: RunsQuery) -> RunFilter:
 def job_filter(query: JobsQuery) -> JobFilter:
     """The filter of a list of jobs."""
     return JobFilter(name=query.name, key=query.key, origin=query.origin, workspace=query.workspace)
+
+
+def trigger_filter(query: TriggersQuery) -> TriggerFilter:
+    """The filter of a list of triggers."""
+    return TriggerFilter(
+        key=query.key,
+        job_id=query.job,
+        kind=query.kind,
+        active=query.active,
+        origin=query.origin,
+        workspace=query.workspace,
+    )
 
 
 def _tag(text: str | None) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from runyard.api.spawned import SpawnedRoutes
 from runyard.api.system import SystemRoutes
 from runyard.api.tables import TableRoutes
 from runyard.api.task_runs import TaskRunRoutes
+from runyard.api.triggers import TriggerRoutes
 from runyard.engine.engine import Engine
 from runyard.http.card import Card
 from runyard.http.counters import Counters
@@ -29,6 +30,7 @@ def card(
     families = (
         JobRoutes(engine.registry, engine.runs, engine.schedules),
         ScheduleRoutes(engine.schedules),
+        TriggerRoutes(engine.triggers),
         RunRoutes(engine.runs, streams),
         TaskRunRoutes(engine.runs, streams),
         SpawnedRoutes(engine.runs),

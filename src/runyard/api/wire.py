@@ -12,8 +12,11 @@ from runyard.api.bodies import (
     Body,
     BookmarkBody,
     EventBody,
+    FiringBody,
     JobBody,
     JobVersionBody,
+    PlannedBody,
+    PreviewBody,
     PrincipalBody,
     QueueBody,
     QueueGiven,
@@ -22,6 +25,7 @@ from runyard.api.bodies import (
     SubmitGiven,
     TaskRunBody,
     TickBody,
+    TriggerBody,
 )
 from runyard.api.times import say, say_or_none
 from runyard.core.actions import kind_of
@@ -39,7 +43,9 @@ from runyard.core.model import (
     Task,
     TaskRun,
 )
+from runyard.core.triggers import Firing, Trigger
 from runyard.engine.schedules import Backfill, Outlook
+from runyard.engine.triggers import Preview
 
 B = TypeVar("B", bound=Body)
 
@@ -158,6 +164,22 @@ def backfilled(found: Backfill) -> Backfilled:
     """What a backfill did, as the API says it."""
     ids = [run.id for run in found.runs]
     return Backfilled(times=[say(at) for at in found.times], ids=ids, next=say_or_none(found.next))
+
+
+def trigger_body(trigger: Trigger) -> TriggerBody:
+    """A trigger as the API says it."""
+    return _said(trigger, TriggerBody)
+
+
+def firing_body(firing: Firing) -> FiringBody:
+    """A firing as the API says it."""
+    return _said(firing, FiringBody)
+
+
+def preview_body(preview: Preview) -> PreviewBody:
+    """What a trigger would do, as the API says it."""
+    starts = [_said(one, PlannedBody) for one in preview.starts]
+    return _said(preview, PreviewBody, starts=starts, next=[say(at) for at in preview.next])
 
 
 def version_body(version: JobVersion) -> JobVersionBody:

@@ -31,6 +31,11 @@ GROUPS: dict[str, list[Command]] = {
     ],
     "Keep": [
         Command("jobs", "runyard.cli.jobs:app", "Kept jobs: list, apply, show, pause, resume, backfill, delete"),
+        Command(
+            "triggers",
+            "runyard.cli.triggers:app",
+            "Triggers: list, show, fire, pause, resume, history, dry-run, delete",
+        ),
         Command("queues", "runyard.cli.queues:app", "List, set and delete queues"),
     ],
     "Serve": [

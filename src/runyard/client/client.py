@@ -20,20 +20,24 @@ from runyard.client.transport import Transport, persist
 from runyard.client.views import (
     Backfill,
     Event,
+    Firing,
     Job,
     JobVersion,
     MaterializedView,
+    Preview,
     Queue,
     Result,
     Run,
     Schedule,
     Table,
     TaskRun,
+    Trigger,
     Upload,
 )
 from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code
 from runyard.core.model import JobSpec
+from runyard.core.triggers import TriggerSpec
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 PAGE = 200
@@ -275,6 +279,59 @@ class Client:
         """Gives the ticks from `start` on and before `end` (now) the runs that they lack, the oldest `limit`."""
         body = _query(to=end, **{"from": start}) | _given(limit=limit) | {"dry_run": dry_run}
         return self.transport.call(Backfill, "POST", f"/jobs/{job_id}/backfill", json=body)
+
+    # --- triggers -----------------------------------------------------------------------------------------
+
+    def triggers(
+        self,
+        *,
+        key: str | None = None,
+        job: int | None = None,
+        kind: str | None = None,
+        active: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Trigger]:
+        """Triggers, newest first; `job` keeps those of one job's definition."""
+        filters = {"key": key, "job": job, "kind": kind, "active": active}
+        return self._pages(Trigger, "/triggers", limit, filters, size=PAGE)
+
+    def trigger(self, trigger_id: int) -> Trigger:
+        """One trigger."""
+        return self.transport.call(Trigger, "GET", f"/triggers/{trigger_id}")
+
+    def create_trigger(self, spec: TriggerSpec, *, key: str | None = None, active: bool = True) -> Trigger:
+        """Keeps a trigger; `key` is an optional name that no other trigger may have."""
+        return self.transport.call(Trigger, "POST", "/triggers", json=spec, params=_query(key=key, active=active))
+
+    def update_trigger(self, trigger_id: int, spec: TriggerSpec, *, expect_version: int | None = None) -> Trigger:
+        """Gives a trigger another definition; conflict when it is no longer at `expect_version`."""
+        headers = {} if expect_version is None else {"If-Match": str(expect_version)}
+        return self.transport.call(Trigger, "PUT", f"/triggers/{trigger_id}", json=spec, headers=headers)
+
+    def delete_trigger(self, trigger_id: int) -> None:
+        """Removes a trigger; its runs stay."""
+        self.transport.send("DELETE", f"/triggers/{trigger_id}")
+
+    def pause_trigger(self, trigger_id: int) -> Trigger:
+        """Stops a trigger; runs that it started go on."""
+        return self.transport.call(Trigger, "POST", f"/triggers/{trigger_id}/pause")
+
+    def resume_trigger(self, trigger_id: int) -> Trigger:
+        """Lets a trigger fire from now on."""
+        return self.transport.call(Trigger, "POST", f"/triggers/{trigger_id}/resume")
+
+    def fire(self, trigger_id: int, *, parameters: Mapping[str, Any] | None = None) -> Firing:
+        """Fires a trigger now, paused or not; parameters are laid over those of its actions."""
+        body = _given(parameters=parameters)
+        return self.transport.call(Firing, "POST", f"/triggers/{trigger_id}/fire", json=body)
+
+    def firings(self, trigger_id: int, *, limit: int | None = None) -> Iterator[Firing]:
+        """What a trigger did, newest first."""
+        return self._pages(Firing, f"/triggers/{trigger_id}/firings", limit, size=PAGE)
+
+    def dry_run(self, trigger_id: int, *, run: int | None = None) -> Preview:
+        """What a trigger would start now, and why; with `run` as if that run had ended just now."""
+        return self.transport.call(Preview, "GET", f"/triggers/{trigger_id}/dry-run", params=_query(run=run))
 
     # --- queues, data, server -----------------------------------------------------------------------------
 

@@ -29,6 +29,17 @@ from runyard.core.actions import (
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
 from runyard.core.schedule import Schedule
+from runyard.core.states import TERMINAL, State
+from runyard.core.triggers import (
+    AfterRuns,
+    Continuous,
+    FileArrival,
+    JobTrigger,
+    Manual,
+    OnSchedule,
+    TableUpdate,
+    Watched,
+)
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -366,6 +377,78 @@ def _tasks(item: Item) -> list[Task]:
     return [_task(item.inside(f"{item.path}[{i}]", node), key) for i, (key, node) in enumerate(tasks.items())]
 
 
+# --- triggers ---------------------------------------------------------------------------------------------
+
+
+def _job(item: Item) -> int | str:
+    value = item.scalar() if item.is_text() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else item.text("a job's id or key")
+
+
+def _states(item: Item) -> list[State]:
+    ends = [state.value for state in State if state in TERMINAL]
+    states = item.elements() if item.is_list() else [item]
+    return [State(state.choice(*ends)) for state in states]
+
+
+def _watch(item: Item) -> list[Watched]:
+    return [_watched(element) for element in item.elements("a list of jobs")]
+
+
+def _watched(item: Item) -> Watched:
+    return Watched(**item.fields(WATCHED, "an entry of watch")) if item.is_mapping() else Watched(job=_job(item))
+
+
+WATCHED = {"job": Field(_job), "states": Field(_states)}
+AFTER_RUNS = {"watch": Field(_watch), "match": Field(_choice("all", "any")), "by_hand": Field(Item.boolean)}
+_SETTLE = {"wait_after_last_change": Field(Item.duration), "min_time_between": Field(Item.duration)}
+FILE_ARRIVAL = {"location": Field(Item.text), "pattern": Field(Item.text), **_SETTLE}
+TABLE_UPDATE = {"tables": Field(Item.texts), "match": Field(_choice("all", "any")), **_SETTLE}
+CONTINUOUS = {
+    "delay": Field(Item.duration),
+    "backoff": Field(Item.number),
+    "max_delay": Field(Item.duration),
+}
+MANUAL: dict[str, Field] = {}
+
+
+def _source(kind: type[A], table: dict[str, Field], *needed: str) -> Field:
+    def read(item: Item) -> A:
+        values = {} if item.is_null() else item.fields(table, f"{kind.__struct_config__.tag!r}")
+        for name in needed:
+            if name not in values:
+                raise item.error(f"{kind.__struct_config__.tag} needs {name!r}, which is missing")
+        return kind(**values)
+
+    return Field(read, "source")
+
+
+SOURCES = {
+    "schedule": Field(lambda item: OnSchedule(schedule=_schedule(item)), "source"),
+    "after_runs": _source(AfterRuns, AFTER_RUNS, "watch"),
+    "file_arrival": _source(FileArrival, FILE_ARRIVAL, "location"),
+    "table_update": _source(TableUpdate, TABLE_UPDATE, "tables"),
+    "continuous": _source(Continuous, CONTINUOUS),
+    "manual": _source(Manual, MANUAL),
+}
+TRIGGER = {**SOURCES, "parameters": Field(Item.value_map), "paused": Field(Item.boolean)}
+
+
+def _trigger(item: Item, key: str) -> JobTrigger:
+    kinds = [kind for kind in item.entries("a mapping with when it fires, such as schedule: ...") if kind in SOURCES]
+    if len(kinds) != 1:
+        found = " and ".join(kinds) or "none"
+        raise item.error(f"trigger {key!r} must have exactly one of {', '.join(SOURCES)}; found {found}")
+    return JobTrigger(key=key, **item.fields(TRIGGER, f"trigger {key!r}"))
+
+
+def _triggers(item: Item) -> list[JobTrigger]:
+    entries = item.entries("a mapping of trigger names to when they fire")
+    return [_trigger(item.inside(f"{item.path}[{i}]", node), key) for i, (key, node) in enumerate(entries.items())]
+
+
+# --- jobs -------------------------------------------------------------------------------------------------
+
 JOB: dict[str, Field] = {
     "job": Field(Item.text, "name"),
     "key": Field(Item.text),
@@ -378,6 +461,7 @@ JOB: dict[str, Field] = {
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),
     "schedule": Field(_schedule),
+    "triggers": Field(_triggers),
     "tags": Field(Item.text_map),
     "tasks": Field(_tasks),
 }

@@ -14,6 +14,7 @@ import msgspec
 from runyard.core.model import JobSpec
 from runyard.core.schedule import Schedule as ScheduleSpec
 from runyard.core.states import TERMINAL, State
+from runyard.core.triggers import TriggerSpec
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +161,71 @@ class Job(View, frozen=True, kw_only=True):
     updated_at: datetime | None = None
     schedule: Schedule | None = None
     """Filled when the job was asked for by its id."""
+
+
+class Trigger(View, frozen=True, kw_only=True):
+    """A trigger: its definition, and where it stands."""
+
+    id: int
+    kind: str
+    spec: TriggerSpec
+    version: int = 1
+    active: bool = True
+    key: str | None = None
+    job_id: int | None = None
+    """The job whose definition holds it."""
+    scope: str = ""
+    detail: str = ""
+    workspace: str = "default"
+    origin: str = "native"
+    owner: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    started_at: datetime | None = None
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    fired: int = 0
+    extras: dict[str, Any] = {}
+
+
+class Firing(View, frozen=True, kw_only=True):
+    """One firing of a trigger, with the runs that it started."""
+
+    id: int
+    trigger_id: int
+    number: int
+    at: datetime
+    chain: int
+    name: str | None = None
+    kind: str = ""
+    scope: str = ""
+    by: str = ""
+    after: list[int] = []
+    """The runs whose ends satisfied it."""
+    runs: list[int] = []
+    detail: str = ""
+    data: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    closed_at: datetime | None = None
+
+
+class Planned(View, frozen=True, kw_only=True):
+    """One run that a firing would start, or why it would not."""
+
+    job_id: int | None = None
+    name: str = ""
+    parameters: dict[str, Any] = {}
+    refused: str = ""
+
+
+class Preview(View, frozen=True, kw_only=True):
+    """What a trigger would do now."""
+
+    fires: bool
+    why: str
+    starts: list[Planned] = []
+    next: list[datetime] = []
+    after: list[int] = []
 
 
 class JobVersion(View, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule
+from runyard.core import references, schedule, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
@@ -119,6 +119,7 @@ def validate(spec: JobSpec) -> Plan:
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_schedule(spec)
+    _check_triggers(spec)
     _check_keys(spec)
     actions = {task.key: task.action for task in spec.tasks}
     for index, task in enumerate(spec.tasks):
@@ -137,6 +138,16 @@ def _check_schedule(spec: JobSpec) -> None:
     except RunyardError as error:
         said = f"A scheduled run could not start: {error.message} Give it a default, or set it in schedule.parameters."
         raise invalid(said, field="schedule.parameters") from None
+
+
+def _check_triggers(spec: JobSpec) -> None:
+    triggers.check_own(spec.triggers)
+    for index, one in enumerate(spec.triggers):
+        try:
+            merge_parameters(spec, one.parameters)
+        except RunyardError as error:
+            said = f"A run of the trigger {one.key!r} could not start: {error.message}"
+            raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
 def _check_keys(spec: JobSpec) -> None:

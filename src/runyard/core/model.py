@@ -14,6 +14,7 @@ import msgspec
 from runyard.core.actions import Action
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
+from runyard.core.triggers import JobTrigger
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -112,6 +113,8 @@ class JobSpec(Definition, frozen=True, kw_only=True):
     on_limit: OnLimit = OnLimit.QUEUE
     notifications: list[Notification] = []
     schedule: Schedule | None = None
+    triggers: list[JobTrigger] = []
+    """What else starts runs of this job."""
     tags: dict[str, str] = {}
     extras: dict[str, Any] = {}
     """A face's own form of the definition, kept with each version and given back as it came."""

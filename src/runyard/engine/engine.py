@@ -15,16 +15,18 @@ from typing import Any
 from runyard.core.attempts import Finished, Report
 from runyard.core.ids import IdSource
 from runyard.core.query import RunFilter
+from runyard.engine import firings
 from runyard.engine.bus import Bus
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
-from runyard.engine.duties import notifier, pruner, timers
-from runyard.engine.duties.scheduler import Scheduler
+from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
+from runyard.engine.duties.apart import Apart
 from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
+from runyard.engine.triggers import Triggers
 from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
@@ -40,7 +42,7 @@ PRUNE_EVERY_SECONDS = 60.0
 
 
 class Engine:
-    """Facades (`runs`, `registry`, `data`) and the machinery behind them."""
+    """Facades (`runs`, `registry`, `schedules`, `triggers`, `documents`, `data`) and the machinery behind them."""
 
     def __init__(
         self,
@@ -68,14 +70,19 @@ class Engine:
         self.registry = Registry(store, self.writer, self.worker, self.clock)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
-        self._scheduler = Scheduler(self.writer)
+        self.triggers = Triggers(store, self.writer, self.clock)
+        self.ledger.on_end = firings.run_ended
+        self._apart: list[Apart[Any]] = [
+            Apart(self.writer, "timer", timers.find, timers.handle, trouble_ms=0),
+            Apart(self.writer, "schedule of job", scheduler.find, scheduler.fire, scheduler.set_back),
+            Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back),
+        ]
         self.data = Data(tables, uploads)
         self._keep_days = keep_days
         self._post = post
         self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None
         self._sending: set[int] = set()
         self._ticker: asyncio.TimerHandle | None = None
-        self._ticking = False
         self._next_prune = 0
         self.started_at = self.clock.now()
 
@@ -179,26 +186,16 @@ class Engine:
         """Looks at the timers, and does what is due."""
         now = self.clock.now()
         with self.store.reading() as reads:
-            due = reads.next_due()
-            scheduled = self._scheduler.find(reads, now)
-        if due is not None and due <= now and not self._ticking:
-            self._ticking = True
-            self.writer.post(self._timers, self._timers_failed)
-        self._scheduler.handle(scheduled, now)
+            due = [(kind, kind.find(reads, now)) for kind in self._apart]
+            owed = reads.deliveries(now) if self._post is not None else []
+        for kind, keys in due:
+            kind.handle(keys, now)
+        if self._post is not None:
+            self._send(owed, self._post)
         if self._keep_days is not None and now >= self._next_prune:
             self._next_prune = now + round(PRUNE_EVERY_SECONDS * 1000)
             keep = self._keep_days
             self.writer.post(lambda ledger: self._prune(ledger, keep), self._duty_failed)
-
-    def _timers(self, ledger: Ledger) -> None:
-        self._ticking = False
-        timers.run_due(ledger)
-        if self._post is not None:
-            self._send(ledger.session.deliveries(ledger.now()), self._post)
-
-    def _timers_failed(self, error: BaseException) -> None:
-        self._ticking = False
-        self._duty_failed(error)
 
     def _duty_failed(self, error: BaseException) -> None:
         log.warning("a duty could not be carried out, it is tried again: %s", error)

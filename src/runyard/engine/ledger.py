@@ -38,9 +38,11 @@ LIVE = [state for state in State if state not in TERMINAL]
 class Effects:
     """What one command wants done after the commit."""
 
-    __slots__ = ("deleted", "look", "ready", "stops", "touched", "undos")
+    __slots__ = ("deleted", "ended", "look", "ready", "stops", "touched", "undos")
 
     def __init__(self) -> None:
+        self.ended: list[Run] = []
+        """Runs of jobs that ended, and whose followers were not looked at yet."""
         self.deleted: list[int] = []
         """Runs that are gone, and their logs should be."""
         self.touched: set[int] = set()
@@ -75,6 +77,8 @@ class Ledger:
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self.on_end: Callable[[Ledger, Run], None] | None = None
+        """What is told of each run of a job that has ended, once the command that ended it is through."""
 
     def now(self) -> int:
         """The time in milliseconds."""
@@ -158,6 +162,10 @@ class Ledger:
             self._plans[key] = Plan(job.spec)
         return job, self._plans[key]
 
+    def kept_job(self, job_id: int) -> Job | None:
+        """A job, deleted or not."""
+        return self._jobs.get(job_id) or self.session.job(job_id)
+
     # --- moving runs ---
 
     def create(
@@ -208,8 +216,18 @@ class Ledger:
         if changes.ended:
             self._ended(run, snapshot.plan.spec)
 
+    def follow_up(self) -> None:
+        """Tells of the runs that ended; one after the other, since what they start may end at once."""
+        ended = self.effects.ended
+        while ended:
+            run = ended.pop(0)
+            if self.on_end is not None:
+                self.on_end(self, run)
+
     def _ended(self, run: Run, spec: JobSpec) -> None:
         self._snapshots.pop(run.id, None)
+        if run.job_id is not None:
+            self.effects.ended.append(run)
         if run.job_id is not None and (spec.max_concurrent_runs, self._limit(run.job_id)) != (None, None):
             self.admit_waiting(run.job_id)
         if run.parent_task_run_id is not None:
@@ -338,10 +356,11 @@ def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields
 
 
 def _on_limit(run: Run, spec: JobSpec) -> OnLimit:
-    """Nobody is there to be refused a scheduled run: it is kept as skipped. What is run later may as well wait."""
+    """Nobody is there to be refused a triggered run: it is kept as skipped. What is run later may as well wait."""
     if run.trigger == "backfill":
         return OnLimit.QUEUE
-    return OnLimit.SKIP if run.trigger == "schedule" and spec.on_limit is OnLimit.REFUSE else spec.on_limit
+    triggered = run.trigger == "schedule" or "trigger" in run.extras
+    return OnLimit.SKIP if triggered and spec.on_limit is OnLimit.REFUSE else spec.on_limit
 
 
 def _set(held: dict[K, V], key: K, value: V | None) -> None:

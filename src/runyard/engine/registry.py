@@ -12,7 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine import bookmarks, timetables
+from runyard.engine import bookmarks, standing, timetables
 from runyard.engine.clock import Clock, SystemClock
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
@@ -78,6 +78,7 @@ class Registry:
             )
             _keep(ledger, job, by)
             timetables.keep(ledger, job, None)
+            standing.keep_own(ledger, job, None)
             return job
 
         return self._writer.execute(run)
@@ -108,6 +109,7 @@ class Registry:
             )
             _keep(ledger, changed, by)
             timetables.keep(ledger, changed, job)
+            standing.keep_own(ledger, changed, job)
             ledger.admit_waiting(job_id)
             return changed
 
@@ -120,6 +122,7 @@ class Registry:
             job, _ = ledger.job(job_id)
             ledger.session.put(msgspec.structs.replace(job, deleted_at=ledger.now()))
             timetables.drop(ledger, job_id)
+            standing.drop_own(ledger, job)
             ledger.forget_job(job_id)
             ledger.admit_waiting(job_id)
 

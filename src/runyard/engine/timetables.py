@@ -12,6 +12,7 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid
 from runyard.core.graph import Plan, merge_parameters, validate
 from runyard.core.model import Job, JobSpec, Run, Tick, Timetable
 from runyard.core.schedule import Rule, Schedule, local_text, same_times, upcoming
+from runyard.core.triggers import OnSchedule
 from runyard.engine.ledger import Ledger, new_run
 from runyard.engine.zones import zone
 
@@ -33,12 +34,20 @@ def checked(spec: JobSpec, now: int) -> Plan:
         plan = validate(spec)
     except RunyardError as error:
         raise _with_times(error, spec, now) from None
-    schedule = spec.schedule
-    if schedule is not None and rule_of(schedule, now).after(now) is None:
+    if spec.schedule is not None:
+        check_future(spec.schedule, now)
+    for one in spec.triggers:
+        if isinstance(one.source, OnSchedule):
+            check_future(one.source.schedule, now)
+    return plan
+
+
+def check_future(schedule: Schedule, now: int) -> None:
+    """Refuses a schedule without a tick to come, and one whose time zone is not known."""
+    if rule_of(schedule, now).after(now) is None:
         last = rule_of(schedule, now).before(now)
         when = f": its last time was {_told(schedule, last)}" if last is not None else ""
         raise invalid(f"The schedule would never fire again{when}.", field="schedule.cron")
-    return plan
 
 
 def _with_times(error: RunyardError, spec: JobSpec, now: int) -> RunyardError:

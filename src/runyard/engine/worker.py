@@ -21,7 +21,7 @@ from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
-from runyard.engine import bookmarks
+from runyard.engine import bookmarks, firings
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
 from runyard.store.base import Queued
@@ -81,6 +81,7 @@ class Worker:
             self._claim_round(ledger, claims, effects.ready)
             while claims.refused:
                 claims.refused = False
+                ledger.follow_up()
                 self._look_again()
                 self._claim_round(ledger, claims, ())
         except BaseException:
@@ -238,6 +239,9 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
+        written = outcome.metrics.get("tables_written")
+        if changes and written and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, written)
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""

@@ -109,6 +109,7 @@ class Transactions:
         session.mark()
         try:
             value = command(ledger)
+            ledger.follow_up()
         except Exception as error:  # the command's own refusal, or a defect: undone alone, answered alone
             session.undo()
             ledger.undo(ledger.effects)

@@ -28,6 +28,7 @@ from runyard.core.model import (
     Timetable,
 )
 from runyard.core.query import JobFilter, RunFilter
+from runyard.core.triggers import Firing, Trigger, TriggerFilter
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -77,8 +78,21 @@ class HeldClaim(msgspec.Struct, frozen=True):
     executor: str
 
 
-Record = Job | JobVersion | Queue | Bookmark | Document | Principal | Submission | Delivery | Timetable | Tick
-Removable = Queue | Principal | Run | Timetable | Tick | Document
+Record = (
+    Job
+    | JobVersion
+    | Queue
+    | Bookmark
+    | Document
+    | Principal
+    | Submission
+    | Delivery
+    | Timetable
+    | Tick
+    | Trigger
+    | Firing
+)
+Removable = Queue | Principal | Run | Timetable | Tick | Document | Trigger
 
 
 class Reads(Protocol):
@@ -139,6 +153,26 @@ class Reads(Protocol):
     def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
         """What became of the ticks from `start` on and before `end`, newest first."""
 
+    def trigger(self, trigger_id: int) -> Trigger | None: ...
+    def trigger_by_key(self, workspace: str, origin: str, key: str, job_id: int | None) -> Trigger | None:
+        """One of its own (job_id None), or one of that job's definition."""
+
+    def triggers(self, where: TriggerFilter, limit: int, after: int | None) -> list[Trigger]:
+        """Newest first; `after` is the id of the last one of the page before."""
+
+    def triggers_on(self, topics: list[str]) -> list[Trigger]:
+        """The active ones that want to be told of any of these, by id."""
+
+    def due_triggers(self, now: int, limit: int) -> list[int]:
+        """Those that are to be looked at, the longest due first."""
+
+    def firing(self, firing_id: int) -> Firing | None: ...
+    def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
+        """What a trigger did, newest first."""
+
+    def chain(self, chain: int) -> list[Firing]:
+        """All firings of a chain, oldest first."""
+
     def live_by_state(self) -> dict[str, int]: ...
     def ended_before(self, moment: int, limit: int) -> list[int]: ...
 
@@ -165,7 +199,7 @@ class Session(Reads, Protocol):
         """
 
     def put(self, record: Record) -> None:
-        """Keeps a record; already_exists for a second tick of the same job and moment."""
+        """Keeps a record; already_exists for a second tick of a job and moment, a second firing in a chain."""
 
     def delete(self, record: Removable) -> None:
         """Removes a record; a run goes with all that is its own, except its idempotency key.

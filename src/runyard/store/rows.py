@@ -24,12 +24,14 @@ from runyard.core.model import (
     Timetable,
 )
 from runyard.core.states import State
+from runyard.core.triggers import Firing, Trigger, TriggerSpec
 
 Row = tuple[Any, ...]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _decode_spec = msgspec.json.Decoder(JobSpec).decode
+_decode_trigger = msgspec.json.Decoder(TriggerSpec).decode
 _STATES = {state.value: state for state in State}
 
 
@@ -369,4 +371,99 @@ def document_of(row: Row) -> Document:
         created_at=row[6],
         updated_at=row[7],
         updated_by=row[8],
+    )
+
+
+def trigger_row(one: Trigger) -> Row:
+    """All columns of a trigger."""
+    return (
+        one.id,
+        one.workspace,
+        one.origin,
+        one.key,
+        one.job_id,
+        one.scope,
+        one.kind,
+        _encode(one.spec).decode(),
+        one.version,
+        int(one.active),
+        one.detail or None,
+        one.owner,
+        one.created_at,
+        one.updated_at,
+        one.started_at,
+        one.anchor_at,
+        one.next_at,
+        one.last_at,
+        one.fired,
+        to_json(one.memory),
+        to_json(one.extras),
+    )
+
+
+def trigger_of(row: Row) -> Trigger:
+    """A trigger from its row."""
+    return Trigger(
+        id=row[0],
+        workspace=row[1],
+        origin=row[2],
+        key=row[3],
+        job_id=row[4],
+        scope=row[5],
+        spec=_decode_trigger(row[7]),
+        version=row[8],
+        active=bool(row[9]),
+        detail=row[10] or "",
+        owner=row[11],
+        created_at=row[12],
+        updated_at=row[13],
+        started_at=row[14],
+        anchor_at=row[15],
+        next_at=row[16],
+        last_at=row[17],
+        fired=row[18],
+        memory=from_json(row[19], {}),
+        extras=from_json(row[20], {}),
+    )
+
+
+def firing_row(one: Firing) -> Row:
+    """All columns of a firing."""
+    return (
+        one.id,
+        one.trigger_id,
+        one.number,
+        one.name,
+        one.kind,
+        one.chain,
+        one.scope,
+        one.at,
+        one.by,
+        to_json(one.after),
+        to_json(one.runs),
+        one.detail or None,
+        to_json(one.data),
+        to_json(one.extras),
+        one.closed_at,
+    )
+
+
+def firing_of(row: Row) -> Firing:
+    """A firing from its row."""
+    return Firing(
+        id=row[0],
+        trigger_id=row[1],
+        number=row[2],
+        name=row[3],
+        kind=row[4],
+        chain=row[5],
+        scope=row[6],
+        at=row[7],
+        by=row[8],
+        after=from_json(row[9], []),
+        runs=from_json(row[10], []),
+        detail=row[11] or "",
+        data=from_json(row[12], {}),
+        extras=from_json(row[13], {}),
+        closed_at=row[14],
     )

@@ -23,6 +23,7 @@ from runyard.core.model import (
     Timetable,
 )
 from runyard.core.query import JobFilter, RunFilter
+from runyard.core.triggers import Firing, Trigger, TriggerFilter
 from runyard.store import listing, rows
 from runyard.store.base import Delivery, DueWork, HeldClaim, Queued, Submission
 
@@ -42,6 +43,10 @@ class SqlReads:
     def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
         """All rows; raises `RunyardError` (unavailable when it took too long)."""
         raise NotImplementedError
+
+    def _kept(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
+        """All rows of something that no decision of a run changes, so that none need be written first."""
+        return self._all(statement, values)
 
     def _found(self, statement: str, values: rows.Row) -> list[rows.Row]:
         """All rows of a statement that was put together for this question, with `?` for each value."""
@@ -196,6 +201,44 @@ class SqlReads:
 
     def ticks(self, job_id: int, start: int, end: int, limit: int) -> list[Tick]:
         return [rows.tick_of(row) for row in self._all(self.sql["ticks"], (job_id, start, end, limit))]
+
+    def trigger(self, trigger_id: int) -> Trigger | None:
+        row = self._one(self.sql["trigger"], (trigger_id,))
+        return rows.trigger_of(row) if row else None
+
+    def trigger_by_key(self, workspace: str, origin: str, key: str, job_id: int | None) -> Trigger | None:
+        row = self._one(self.sql["trigger_by_key"], (workspace, origin, key, job_id or 0))
+        return rows.trigger_of(row) if row else None
+
+    def triggers(self, where: TriggerFilter, limit: int, after: int | None) -> list[Trigger]:
+        clauses, values = ["id < ?"], [MAX_ID if after is None else after]
+        for column in where.__struct_fields__:
+            wanted = getattr(where, column)
+            if wanted is not None:
+                clauses.append(f"{column} = ?")
+                values.append(int(wanted) if column == "active" else wanted)
+        columns = self.sql["trigger"].split("WHERE")[0]
+        statement = f"{columns} WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"
+        return [rows.trigger_of(row) for row in self._found(statement, (*values, limit))]
+
+    def triggers_on(self, topics: list[str]) -> list[Trigger]:
+        # What waits to be written is no trigger, so it need not be written first: this is asked at every run's end.
+        found = {row[0]: row for one in topics for row in self._kept(self.sql["triggers_on"], (one,))}
+        return [rows.trigger_of(found[key]) for key in sorted(found)]
+
+    def due_triggers(self, now: int, limit: int) -> list[int]:
+        return [row[0] for row in self._all(self.sql["due_triggers"], (now, limit))]
+
+    def firing(self, firing_id: int) -> Firing | None:
+        row = self._one(self.sql["firing"], (firing_id,))
+        return rows.firing_of(row) if row else None
+
+    def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
+        values = (trigger_id, MAX_ID if after is None else after, limit)
+        return [rows.firing_of(row) for row in self._all(self.sql["firings"], values)]
+
+    def chain(self, chain: int) -> list[Firing]:
+        return [rows.firing_of(row) for row in sorted(self._all(self.sql["chain"], (chain,)))]
 
     def live_by_state(self) -> dict[str, int]:
         return dict(self._all(self.sql["live_by_state"]))

@@ -22,6 +22,7 @@ from runyard.core.model import (
     Tick,
     Timetable,
 )
+from runyard.core.triggers import Firing, Trigger, topics
 from runyard.store import rows
 from runyard.store.base import Delivery, Record, Removable, Submission
 from runyard.store.gathered import Gathered, Kept
@@ -196,11 +197,21 @@ class SqlSession(SqlReads):
             case Tick():
                 values = (record.job_id, record.at, record.run_id, record.detail or None)
                 self._execute(self.sql["insert_tick"], values)
+            case Trigger():
+                self._put_trigger(record)
+            case Firing():
+                self._execute(self.sql["put_firing"], rows.firing_row(record))
+
+    def _put_trigger(self, trigger: Trigger) -> None:
+        self._execute(self.sql["put_trigger"], rows.trigger_row(trigger))
+        self._execute(self.sql["delete_topics"], (trigger.id,))
+        for topic in topics(trigger):
+            self._execute(self.sql["insert_topic"], (topic, trigger.id))
 
     def delete(self, record: Removable) -> None:
         self._inside()
         self._write_decisions(more=True)
-        if isinstance(record, (Run, Principal)):
+        if isinstance(record, (Run, Principal, Trigger)):
             self._change(self.sql["keep_last_id"])
         if isinstance(record, Queue):
             self._change(self.sql["delete_queue"], (record.name,))
@@ -210,6 +221,9 @@ class SqlSession(SqlReads):
             self._change(self.sql["delete_document"], (record.workspace, record.dialect, record.kind, record.key))
         elif isinstance(record, Timetable):
             self._change(self.sql["delete_timetable"], (record.job_id,))
+        elif isinstance(record, Trigger):
+            self._change(self.sql["delete_trigger"], (record.id,))
+            self._change(self.sql["delete_topics"], (record.id,))
         elif isinstance(record, Tick):
             self._change(self.sql["delete_tick"], (record.job_id, record.at))
         else:

@@ -226,12 +226,14 @@ SELECT state, count(*) FROM run WHERE state IN ('queued', 'running', 'cancelling
 -- The largest id that was ever handed out and kept.
 SELECT max(last) FROM (SELECT last FROM id_mark UNION ALL SELECT max(id) AS last FROM run UNION ALL SELECT max(id) FROM task_run UNION ALL SELECT max(id) FROM job
   UNION ALL SELECT max(id) FROM principal UNION ALL SELECT max(id) FROM delivery
+  UNION ALL SELECT max(id) FROM standing_trigger UNION ALL SELECT max(id) FROM firing
   UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting', 'running', 'cancelling')) AS kept;
 
 -- name: keep_last_id
 -- Before something goes that may hold the largest id: whatever the clock says, no id is handed out twice.
 INSERT INTO id_mark VALUES (1, (SELECT coalesce(max(last), 0) FROM (SELECT max(id) AS last FROM run UNION ALL SELECT max(id) FROM task_run UNION ALL SELECT max(id) FROM job
   UNION ALL SELECT max(id) FROM principal UNION ALL SELECT max(id) FROM delivery
+  UNION ALL SELECT max(id) FROM standing_trigger UNION ALL SELECT max(id) FROM firing
   UNION ALL SELECT max(token) FROM task_run WHERE state IN ('starting', 'running', 'cancelling')) AS kept))
   ON CONFLICT (one) DO UPDATE SET last = GREATEST(id_mark.last, excluded.last);
 
@@ -282,3 +284,58 @@ INSERT INTO document VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)
 
 -- name: delete_document
 DELETE FROM document WHERE workspace=$1 AND dialect=$2 AND kind=$3 AND key=$4;
+
+-- name: trigger
+SELECT id, workspace, origin, key, job_id, scope, kind, spec, version, active, detail, owner, created_at, updated_at,
+  started_at, anchor_at, next_at, last_at, fired, memory, extras FROM standing_trigger WHERE id=$1;
+
+-- name: trigger_by_key
+-- A trigger of its own, or (with a job's id) one of that job's definition.
+SELECT id, workspace, origin, key, job_id, scope, kind, spec, version, active, detail, owner, created_at, updated_at,
+  started_at, anchor_at, next_at, last_at, fired, memory, extras FROM standing_trigger
+  WHERE workspace=$1 AND origin=$2 AND key=$3 AND coalesce(job_id, 0)=$4;
+
+-- name: triggers_on
+-- The active triggers that want to be told of a topic.
+SELECT t.id, t.workspace, t.origin, t.key, t.job_id, t.scope, t.kind, t.spec, t.version, t.active, t.detail, t.owner,
+  t.created_at, t.updated_at, t.started_at, t.anchor_at, t.next_at, t.last_at, t.fired, t.memory, t.extras
+  FROM trigger_topic k JOIN standing_trigger t ON t.id = k.trigger_id WHERE k.topic=$1 AND t.active=1;
+
+-- name: due_triggers
+SELECT id FROM standing_trigger WHERE next_at <= $1 ORDER BY next_at LIMIT $2;
+
+-- name: put_trigger
+INSERT INTO standing_trigger VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21)
+  ON CONFLICT (id) DO UPDATE SET key=excluded.key, scope=excluded.scope, kind=excluded.kind, spec=excluded.spec,
+    version=excluded.version, active=excluded.active, detail=excluded.detail, owner=excluded.owner,
+    updated_at=excluded.updated_at, started_at=excluded.started_at, anchor_at=excluded.anchor_at,
+    next_at=excluded.next_at, last_at=excluded.last_at, fired=excluded.fired, memory=excluded.memory,
+    extras=excluded.extras;
+
+-- name: delete_trigger
+-- Its firings stay: runs refer to them.
+DELETE FROM standing_trigger WHERE id=$1;
+
+-- name: delete_topics
+DELETE FROM trigger_topic WHERE trigger_id=$1;
+
+-- name: insert_topic
+INSERT INTO trigger_topic VALUES ($1,$2);
+
+-- name: put_firing
+-- Refused when the trigger has fired in this chain already.
+INSERT INTO firing VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)
+  ON CONFLICT (id) DO UPDATE SET closed_at=excluded.closed_at;
+
+-- name: firing
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing WHERE id=$1;
+
+-- name: firings
+-- What a trigger did, newest first.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE trigger_id=$1 AND id<$2 ORDER BY id DESC LIMIT $3;
+
+-- name: chain
+-- All firings of a chain.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE chain=$1;
