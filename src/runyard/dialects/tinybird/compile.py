@@ -187,11 +187,9 @@ def output_node(pipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def template_refusal(error: TemplateError) -> RunyardError:
-    """A template's own error in this platform's words."""
-    from runyard.dialects.tinybird.errors import Refusal
-
+    """A template's own error in this platform's words; `custom_error` brings its status and body."""
     if error.body is not None or error.status != 400:
-        return Refusal(error.status, str(error), **{k: v for k, v in (error.body or {}).items() if k != "message"})
+        return RunyardError(Code.INVALID, str(error), status=error.status, body=error.body or {})
     return RunyardError(Code.INVALID, f"Template Syntax Error: {error}")
 
 

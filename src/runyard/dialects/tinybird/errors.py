@@ -36,12 +36,21 @@ class Refusal(HttpRefusal):
         self.more = more
 
 
+def status_of(error: RunyardError) -> int:
+    """The status of a refusal: its own, or its code's."""
+    if isinstance(error, HttpRefusal):
+        return error.status
+    return int(error.details.get("status", STATUS[error.code]))
+
+
 def refuse(request: Request, error: RunyardError) -> Answer:
     """The answer to a refused request."""
     body: dict[str, Any] = {"error": error.message}
-    status, headers = STATUS[error.code], None
+    status, headers = status_of(error), None
+    if isinstance(custom := error.details.get("body"), dict):
+        body |= custom
     if isinstance(error, HttpRefusal):
-        status, headers = error.status, error.headers
+        headers = error.headers
     if isinstance(error, Refusal):
         body |= error.more
     return answer({**body, "documentation": DOCUMENTATION}, status, headers)

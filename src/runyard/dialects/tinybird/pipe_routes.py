@@ -18,13 +18,12 @@ from runyard.dialects.tinybird.access import Caller
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import output_node
 from runyard.dialects.tinybird.datasources import Sources
-from runyard.dialects.tinybird.errors import STATUS
+from runyard.dialects.tinybird.errors import status_of
 from runyard.dialects.tinybird.face import Face, asked, base, fields, given, many, plain_parameters, yes
 from runyard.dialects.tinybird.pipes import Pipes, copy_node
 from runyard.dialects.tinybird.query import Queries, written
 from runyard.dialects.tinybird.service_rows import uuid_of
 from runyard.http.answers import Whole, answer, nothing
-from runyard.http.errors import HttpRefusal
 from runyard.http.request import Request, offload
 
 _ONE, _NODE = "/v0/pipes/{name}", "/v0/pipes/{name}/nodes/{node}"
@@ -120,8 +119,7 @@ class PipeRoutes:
         try:
             found, rows = await self._answered(request, caller, pipe, values, ending)
         except RunyardError as error:
-            status = error.status if isinstance(error, HttpRefusal) else STATUS[error.code]
-            self._note(request, caller, pipe, values, began, 0, status, error.message)
+            self._note(request, caller, pipe, values, began, 0, status_of(error), error.message)
             raise
         self._note(request, caller, pipe, values, began, rows, 200, None)
         return found
