@@ -18,6 +18,9 @@ from runyard.core.model import JobSpec, Limits, Notification, Retries, RunIf, Ta
 from runyard.core.schedule import Schedule
 from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, State
 from runyard.core.triggers import JobTrigger
+from runyard.dialects.tinybird import errors, service_rows, support, tables
+from runyard.dialects.tinybird.tables import Support
+from runyard.dialects.tinybird.template import functions
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
@@ -138,7 +141,61 @@ def fields() -> str:
     return "\n".join(lines) + f"\n\n`run_if` is one of {rules}.\n"
 
 
-WHOLE: dict[str, Callable[[], str]] = {"cli.md": cli, "states.md": states, "settings.md": settings}
+TINYBIRD = """# Tinybird
+
+*This page is drawn from `src/runyard/dialects/tinybird/` by `python docs/draw.py`; a test compares the two.*
+
+Both `tb` command lines and plain HTTP calls work against this server:
+
+```console
+$ eval "$(runyard connect tinybird)"
+$ tb --host $TB_HOST --token $TB_TOKEN auth     # the Classic client; the newer one reads the environment
+```
+
+`yes`: answered as the platform does. `partly`: with what the note says. `notyet`: ours to do. `never`: with the reason.
+"""
+
+
+def _support(rows: list[Support]) -> str:
+    lines = ["| call | answered | note |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{one.call}` | {one.state} | {one.note} |" for one in rows)])
+
+
+def tinybird() -> str:
+    """The page of the Tinybird dialect."""
+    parts = [TINYBIRD]
+    parts += [f"## {title}\n\n{_support(rows)}\n" for title, rows in support.FAMILIES.items()]
+    listed = "\n".join(f"| `{one.call}` | {one.state} | {one.note} |" for one in support.MISSING)
+    parts.append(f"## What is not there\n\n| what | state | why, and what to do |\n|---|---|---|\n{listed}\n")
+    states = "\n".join(f"| {state.value} | {said} |" for state, said in tables.STATES.items())
+    parts.append(f"## Statuses\n\n| state of a run | status of a job |\n|---|---|\n{states}\n")
+    kinds = "\n".join(f"| `{kind}` | {said} |" for kind, said in tables.KINDS.items())
+    parts.append(f"## Kinds of jobs\n\n| kind | what it does |\n|---|---|\n{kinds}\n")
+    codes = "\n".join(f"| `{code.value}` | {status} |" for code, status in errors.STATUS.items())
+    said = "Every body is JSON with `error`."
+    parts.append(f"## Errors\n\n{said}\n\n| code | status |\n|---|---|\n{codes}\n")
+    defaults = tables.Options()
+    options = "\n".join(
+        f"| `{key}` | `{getattr(defaults, key)}` | {said} |" for key, said in tables.OPTION_HELP.items()
+    )
+    said = "`RUNYARD_OPTIONS=tinybird.NAME=VALUE:tinybird.NAME=VALUE`"
+    parts.append(f"## Options\n\n{said}\n\n| option | default | what it does |\n|---|---|---|\n{options}\n")
+    kept = "\n".join(f"| `tinybird.{name}` | {', '.join(columns)} |" for name, columns in service_rows.TABLES.items())
+    views = ", ".join(f"`tinybird.{name}`" for name in service_rows.VIEWS)
+    parts.append(f"## Service Data Sources\n\n| name | columns |\n|---|---|\n{kept}\n\nFrom the last: {views}.\n")
+    told = "\n".join(f"- {one}" for one in support.DIFFERENCES)
+    parts.append(f"## How it differs\n\n{told}\n")
+    names = ", ".join(f"`{name}`" for name in sorted([*functions.OF_PARAMETER, *functions.PLAIN]))
+    parts.append(f"## Templates\n\n`if`, `elif`, `else`, `for`, `set`, `comment`, `end`, and these: {names}.\n")
+    return "\n".join(parts)
+
+
+WHOLE: dict[str, Callable[[], str]] = {
+    "cli.md": cli,
+    "states.md": states,
+    "settings.md": settings,
+    "dialects/tinybird.md": tinybird,
+}
 PARTS: dict[str, Callable[[], str]] = {"api.md": routes, "jobs.md": fields}
 BEGIN, END = "<!-- drawn -->\n", "<!-- /drawn -->\n"
 

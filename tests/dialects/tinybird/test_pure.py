@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +14,13 @@ from runyard.core.errors import RunyardError
 from runyard.core.ids import LIMIT
 from runyard.core.states import State
 from runyard.dialects.base import read_options
-from runyard.dialects.tinybird import access, formats, schema, tables, wire
+from runyard.dialects.tinybird import access, formats, schema, support, tables, wire
 from runyard.dialects.tinybird.formats import Result
 from runyard.dialects.tinybird.references import references, with_tables
+from runyard.dialects.tinybird.routes import card
+from runyard.engine.engine import Engine
+from runyard.http.tokens import Tokens
+from runyard.store.sqlite import SqliteStore
 
 
 def test_every_state_has_a_status_and_none_that_moves_looks_finished() -> None:
@@ -152,6 +157,18 @@ def test_an_option_that_there_is_not_is_refused() -> None:
     given = Settings(options=["tinybird.cancel_any=true", "other.x=1"]).options_of("tinybird")
     assert read_options(given, tables.Options).cancel_any is True
     assert set(tables.OPTION_HELP) == set(tables.Options.__struct_fields__)
+
+
+def test_every_route_stands_in_the_tables_of_what_is_answered_and_the_other_way_round() -> None:
+    engine = Engine(SqliteStore(":memory:"), [])
+    made = card(engine, Tokens(b"x" * 32), Path("files"), {})
+    served = {f"{one.method} {one.path}" for one in made.routes if not one.path.endswith("/")}
+    listed = [one.call for rows in support.FAMILIES.values() for one in rows]
+    assert len(listed) == len(set(listed))
+    again = {"/v1/workspace", "/v1/user/workspaces", "/v1/workspaces", "/v1/regions"}
+    newer = {one for one in served if any(one.split()[1].startswith(path) for path in again)}
+    assert served - newer == set(listed)
+    assert {one.replace("/v1/", "/v0/") for one in newer} <= set(listed)
 
 
 RESULT = Result(
