@@ -9,7 +9,7 @@ import sys
 
 from bench import report
 
-NAMES = ("submit", "noop", "latency", "listing", "dag", "start")
+NAMES = ("submit", "noop", "latency", "listing", "dag", "start", "tinybird")
 
 
 def _listing(given: argparse.Namespace) -> str:
