@@ -24,8 +24,8 @@ from bench import report, seed, server
 from bench.report import percentile
 
 COLUMNS = ("what", "found", "limit measured beside it", "ratio", "wanted")
-FIELDS = "id Int32, city String, at DateTime, amount Float64"
-TYPES = "{'id': 'INTEGER', 'city': 'VARCHAR', 'at': 'TIMESTAMP', 'amount': 'DOUBLE'}"
+FIELDS = "id Int32, city String, seen DateTime, amount Float64"
+TYPES = "{'id': 'INTEGER', 'city': 'VARCHAR', 'seen': 'TIMESTAMP', 'amount': 'DOUBLE'}"
 QUERY = (
     "SELECT city, count() AS n, sum(amount) AS total FROM visits WHERE id % 7 = 3 GROUP BY city ORDER BY n DESC LIMIT 5"
 )
@@ -85,7 +85,7 @@ def measure(given: argparse.Namespace) -> report.Table:
 def _written(folder: Path, rows: int) -> Path:
     path = folder / "visits.csv"
     duckdb.sql(
-        f"COPY (SELECT i::INTEGER AS id, 'city ' || (i % 1000) AS city, TIMESTAMP '2024-01-01' + to_seconds(i) AS at,"
+        f"COPY (SELECT i::INTEGER AS id, 'city ' || (i % 1000) AS city, TIMESTAMP '2024-01-01' + to_seconds(i) AS seen,"
         f" i * 0.25 AS amount FROM range({rows}) t(i)) TO '{path}' (HEADER)"
     )
     return path
@@ -120,10 +120,10 @@ def _bare(path: Path) -> float:
         "import duckdb, tempfile, time\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    database = duckdb.connect(folder + '/bare.duckdb')\n"
-        f"    database.execute('CREATE TABLE visits (id INTEGER, city VARCHAR, at TIMESTAMP, amount DOUBLE)')\n"
+        f"    database.execute('CREATE TABLE visits (id INTEGER, city VARCHAR, seen TIMESTAMP, amount DOUBLE)')\n"
         "    begun = time.perf_counter()\n"
-        f"    database.execute(\"INSERT INTO visits SELECT * FROM read_csv('{path}', header = true, delim = ',', auto_detect = false,"
-        f' columns = {TYPES}, store_rejects = true)")\n'
+        f"    database.execute(\"INSERT INTO visits SELECT * FROM read_csv('{path}', header = true, delim = ',',"
+        f' auto_detect = false, columns = {TYPES}, store_rejects = true)")\n'
         "    print(time.perf_counter() - begun)\n"
     )
     return float(subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout)
