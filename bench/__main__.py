@@ -9,7 +9,10 @@ import sys
 
 from bench import report
 
-NAMES = ("submit", "noop", "latency", "listing", "dag", "start", "tinybird")
+NAMES = (
+    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "copy", "databricks", "glue",
+    "tinybird",
+)  # fmt: skip
 
 
 def _listing(given: argparse.Namespace) -> str:
@@ -25,6 +28,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="shorter, and nothing is kept in bench/results")
     parser.add_argument(
         "--runs", type=int, default=0, metavar="N", help="submit: also with N runs kept; listing: among N runs"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=0, metavar="N", help="csv_load, copy: rows; small_loads: how many loads"
     )
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(NAMES)):

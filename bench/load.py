@@ -39,14 +39,16 @@ def run(
     connections: int = 16,
     seconds: float = 60.0,
     status: int = 200,
+    prefix: str = API,
+    headers: dict[str, str] | None = None,
 ) -> Load:
     """Sends (method, path, JSON body or None) requests until all are answered or the time is over.
 
-    Raises RuntimeError for any other status.
+    `prefix` stands before each path; `headers` are sent with each request. Raises RuntimeError for any other status.
     """
-    texts = [[method, API + path, "" if body is None else json.dumps(body)] for method, path, body in requests]
+    texts = [[method, prefix + path, "" if body is None else json.dumps(body)] for method, path, body in requests]
     work: dict[str, Any] = {"host": urlsplit(url).hostname, "port": urlsplit(url).port, "requests": texts}
-    work |= {"connections": connections, "seconds": seconds, "status": status}
+    work |= {"connections": connections, "seconds": seconds, "status": status, "headers": headers or {}}
     done = subprocess.run([sys.executable, "-m", "bench.load"], input=json.dumps(work), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
@@ -57,6 +59,7 @@ def _messages(work: dict[str, Any]) -> list[bytes]:
     """Whole requests, made before the clock starts."""
     host = f"{work['host']}:{work['port']}"
     head = f"Host: {host}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in work["headers"].items())
     return [
         f"{method} {path} HTTP/1.1\r\n{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode()
         for method, path, body in work["requests"]

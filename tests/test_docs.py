@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from runyard.client.jobfile import parse
 from runyard.core.cron import Flavour
 from runyard.core.graph import validate
 from runyard.core.schedule import Schedule, local_text, rule, upcoming
+from runyard.engine.webhooks import signature
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -36,12 +38,12 @@ def _draw() -> ModuleType:
 DRAW = _draw()
 
 
-@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md", "dialects/tinybird.md"])
+@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md", "dialects/glue.md", "dialects/tinybird.md"])
 def test_a_drawn_page_is_what_the_code_draws(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == DRAW.WHOLE[name](), "run: python docs/draw.py"
 
 
-@pytest.mark.parametrize("name", ["api.md", "jobs.md"])
+@pytest.mark.parametrize("name", sorted(DRAW.PARTS))
 def test_a_drawn_part_is_what_the_code_draws(name: str) -> None:
     page = (ROOT / "docs" / name).read_text()
     assert page == DRAW.with_part(page, DRAW.PARTS[name]()), "run: python docs/draw.py"
@@ -97,3 +99,14 @@ def test_an_expression_in_the_docs_fires_as_they_say(row: tuple[str, str, str]) 
     found = rule(Schedule(cron=text, flavour=Flavour(flavour)), UTC, 0)
     shown = [local_text(at, UTC)[:19].replace("T", " ") for at in upcoming(found, start, len(times))]
     assert shown == [time if len(time) > 16 else f"{time}:00" for time in times]
+
+
+def test_the_receiver_in_the_docs_knows_a_message_of_ours() -> None:
+    [block] = [block for _, block in FENCE.findall((ROOT / "docs" / "jobs.md").read_text()) if "def genuine" in block]
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - our own page
+    body = '{"event": "run.failure"}'
+    headers = {"Runyard-Sent-At": "17", "Runyard-Signature": signature("key", "17", body)}
+    assert names["genuine"]("key", headers, body.encode())
+    assert not names["genuine"]("other", headers, body.encode())
+    assert not names["genuine"]("key", {**headers, "Runyard-Sent-At": "18"}, body.encode())

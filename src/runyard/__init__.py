@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from runyard.client.jobfile import load as load_job
     from runyard.client.views import Event, Result, Run, TaskRun
     from runyard.core.actions import (
+        Checkout,
         Condition,
         Copy,
+        Dbt,
         Delete,
         Export,
         ForEach,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         Shell,
         Sql,
         Truncate,
+        Wheel,
     )
     from runyard.core.model import Dependency as Need
     from runyard.core.model import JobSpec as Job
@@ -43,9 +46,11 @@ if TYPE_CHECKING:
     from runyard.core.states import State
 
 __all__ = [
+    "Checkout",
     "Client",
     "Condition",
     "Copy",
+    "Dbt",
     "Delete",
     "Error",
     "Event",
@@ -72,6 +77,7 @@ __all__ = [
     "Task",
     "TaskRun",
     "Truncate",
+    "Wheel",
     "__version__",
     "load_job",
     "needs",
@@ -80,8 +86,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 _ACTIONS = (
+    "Checkout",
     "Condition",
     "Copy",
+    "Dbt",
     "Delete",
     "Export",
     "ForEach",
@@ -93,6 +101,7 @@ _ACTIONS = (
     "Shell",
     "Sql",
     "Truncate",
+    "Wheel",
 )
 _MODEL = ("Limits", "Notification", "OnLimit", "Retries", "RunIf", "Task")
 _VIEWS = ("Event", "Result", "Run", "TaskRun")

@@ -12,23 +12,29 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
     from starlette.types import ASGIApp
 
+    from runyard.core.attempts import Assignment
+    from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
+    from runyard.engine.mails import MailServer
+    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.card import Card
     from runyard.http.counters import Counters
     from runyard.http.streams import Streams
     from runyard.http.table import RouteTable
     from runyard.http.tokens import Tokens
-    from runyard.store.base import Store
+    from runyard.store.base import Delivery, SharedStore, Store
+    from runyard.warehouse.objects import S3
 
 
 ADDRESS = "address"
@@ -167,40 +173,37 @@ def open_store(settings: Settings) -> Store:
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
     """The engine over its store and its executors."""
-    import hmac
     from functools import partial
 
     from runyard.core.attempts import Places
-    from runyard.engine import webhooks
+    from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
+    from runyard.engine.folders import Folders
     from runyard.engine.uploads import Uploads
     from runyard.executors.local import LocalExecutor
-    from runyard.executors.warehouse import WarehouseExecutor
     from runyard.http.tokens import Tokens, load_master_key
 
     files = folder / "files"
     private = settings.allow_private_urls or settings.dev
     key = load_master_key(folder / "master.key")
-    tokens = Tokens(key)
+    tokens, mail = Tokens(key), _mail_server(settings)
     store = open_store(settings)
-    warehouse = WarehouseExecutor(
-        folder / "warehouse",
-        capacity=settings.warehouse_capacity,
-        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
-        allow_private_urls=private,
-        allowed_paths=[files, *map(Path, settings.allowed_paths)],
-        attempts=folder / "attempts",
-        uploads=folder / "uploads",
-        # The same after a restart: attempts that outlive the server keep their access.
-        key=hmac.digest(key, b"tables", "sha256"),
-    )
+    node = node_name(folder) if settings.shared else None
+    warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
-        grant=warehouse.grant,
-        places=Places(files=str(files)),
+        grant=warehouse.grant if warehouse is not None else lambda one: {},
+        world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
+        places=Places(
+            files=str(files),
+            environments=str(folder / "environments"),
+            checkouts=str(folder / "checkouts"),
+            allowed=settings.allowed_paths,
+            private_urls=private,
+        ),
         server=lambda one: {
             "address": str(folder / ADDRESS),
             "token": tokens.derive_attempt(one.task_run_id, one.token),
@@ -208,14 +211,108 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     )
     return Engine(
         store,
-        [processes, warehouse],
+        [processes, warehouse] if warehouse is not None else [processes],
         grace=settings.grace,
         loop=loop,
         tables=warehouse,
         uploads=Uploads(folder / "uploads", settings.upload_cap),
         keep_days=settings.keep_days or None,
-        post=partial(webhooks.post, allow_private=private),
+        post=_post(tokens, mail, allow_private=private),
+        mail=mail is not None,
+        folders=Folders([files, *map(Path, settings.allowed_paths)], allow_private_urls=private),
+        poll_seconds=settings.poll_seconds,
+        node=node,
+        lease=settings.lease,
     )
+
+
+def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseExecutor:
+    """The executor of tables, which lie in the data folder."""
+    import hmac
+
+    from runyard.executors.warehouse import WarehouseExecutor
+
+    return WarehouseExecutor(
+        folder / "warehouse",
+        capacity=settings.warehouse_capacity,
+        memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        allow_private_urls=settings.allow_private_urls or settings.dev,
+        allowed_paths=[folder / "files", folder / "databricks", *map(Path, settings.allowed_paths)],
+        attempts=folder / "attempts",
+        uploads=folder / "uploads",
+        objects=Path(settings.s3_root or folder / "s3"),
+        s3=_s3(settings),
+        # The same after a restart: attempts that outlive the server keep their access.
+        key=hmac.digest(key, b"tables", "sha256"),
+    )
+
+
+def _has_tables(store: Store, node: str | None) -> bool:
+    """Whether this server has the tables: of several, the one that was there first, for they lie on its disk."""
+    return node is None or cast("SharedStore", store).home("default", node) == node
+
+
+def node_name(folder: Path) -> str:
+    """This server's name among those that share its store: it stays with the data folder."""
+    file = folder / "node"
+    if not file.exists():
+        file.write_text(f"{socket.gethostname()}-{os.urandom(4).hex()}\n")
+    return file.read_text().strip()
+
+
+def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
+    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    return {
+        "run": opaque.text(one.run_id),
+        "job": opaque.text(one.job_id) if one.job_id is not None else None,
+        "job_name": one.job_name,
+        "chain": opaque.text(one.chain) if one.chain is not None else None,
+        "scope": one.scope,
+        # With --dev a script may lie anywhere: whoever may start it could as well paste its text.
+        "allowed_paths": None if settings.dev else [str(folder / "files"), *settings.allowed_paths],
+        "s3_root": settings.s3_root or str(folder / "s3"),
+        "s3_endpoint": settings.s3_endpoint,
+        "modules": str(folder / "modules"),
+        "allow_private_urls": settings.allow_private_urls or settings.dev,
+    }
+
+
+def _s3(settings: Settings) -> S3 | None:
+    from runyard.warehouse.objects import S3
+
+    if not settings.s3_endpoint:
+        return None
+    return S3(
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+    )
+
+
+def _mail_server(settings: Settings) -> MailServer | None:
+    if not settings.smtp_url:
+        return None
+    from runyard.engine.mails import mail_server
+
+    return mail_server(settings.smtp_url, settings.mail_from)
+
+
+def _post(tokens: Tokens, mail: MailServer | None, *, allow_private: bool) -> Callable[[Delivery], str]:
+    """How a message is sent, by its address."""
+    from runyard.engine import webhooks
+    from runyard.engine.notices import MAILTO
+
+    def post(delivery: Delivery) -> str:
+        if not delivery.url.startswith(MAILTO):
+            return webhooks.post(delivery, allow_private=allow_private, key=tokens.webhook_key)
+        if mail is None:
+            return "This server sends no e-mail: smtp_url is not set."
+        from runyard.engine import mails
+
+        return mails.post(delivery, mail)
+
+    return post
 
 
 def build_table(
@@ -223,11 +320,17 @@ def build_table(
 ) -> RouteTable:
     """The routes of all faces: each dialect is one line here."""
     from runyard.api.routes import card as native
+    from runyard.core.opaque import Opaque
+    from runyard.dialects.databricks.routes import card as databricks
+    from runyard.dialects.glue.routes import card as glue
     from runyard.dialects.tinybird.routes import card as tinybird
     from runyard.http.table import RouteTable
 
     settings = settings or Settings()
+    opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
+        databricks(engine, settings.folder, record_only=settings.record_only),
+        glue(engine, opaque, settings),
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
     environments = {card.name: card.connect for card in dialects}

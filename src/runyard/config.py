@@ -58,15 +58,55 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_days: Annotated[
         float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
     ] = 0.0
+    lease: Annotated[
+        float,
+        Meta(
+            description="How long a server that shares a PostgreSQL store may be silent before its work is started "
+            "elsewhere.",
+            ge=3,
+            le=300,
+        ),
+    ] = 9.0
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
+    s3_endpoint: Annotated[
+        str, Meta(description="URL of the S3 service behind s3:// sources and targets; empty: the folder s3 in data.")
+    ] = ""
+    s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
+    s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
+    s3_secret_key: Annotated[str, Meta(description="Secret key for the S3 service; best given in the environment.")] = (
+        ""
+    )
     allow_private_urls: Annotated[
         bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
     ] = False
+    smtp_url: Annotated[
+        str, Meta(description="Mail server, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT; empty: no e-mail.")
+    ] = ""
+    mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
-        list[str], Meta(description="Folders on the server that loads may read; divided by colons in the environment.")
+        list[str],
+        Meta(description="Folders that loads may read and triggers may watch; divided by colons in the environment."),
     ] = []
+    poll_seconds: Annotated[
+        float, Meta(description="How often triggers look at URLs, and at folders of which nothing was heard.", ge=0.1)
+    ] = 60.0
+    record_only: Annotated[
+        bool,
+        Meta(description="Accept tasks of vendors' services that cannot run here: they are kept, and passed over."),
+    ] = False
+
+    account: Annotated[
+        str, Meta(description="The account number that AWS clients are told.", pattern="^[0-9]{12}$")
+    ] = "123456789012"
+    account_runs: Annotated[
+        int,
+        Meta(description="How many runs may be unfinished when AWS clients start one without queuing; 0: any.", ge=0),
+    ] = 50
+    s3_root: Annotated[
+        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
+    ] = ""
 
     options: Annotated[
         list[str],

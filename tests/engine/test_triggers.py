@@ -397,6 +397,18 @@ def test_a_failed_task_changes_no_table() -> None:
     assert runs_of(bench, job) == []
 
 
+def test_what_a_program_says_of_tables_need_not_be_true_to_be_harmless() -> None:
+    bench = Bench()
+    job = bench.job()
+    trigger(bench, TableUpdate(tables=["a"]), job)
+    for told in (5, "a", [5, None], {"a": 1}, [["a"]], [""]):
+        run = bench.submit()
+        bench.finish(run, metrics={"tables_written": told})
+        assert bench.run(run).state is State.SUCCEEDED
+    bench.later(1)
+    assert runs_of(bench, job) == []
+
+
 # --- continuous ---
 
 
@@ -419,6 +431,20 @@ def test_a_continuous_trigger_keeps_one_run_going() -> None:
     assert len(runs_of(bench, job)) == 2
 
 
+def test_a_continuous_trigger_that_is_resumed_starts_nothing_beside_what_still_runs() -> None:
+    bench = Bench()
+    job = bench.job()
+    one = trigger(bench, Continuous(delay=2), job)
+    bench.later(0)
+    bench.engine.triggers.pause(one.id, "ann").result()
+    bench.engine.triggers.start(one.id, "ann").result()
+    bench.later(10)
+    assert len(runs_of(bench, job)) == 1
+    finish_all(bench, job)
+    bench.later(2)
+    assert len(runs_of(bench, job)) == 2
+
+
 def test_failures_in_a_row_make_a_continuous_trigger_rest_longer() -> None:
     bench = Bench()
     job = bench.job()
@@ -433,6 +459,17 @@ def test_failures_in_a_row_make_a_continuous_trigger_rest_longer() -> None:
     finish_all(bench, job)
     bench.later(1)
     assert len(runs_of(bench, job)) == 6
+
+
+def test_a_continuous_trigger_goes_on_after_a_run_that_its_jobs_limit_skipped() -> None:
+    bench = Bench()
+    job = bench.job(max_concurrent_runs=1, on_limit=OnLimit.SKIP)
+    by_hand = bench.submit(job)
+    trigger(bench, Continuous(delay=1), job)
+    bench.later(0)
+    bench.finish(by_hand)
+    bench.later(1)
+    assert [run.state for run in runs_of(bench, job)][1:] == [State.SKIPPED, State.RUNNING]
 
 
 def test_a_continuous_trigger_that_can_start_nothing_says_so_and_tries_again() -> None:
@@ -486,7 +523,9 @@ def test_what_can_never_fire_is_refused_and_not_kept() -> None:
         (AfterRuns(watch=[]), "source.watch", "1 to 500"),
         (AfterRuns(watch=[Watched(job=1, states=[State.RUNNING])]), "source.watch[0].states", "running"),
         (TableUpdate(tables=["a.b.c"]), "source.tables[0]", "schema.table"),
-        (OnSchedule(schedule=Schedule(cron="0 0 30 2 *")), "schedule.cron", "never"),
+        (OnSchedule(schedule=Schedule(cron="0 0 30 2 *")), "source.schedule.cron", "never"),
+        (OnSchedule(schedule=Schedule(cron="0 25 * * *")), "source.schedule.cron", "It would fire at 20"),
+        (OnSchedule(schedule=Schedule(every=60, time_zone="Berlin")), "source.schedule.time_zone", "Europe/Berlin"),
         (OnSchedule(schedule=Schedule(every=60, paused=True)), "source.schedule", "paused"),
         (Continuous(delay=0), "source.delay", "0.1"),
     ]
@@ -558,6 +597,19 @@ def test_a_dry_run_of_a_schedule_shows_its_next_ticks() -> None:
     bench = Bench()
     one = trigger(bench, OnSchedule(schedule=Schedule(every=60)), bench.job())
     assert bench.engine.triggers.dry_run(one.id).result().next == [T0 + n * 60_000 for n in (1, 2, 3)]
+
+
+def test_old_firings_go_with_old_runs_where_a_setting_says_so() -> None:
+    bench = Bench(keep_days=1)
+    job = bench.job()
+    one = trigger(bench, Manual(), job)
+    fire(bench, one)
+    finish_all(bench, job)
+    bench.later(86_400 / 2)
+    recent = fire(bench, one)
+    bench.later(86_400 / 2 + 100)
+    assert [firing.id for firing in history(bench, one)] == [recent.id]
+    assert len(runs_of(bench, job)) == 1
 
 
 # --- together or not at all ---

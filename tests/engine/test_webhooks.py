@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +31,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[str] = []
         self.status = 200
         outer = self
 
@@ -36,6 +40,8 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.got.append(json.loads(body))
+                outer.headers.append(dict(self.headers))
+                outer.bodies.append(body.decode())
                 self.send_response(outer.status)
                 self.end_headers()
 
@@ -80,6 +86,16 @@ def test_a_failure_is_told_with_its_reason(receiver: Receiver) -> None:
     assert receiver.got[0]["event"] == "run.failure"
     assert receiver.got[0]["run"]["state"] == "failed"
     assert "exit code 1" in receiver.got[0]["run"]["detail"]
+
+
+def test_a_message_is_signed_over_its_time_and_body_with_the_key_of_its_url(receiver: Receiver) -> None:
+    (delivery,) = owed(failed_run(receiver.url, lambda delivery: ""))
+    assert webhooks.post(delivery, allow_private=True, key=lambda url: f"key of {url}") == ""
+    [headers], [body] = receiver.headers, receiver.bodies
+    signed = f"{headers['Runyard-Sent-At']}.{body}".encode()
+    expected = hmac.new(f"key of {receiver.url}".encode(), signed, hashlib.sha256).hexdigest()
+    assert headers["Runyard-Signature"] == f"sha256={expected}"
+    assert (headers["Runyard-Event"], headers["Runyard-Delivery"]) == ("run.failure", str(delivery.id))
 
 
 def test_a_private_address_is_refused_by_default(receiver: Receiver) -> None:

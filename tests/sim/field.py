@@ -98,6 +98,9 @@ class FieldExecutor:
         attempt.stopping = _outcome(attempt, result)
         self._later(delay, self._end, attempt, attempt.stopping)
 
+    def extend(self, until: float) -> None:
+        pass
+
     def recover(self, held: Sequence[Held]) -> list[Held]:
         gone: list[Held] = []
         for one in held:

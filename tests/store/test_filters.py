@@ -41,6 +41,7 @@ _kept_runs = st.fixed_dictionaries(
     }
 )
 _CHOICES: dict[str, st.SearchStrategy[Any]] = {
+    "of_job": st.booleans(),
     **{name: st.sampled_from([v for v in values if v is not None]) for name, values in _VALUES.items()},
     "states": st.lists(st.sampled_from(State), max_size=3, unique=True)
     | st.permutations([State.QUEUED, State.SUCCEEDED, State.FAILED]),
@@ -64,6 +65,7 @@ def _holds(run: Run, where: RunFilter) -> bool:
     return (
         (where.states is None or run.state in where.states)
         and all(getattr(where, name) in (None, getattr(run, name)) for name in _EQUAL)
+        and (where.of_job is None or where.of_job is (run.job_id is not None))
         and (where.tag is None or run.tags.get(where.tag[0]) == where.tag[1])
         and (where.created_after is None or run.created_at >= where.created_after)
         and (where.created_before is None or run.created_at < where.created_before)
@@ -87,6 +89,7 @@ def compare(store: Store, kept: list[dict[str, Any]], wheres: list[RunFilter]) -
             assert reads.runs(where, 100, None) == wanted, where
             if len(wanted) > 1:
                 assert reads.runs(where, 1, wanted[0].id) == wanted[1:2], where
+                assert reads.runs(where, 2, wanted[-1].id, newer=True) == wanted[-2:-4:-1], where
 
 
 @on_one_store

@@ -21,7 +21,7 @@ from tests.store.test_sqlite_plans import SINGLE
 RUNS = 20_000
 STATE = f"""CASE WHEN n > {RUNS} - 100 THEN 'running' WHEN n > {RUNS} - 300 THEN 'queued'
       WHEN n % 9 = 0 THEN 'failed' ELSE 'succeeded' END"""
-STATEMENTS = sql.load("postgres.sql")
+STATEMENTS = sql.load("postgres.sql") | sql.load("nodes.sql")
 PLANNED = [name for name, text in STATEMENTS.items() if text.startswith(("SELECT", "WITH", "UPDATE", "DELETE"))]
 
 
@@ -62,6 +62,8 @@ INSERT INTO submission_key SELECT 'scope', 'key ' || n, '', n, 0 FROM generate_s
 INSERT INTO bookmark SELECT 'key ' || n % 50, n, n, 0, '{{}}', 0 FROM generate_series(1, 5000) AS n;
 INSERT INTO document SELECT 'space', 'face', 'kind', 'key ' || n, 1, '{{}}', 0, 0, ''
   FROM generate_series(1, 5000) AS n;
+INSERT INTO log_piece SELECT n << 12, (n << 12) + 1, 0, '' FROM generate_series(1, 5000) AS n;
+INSERT INTO home SELECT 'space ' || n, '' FROM generate_series(1, 500) AS n;
 INSERT INTO queue SELECT 'queue ' || n, 5, 0, 0 FROM generate_series(1, 500) AS n;
 INSERT INTO principal SELECT n, 'user ' || n, '[]', 0, 1, NULL, 0 FROM generate_series(1, 500) AS n;
 INSERT INTO standing_trigger SELECT n, 'space', 'origin', 'key ' || n, n, '', 'kind ' || n % 5, '{{}}', 1, 1, NULL,
@@ -101,7 +103,9 @@ def _bounded(node: dict[str, Any]) -> bool:
 _PARTIAL = {"task_run_active", "run_ahead", "run_long"}
 """Indexes of few rows, however long the history is."""
 _WHOLE = {"queues": {"queue"}, "principals": {"principal"}, "last_id": {"id_mark"}, "queue_depth": {"task_run"}}
-"""What lists all of a table, as many as people made; and what counts the index of all that is queued."""
+_WHOLE |= {"nodes": {"node"}, "leader": {"leader", "node"}, "leads": {"leader"}, "lock_queues": {"queue"}}
+_WHOLE |= {name: {"node"} for name in ("expired", "end_life", "rejoin", "renew", "fence", "leave")}
+"""What lists all of a table, as many as people made, or nodes (64 at most); and what counts all that is queued."""
 
 
 @pytest.mark.parametrize("name", PLANNED)

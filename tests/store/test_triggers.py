@@ -134,6 +134,24 @@ def test_a_trigger_fires_once_in_a_chain(store: Store) -> None:
         assert reads.chain(root.id) == [root, second]
 
 
+def test_two_firings_of_a_trigger_cannot_have_one_number(store: Store) -> None:
+    one = a_trigger()
+    write(store, one, a_firing(one, number=4))
+    with pytest.raises(RunyardError) as refused:
+        write(store, a_firing(one, number=4))
+    assert refused.value.code is Code.ALREADY_EXISTS
+
+
+def test_the_oldest_firings_are_found_and_removed(store: Store) -> None:
+    one = a_trigger()
+    some = [a_firing(one, number=n) for n in range(4)]
+    write(store, *some)
+    with transaction(store) as session:
+        assert session.firings_before(some[3].id, 2) == some[:2]
+        session.delete(some[0])
+        assert session.firings_before(some[3].id, 9) == some[1:3]
+
+
 def test_the_firing_of_a_chain_can_be_closed(store: Store) -> None:
     root = a_firing(a_trigger(), runs=[1])
     write(store, root)

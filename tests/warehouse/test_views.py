@@ -263,3 +263,24 @@ def test_appends_that_wait_for_a_fill_are_followed_after_it(tmp_path: Path, desk
     numbers += [desk.start("INSERT INTO events VALUES (1, 1)") for _ in range(5)]
     assert {desk.wait(number).result for number in numbers} == {"succeeded"}
     assert desk.rows(MERGED) == [[1, 300_010, 300_010]]
+
+
+def test_views_conditions_and_exports_may_be_written_in_another_dialect(events: Desk) -> None:
+    statement = "SELECT day, countIf(v > 1) AS big FROM events GROUP BY day"
+    view: Any = ("default", "big", "main", "events", statement, "bigs", "clickhouse")
+    assert events.executor.create_view(*view).result(20)["statement"] == statement
+    assert events.executor.create_view(*view).result(20)["created"] is False
+    events.run("INSERT INTO events VALUES (1, 1), (1, 5), (2, 9)")
+    assert events.rows("SELECT day, big FROM bigs ORDER BY day") == [[1, 1], [2, 1]]
+    where = "toUInt8(day) = 2"
+    filled = events.run(Materialize(view="big", truncate=True, where=where, dialect="clickhouse"))
+    assert filled.metrics["rows"] == 1, filled.detail
+    dry = events.run(Delete(table="events", where=where, dialect="clickhouse", dry_run=True))
+    assert dry.metrics["rows"] == 1, dry.detail
+    for text in ("day = 1) UNION ALL SELECT (1", "day = 1) OR (", "1; DROP TABLE events"):
+        assert events.run(Delete(table="events", where=text, dialect="clickhouse")).result == "failed"
+    assert events.rows("SELECT count(*) FROM events") == [[3]]
+    (events.files / "d.csv").write_text("day,v\n2,2\n")
+    load = Load(source="d.csv", table="events", mode="replace_where", where=where, dialect="clickhouse")
+    assert events.run(load).result == "succeeded"
+    assert events.rows("SELECT sum(big)::BIGINT FROM bigs WHERE day = 2") == [[1]]

@@ -13,6 +13,13 @@ from tests.executors.harness import Bench
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("work")
-    one = Bench(folder / "attempts", places=Places(files=str(folder / "files")))
+    (folder / "repositories").mkdir()
+    places = Places(
+        files=str(folder / "files"),
+        environments=str(folder / "environments"),
+        checkouts=str(folder / "checkouts"),
+        allowed=[str(folder / "repositories")],
+    )
+    one = Bench(folder / "attempts", places=places)
     yield one
     one.close()

@@ -13,6 +13,7 @@ import pytest
 from runyard.core.actions import Notebook
 from runyard.core.attempts import Assignment, Outcome
 from tests.executors.harness import Bench
+from tests.work.wheels import wheel
 
 CUT = "\n# COMMAND ----------\n"
 
@@ -140,8 +141,18 @@ def test_run_inlines_another_notebook_with_its_values(bench: Bench, tmp_path: Pa
     )
     _, outcome = ran(bench, Notebook(path=str(tmp_path / "main.py")))
     assert outcome.output == {"result": "you", "truncated": False}
-    _, outcome = ran(bench, Notebook(path="/main", root=str(tmp_path)))
+    _, outcome = ran(bench, Notebook(path="/Workspace/main", root=str(tmp_path)))
     assert outcome.output == {"result": "you", "truncated": False}
+
+
+def test_a_notebook_that_is_run_finds_what_lies_beside_itself(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "outer.py").write_text("# MAGIC %run ./inner")
+    (tmp_path / "lib" / "inner.py").write_text("where = 'lib'")
+    (tmp_path / "inner.py").write_text("where = 'above'")
+    (tmp_path / "main.py").write_text(f"# MAGIC %run ./lib/outer{CUT}dbutils.notebook.exit(where)\n")
+    _, outcome = ran(bench, Notebook(path=str(tmp_path / "main.py")))
+    assert outcome.output == {"result": "lib", "truncated": False}
 
 
 def test_run_in_a_circle_and_out_of_the_root_are_refused(bench: Bench, tmp_path: Path) -> None:
@@ -227,6 +238,50 @@ def test_sys_exit_ends_a_notebook_by_its_code(bench: Bench, code: str, expected:
     one, outcome = ran(bench, book(f"import sys; {code}"))
     assert outcome.result == expected
     assert bench.log(one) == b""
+
+
+def test_text_that_json_cannot_hold_threads_and_forks_do_not_spoil_the_record(bench: Bench) -> None:
+    code = """
+        import os, threading
+        print("half \\udcff")
+        threads = [threading.Thread(target=lambda: [print("x" * 100) for _ in range(200)]) for _ in range(4)]
+        [one.start() for one in threads]; [one.join() for one in threads]
+        pid = os.fork()
+        if pid == 0:
+            print("below")
+            os._exit(0)
+        os.waitpid(pid, 0)
+    """
+    one, outcome = ran(bench, book(code))
+    assert outcome.result == "succeeded", bench.log(one)
+    (cell,) = record(bench, one)["cells"]
+    text = "".join(output["text"] for output in cell["outputs"])
+    assert text.startswith("half \\udcff\n")
+    assert text.count("x") == 4 * 200 * 100
+    assert "below" not in text
+    assert b"below" in bench.log(one)
+
+
+def test_cells_of_a_shell_notebook_are_shell(bench: Bench) -> None:
+    one, outcome = ran(bench, book("echo one", "echo $((1 + 1))", language="shell"))
+    assert outcome.result == "succeeded"
+    assert bench.log(one) == b"one\n2\n"
+
+
+def test_a_cell_that_is_no_python_says_so_with_its_place(bench: Bench) -> None:
+    _, outcome = ran(bench, book("x = 1", "y = = 2"))
+    assert outcome.detail == "SyntaxError: invalid syntax"
+    assert outcome.error is not None
+    assert 'File "cell 2", line 1' in outcome.error["trace"]
+
+
+def test_pip_installs_into_the_attempt_alone(bench: Bench, tmp_path: Path) -> None:
+    path = wheel(tmp_path, "3.0")
+    one, outcome = ran(bench, book(magic(f"%pip install --no-index {path}"), "import greeter\ngreeter.plain()"))
+    assert outcome.result == "succeeded", bench.log(one)
+    assert bench.log(one).endswith(b"plain 3.0\n")
+    _, outcome = ran(bench, book("import greeter"))
+    assert outcome.detail == "ModuleNotFoundError: No module named 'greeter'"
 
 
 def test_the_record_is_there_while_a_cell_runs(bench: Bench) -> None:

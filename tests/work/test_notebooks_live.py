@@ -19,6 +19,7 @@ import pytest
 from runyard import Client, Error, Job, Notebook, Python, Run, Task
 from tests.live_server import environment, live_server
 from tests.work.test_notebook import book, magic
+from tests.work.wheels import wheel
 
 TOKEN = "operators-own"
 ENDED = {"succeeded", "failed", "cancelled", "timed_out", "skipped", "lost"}
@@ -79,6 +80,17 @@ def test_a_notebook_runs_another_as_a_run_of_its_own(client: Client, tmp_path: P
     (child,) = children(client, run)
     assert (child.name, child.trigger, child.state, child.queue) == ("./child", "attempt", "succeeded", "children")
     assert client.get(run.id).task("main").child_run_id == child.id
+
+
+def test_a_child_runs_in_the_environment_of_its_parent(client: Client, tmp_path: Path) -> None:
+    code = "import greeter\ngreeter.plain()\ndbutils.notebook.exit("
+    root = folder_of(
+        tmp_path, parent=f"{code}dbutils.notebook.run('child'))", child=f"{code}greeter.__file__.count('environments'))"
+    )
+    needs = [f"greeter @ {wheel(tmp_path).as_uri()}"]
+    run = ran(client, Notebook(path="/parent", root=root, requirements=needs))
+    assert run.succeeded, run
+    assert client.output(run.task("main").id)["result"] == "1"
 
 
 def test_a_child_that_fails_raises_in_its_parent(client: Client, tmp_path: Path) -> None:
@@ -142,8 +154,8 @@ def test_an_attempts_token_opens_nothing_else(client: Client, url: str) -> None:
 
 def test_sql_cells_and_spark_sql_work_on_the_warehouse(client: Client) -> None:
     cells = (
-        magic("%sql\ncreate table nb_sales (day text, n int);\ninsert into nb_sales values ('mo', 1), ('tu', 2);"),
-        magic("%sql\nselect * from nb_sales where day = :day"),
+        magic("%sql\ncreate table nb_sales (day string, n int);\ninsert into nb_sales values ('mo', 1), ('tu', 2);"),
+        magic("%sql\nselect `day`, n from nb_sales where day = :day"),
         "frame = spark.sql('select sum(n)::int as s from nb_sales where n >= :least', {'least': 1})\nframe.show()",
         "first = frame.first()\n(first.s, first['s'], frame.columns, frame.count(), spark.table('nb_sales').count())",
         "try:\n    spark.read.csv('x')\nexcept AttributeError as error:\n    print(error)",
@@ -192,6 +204,15 @@ def test_a_program_is_exported_with_its_output(client: Client, url: str, tmp_pat
     page = (tmp_path / "out.html").read_text()
     assert "print(6 * 7)" in page
     assert "<pre class=out>42\n</pre>" in page
+
+
+def test_the_command_line_prints_what_a_notebook_exits_with(url: str, tmp_path: Path) -> None:
+    (tmp_path / "n.py").write_text("dbutils.notebook.exit(dbutils.widgets.get('who'))")
+    (tmp_path / "job.yaml").write_text("job: n\ntasks: {n: {notebook: {file: n.py, parameters: {who: you}}}}\n")
+    words = [sys.executable, "-m", "runyard", "run", str(tmp_path / "job.yaml")]
+    env = environment(RUNYARD_URL=url, RUNYARD_TOKEN=TOKEN)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "you\n"), done.stderr
 
 
 @pytest.mark.parametrize("name", ["..%2Fclaim", "%2e%2e", "claim", "nothing.txt", "link", "pipe", "folder"])

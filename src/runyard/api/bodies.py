@@ -377,6 +377,7 @@ class ViewGiven(Given, frozen=True, kw_only=True):
     target: str
     schema: str = "main"
     workspace: str = "default"
+    dialect: SqlDialect = "duckdb"
 
 
 class Dropped(Body, frozen=True, kw_only=True):
@@ -384,6 +385,13 @@ class Dropped(Body, frozen=True, kw_only=True):
 
     table: str
     views: list[str]
+
+
+class WebhookKey(Body, frozen=True, kw_only=True):
+    """What messages to a URL are signed with: HMAC-SHA256 with this text as the key."""
+
+    url: str
+    key: str
 
 
 class Issued(Body, frozen=True, kw_only=True):

@@ -55,7 +55,10 @@ class DataRoutes:
         if not 1 <= given.limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
         if wants_arrow(request):
-            return ByteStream(await offload(self._data.stream, given.workspace, given.sql, given.parameters), ARROW)
+            source = await offload(
+                self._data.stream, given.workspace, given.sql, given.parameters, "main", given.dialect
+            )
+            return ByteStream(source, ARROW)
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
 

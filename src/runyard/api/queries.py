@@ -74,6 +74,12 @@ class DryRunQuery(Query, frozen=True, kw_only=True):
     run: int | None = None
 
 
+class WebhookKeyQuery(Query, frozen=True, kw_only=True):
+    """The URL of a notification, exactly as it stands there."""
+
+    url: str = ""
+
+
 class NewJobQuery(Query, frozen=True, kw_only=True):
     """How a new job is also known."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from runyard.api import bodies, times, wire
+from runyard.api import bodies, queries, times, wire
 from runyard.api.declare import route
 from runyard.core.errors import invalid
 from runyard.core.model import Principal, Queue
@@ -104,11 +104,13 @@ class PrincipalRoutes:
         """The routes of this family."""
         one, issued = "/principals/{id}", bodies.Issued
         new = {"body": bodies.PrincipalGiven, "answer": issued, "status": 201}
+        key = {"query": queries.WebhookKeyQuery, "answer": bodies.WebhookKey}
         return (
             route("GET", "/principals", ADMIN, self.find, "List principals", answer=bodies.Principals),
             route("POST", "/principals", ADMIN, self.create, "Make a principal and its token", **new),
             route("POST", f"{one}/revoke", ADMIN, self.revoke, "End its tokens and issue a new one", answer=issued),
             route("DELETE", one, ADMIN, self.delete, "Delete a principal", status=204),
+            route("GET", "/webhook-key", ADMIN, self.webhook_key, "Show what messages to a URL are signed with", **key),
         )
 
     async def find(self, request: Request) -> Answer:
@@ -133,6 +135,12 @@ class PrincipalRoutes:
         """DELETE /principals/{id}"""
         await self._registry.delete_principal(request.id("principal"), request.principal.name)
         return nothing()
+
+    async def webhook_key(self, request: Request) -> Answer:
+        """GET /webhook-key"""
+        asked = query(request, queries.WebhookKeyQuery)
+        key = bodies.WebhookKey(url=asked.url, key=self._tokens.webhook_key(asked.url))
+        return answer(key, 200, {"Cache-Control": "no-store"})
 
     def _issued(self, principal: Principal, status: int = 200) -> Answer:
         body = bodies.Issued(principal=wire.principal_body(principal), token=self._tokens.derive(principal))

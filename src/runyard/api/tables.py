@@ -82,7 +82,7 @@ class TableRoutes:
         """POST /views"""
         given = await read(request, _VIEW)
         made = await self._data.create_view(
-            given.workspace, given.name, given.source, given.statement, given.target, given.schema
+            given.workspace, given.name, given.source, given.statement, given.target, given.schema, given.dialect
         )
         return answer(_timed(made), 201 if made["created"] else 200)
 

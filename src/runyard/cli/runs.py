@@ -142,8 +142,10 @@ def _print_results(client: Client, ended: Run) -> None:
 
     needed = {name_of(need) for task in ended.tasks for need in task.needs}
     for task in ended.tasks:
-        if task.task_key not in needed and task.kind == "sql" and ended.succeeded:
+        if task.task_key not in needed and task.kind in ("sql", "notebook") and ended.succeeded:
             output = client.output(task.id)
+            if isinstance(output, dict) and "result" in output:
+                print(output["result"])
             if isinstance(output, Result) and output.columns:
                 print_result(output)
 

@@ -11,8 +11,10 @@ import msgspec
 from runyard.client.nodes import Field, Item
 from runyard.client.words import nearest_word
 from runyard.core.actions import (
+    Checkout,
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -25,6 +27,7 @@ from runyard.core.actions import (
     Sql,
     SqlDialect,
     Truncate,
+    Wheel,
 )
 from runyard.core.cron import Flavour
 from runyard.core.model import Dependency, JobSpec, Limits, Notification, OnLimit, Retries, RunIf, Task
@@ -80,12 +83,35 @@ def _similar_file(folder: Path, name: str) -> str:
 
 # --- kinds of work ----------------------------------------------------------------------------------------
 
-SQL = {
+CHECKOUT = {
+    "url": Field(Item.text),
+    "branch": Field(Item.text),
+    "tag": Field(Item.text),
+    "commit": Field(Item.text),
+}
+
+
+def _checkout(item: Item) -> Checkout:
+    values = {"url": item.text()} if item.is_text() else item.fields(CHECKOUT, "a checkout")
+    if "url" not in values:
+        raise item.error("a checkout needs the 'url' of a repository")
+    return Checkout(**values)
+
+
+STATEMENT = {
     "statement": Field(Item.text),
-    "file": Field(read_beside, "statement"),
     "dialect": Field(_choice(*get_args(SqlDialect))),
     "parameters": Field(Item.value_map),
     "schema": Field(Item.text),
+}
+SQL = {
+    **STATEMENT,
+    "file": Field(read_beside, "statement"),
+    "merged": Field(Item.text_map),
+    "reads": Field(Item.texts),
+    "writes": Field(Item.texts),
+    "max_rows": Field(Item.integer),
+    "max_bytes": Field(Item.integer),
 }
 LOAD = {
     "source": Field(Item.text),
@@ -97,17 +123,19 @@ LOAD = {
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
-COPY = {**SQL, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+COPY = {**STATEMENT, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
     **TRUNCATE,
     "where": Field(Item.text),
     "parameters": Field(Item.value_map),
     "dry_run": Field(Item.boolean),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 EXPORT = {
-    **SQL,
+    **STATEMENT,
     "target": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet", "arrow")),
     "compression": Field(_choice("auto", "none", "gzip", "zstd")),
@@ -119,6 +147,7 @@ MATERIALIZE = {
     "truncate": Field(Item.boolean),
     "partition_by": Field(Item.text),
     "chunk_rows": Field(Item.integer),
+    "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 PYTHON = {
     "source": Field(Item.text),
@@ -127,6 +156,8 @@ PYTHON = {
     "arguments": Field(Item.texts),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 NOTEBOOK = {
@@ -139,11 +170,32 @@ NOTEBOOK = {
     "root": Field(Item.text),
     "environment": Field(Item.text_map),
     "interpreter": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
+}
+WHEEL = {
+    "package": Field(Item.text),
+    "entry_point": Field(Item.text),
+    "arguments": Field(Item.texts),
+    "wheels": Field(Item.texts),
+    "requirements": Field(Item.texts),
+    "index": Field(Item.boolean),
+    "environment": Field(Item.text_map),
+    "working_directory": Field(Item.text),
+}
+DBT = {
+    "commands": Field(Item.texts),
+    "project": Field(Item.text),
+    "schema": Field(Item.text),
+    "requirements": Field(Item.texts),
+    "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
 }
 SHELL = {
     "command": Field(lambda item: item.texts() if item.is_list() else item.text()),
     "environment": Field(Item.text_map),
+    "checkout": Field(_checkout),
     "working_directory": Field(Item.text),
 }
 CONDITION = {"left": Field(Item.value), "op": Field(_choice(*_OPERATORS)), "right": Field(Item.value)}
@@ -212,6 +264,14 @@ def _notebook(item: Item) -> Notebook:
     return msgspec.structs.replace(given, language="sql") if name.endswith(".sql") else given
 
 
+def _wheel(item: Item) -> Wheel:
+    return _build(item, Wheel, WHEEL, "package", "entry_point")
+
+
+def _dbt(item: Item) -> Dbt:
+    return _build(item, Dbt, DBT, "commands")
+
+
 def _shell(item: Item) -> Shell:
     if item.is_mapping():
         return _build(item, Shell, SHELL, "command")
@@ -246,6 +306,8 @@ LEAVES = {
     "export": Field(_export, "action"),
     "python": Field(_python, "action"),
     "notebook": Field(_notebook, "action"),
+    "wheel": Field(_wheel, "action"),
+    "dbt": Field(_dbt, "action"),
     "shell": Field(_shell, "action"),
     "run_job": Field(_run_job, "action"),
 }
@@ -288,10 +350,15 @@ NEED = {"task": Field(Item.text), "outcome": Field(_choice("true", "false"))}
 
 def _points(item: Item) -> list[str]:
     points = item.elements() if item.is_list() else [item]
-    return [point.choice("start", "success", "failure") for point in points]
+    return [point.choice("start", "success", "failure", "cancelled", "skipped", "duration") for point in points]
 
 
-NOTIFICATION = {"url": Field(Item.text), "on": Field(_points)}
+NOTIFICATION = {
+    "url": Field(Item.text),
+    "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
+    "on": Field(_points),
+    "every_attempt": Field(Item.boolean),
+}
 
 
 SCHEDULE = {
@@ -343,8 +410,8 @@ def _notifications(item: Item) -> list[Notification]:
 
 def _notification(item: Item) -> Notification:
     values = item.fields(NOTIFICATION, "a notification")
-    if "url" not in values:
-        raise item.error("a notification needs a 'url'")
+    if ("url" in values) == ("email" in values):
+        raise item.error("a notification needs either 'url' or 'email'")
     return Notification(**values)
 
 
@@ -354,6 +421,8 @@ TASK: dict[str, Field] = {
     "run_if": Field(lambda item: RunIf(item.choice(*RunIf))),
     "retries": Field(_retries),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
+    "notifications": Field(_notifications),
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "limits": Field(_limits),
@@ -457,6 +526,7 @@ JOB: dict[str, Field] = {
     "queue": Field(Item.text),
     "priority": Field(Item.integer),
     "timeout": Field(Item.duration),
+    "warn_after": Field(Item.duration),
     "max_concurrent_runs": Field(Item.integer),
     "on_limit": Field(lambda item: OnLimit(item.choice(*OnLimit))),
     "notifications": Field(_notifications),

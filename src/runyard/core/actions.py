@@ -19,15 +19,31 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
-    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output."""
+    """One SQL statement, or several divided by semicolons, in the warehouse; the last one's rows are the output.
 
-    statement: str
+    Exactly one of `statement` and `file`.
+    """
+
+    statement: str = ""
+    file: str | None = None
+    """A path on the server below a folder that the settings allow; it is read when the task starts."""
     parameters: dict[str, Any] = {}
     """Values bound to `$name` in the statement, never pasted into its text."""
     schema: str = "main"
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    merged: dict[str, str] = {}
+    """For a table that the text asks to be merged first (`FROM t FINAL`): the DuckDB query that gives its merged rows.
+    A table that is not named here is read as it is."""
+    reads: list[str] | None = None
+    """The schemas that it may read, also through views; None: all of the workspace."""
+    writes: list[str] | None = None
+    """The schemas that it may change; None: all of the workspace. What it may change it may read."""
+    max_rows: int | None = None
+    """It fails, and changes nothing, when its result has more rows."""
+    max_bytes: int | None = None
+    """It fails, and changes nothing, when its result is larger."""
 
 
 class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
@@ -42,8 +58,6 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     replace_where: the rows that match `where` are deleted, and of the new rows those that match are inserted."""
     where: str = ""
     """A condition on the table's columns, for replace_where."""
-    dialect: SqlDialect = "duckdb"
-    """The language of `where`."""
     schema: str = "main"
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
@@ -52,6 +66,19 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     paths, which says where in a line each column is (`{"city": "$.user.city"}`); other fields are then left out."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition."""
+
+
+class Checkout(_Action, frozen=True, kw_only=True):
+    """A git repository at one of `branch`, `tag` and `commit`; none of them means its default branch."""
+
+    url: str
+    """http(s), or a path (also file://) on the server below a folder that the settings allow."""
+    branch: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    """At least 7 hexadecimal digits."""
 
 
 class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
@@ -97,8 +124,6 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     view: str
     where: str = ""
     """Only the rows of the source that match this condition."""
-    dialect: SqlDialect = "duckdb"
-    """The language of `where`."""
     sample: float = 1.0
     """Only this part of them, more than 0 and up to 1, the same ones each time."""
     truncate: bool = False
@@ -106,6 +131,8 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     partition_by: str = ""
     """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
     chunk_rows: int = 1_228_800
+    dialect: SqlDialect = "duckdb"
+    """The language of the condition and the partition's expression."""
 
 
 class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export"):
@@ -137,8 +164,12 @@ class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python")
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
-    """None: a directory of the attempt's own."""
+    """None: a directory of the attempt's own, or the checkout."""
 
 
 class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebook"):
@@ -158,8 +189,46 @@ class Notebook(_Action, frozen=True, kw_only=True, tag_field="kind", tag="notebo
     environment: dict[str, str] = {}
     interpreter: str | None = None
     """Path of another Python, of the server's version; None: the server's own, started by fork in milliseconds."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
+    working_directory: str | None = None
+    """None: a directory of the attempt's own, or the checkout."""
+
+
+class Wheel(_Action, frozen=True, kw_only=True, tag_field="kind", tag="wheel"):
+    """A package's entry point, in an environment made of wheels and requirements."""
+
+    package: str
+    entry_point: str
+    """The name of an entry point of the package, console scripts first; else a function, as `package.function`."""
+    arguments: list[str] = []
+    wheels: list[str] = []
+    """Wheels or source archives: paths on the server, or http(s) URLs."""
+    requirements: list[str] = []
+    """Packages in pip's notation, installed into an environment that later attempts with the same list share."""
+    index: bool = True
+    """False: nothing but `wheels` is installed, and no package index is asked."""
+    environment: dict[str, str] = {}
     working_directory: str | None = None
     """None: a directory of the attempt's own."""
+
+
+class Dbt(_Action, frozen=True, kw_only=True, tag_field="kind", tag="dbt"):
+    """dbt commands over the warehouse's tables, one after the other."""
+
+    commands: list[str]
+    """Such as `dbt run --select daily`."""
+    project: str = "."
+    """The folder of dbt_project.yml: a path on the server, or in the checkout."""
+    schema: str = "main"
+    """Where models are built unless they say otherwise."""
+    requirements: list[str] = msgspec.field(default_factory=lambda: ["dbt-core>=1.10,<1.12", "dbt-duckdb>=1.9,<2"])
+    """Packages in pip's notation; dbt and its adapter are installed into an environment of their own."""
+    environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that holds the project."""
 
 
 class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
@@ -167,6 +236,8 @@ class Shell(_Action, frozen=True, kw_only=True, tag_field="kind", tag="shell"):
 
     command: str | list[str]
     environment: dict[str, str] = {}
+    checkout: Checkout | None = None
+    """A repository that the work begins in; relative paths are paths in it."""
     working_directory: str | None = None
 
 
@@ -189,7 +260,7 @@ class RunJob(_Action, frozen=True, kw_only=True, tag_field="kind", tag="run_job"
 
 OnTables = Sql | Load | Copy | Truncate | Delete | Materialize | Export
 """What the warehouse carries out."""
-InProcess = Python | Notebook | Shell
+InProcess = Python | Notebook | Wheel | Dbt | Shell
 """What a process of its own carries out."""
 Leaf = OnTables | InProcess | RunJob
 """What a for-each task may do for each input."""
@@ -218,6 +289,8 @@ EXECUTOR: dict[type, str] = {
     Export: WAREHOUSE,
     Python: PROCESS,
     Notebook: PROCESS,
+    Wheel: PROCESS,
+    Dbt: PROCESS,
     Shell: PROCESS,
     Condition: ENGINE,
     RunJob: ENGINE,

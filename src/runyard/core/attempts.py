@@ -67,6 +67,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     places: Places = Places()
     server: dict[str, Any] = {}
     """How the program reaches the server: {"address": the file that holds its URL, "token"}."""
+    chain: int | None = None
+    """The chain of firings that the run belongs to, and its scope."""
+    scope: str = ""
     world: dict[str, Any] = {}
     """What the executor tells the program of the place where it runs: where files may be, what the run is called."""
     tables: dict[str, Any] = {}

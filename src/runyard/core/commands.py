@@ -33,6 +33,8 @@ class Submit(Command, frozen=True, kw_only=True):
     workspace: str = "default"
     origin: str = "native"
     trigger: str = "manual"
+    max_live: int | None = None
+    """Refuse when so many runs, of whatever job, are not over."""
     on_limit: OnLimit | None = None
     """What becomes of this run over its job's limit; None: what the job says."""
     extras: dict[str, Any] = {}

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule, triggers
+from runyard.core import references, schedule, surroundings, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
+    Dbt,
     Delete,
     Export,
     ForEach,
@@ -25,16 +26,19 @@ from runyard.core.actions import (
     Shell,
     Sql,
     Truncate,
+    Wheel,
     kind_of,
 )
 from runyard.core.errors import Code, RunyardError, invalid
-from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
+from runyard.core.model import JobSpec, Notification, Retries, Run, RunIf, Task, TaskRun
 from runyard.core.moments import PARTS
 from runyard.core.states import TERMINAL, Reason, State
 
 MAX_TASKS = 10_000
 MAX_NAME = 4096
 MAX_TEXT = 4 * 1024 * 1024
+MAX_ADDRESSES = 50
+_ADDRESS = re.compile(r"[^\s@<>,;:\"]{1,64}@[^\s@<>,;:\"]{1,255}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _RUN_KEYS = frozenset(
     {
@@ -50,7 +54,7 @@ _TASKS_KEYS = frozenset({"values", "state", "id", "outcome", "result", "reason",
 class Plan:
     """A validated definition, compiled once and shared by all its runs. Immutable by convention."""
 
-    __slots__ = ("dependents", "leaves", "outputs", "spec", "tasks", "templated")
+    __slots__ = ("dependents", "leaves", "notifies", "outputs", "spec", "tasks", "templated")
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -59,6 +63,8 @@ class Plan:
         for task in spec.tasks:
             for need in task.needs:
                 self.dependents[need.task].append(task.key)
+        self.notifies = bool(spec.notifications) or any(task.notifications for task in spec.tasks)
+        """Whether anybody is to be told of anything."""
         self.leaves = [key for key, followers in self.dependents.items() if not followers]
         found = {task.key: list(references.find(task.action)) for task in spec.tasks}
         self.templated = frozenset(key for key, paths in found.items() if paths)
@@ -116,6 +122,8 @@ def validate(spec: JobSpec) -> Plan:
         found = spec.max_concurrent_runs
         raise invalid(f"max_concurrent_runs must be 0 or more; it is {found}.", field="max_concurrent_runs")
     _positive(spec.timeout, "timeout")
+    _positive(spec.warn_after, "warn_after")
+    _check_notifications(spec.notifications, "notifications")
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_schedule(spec)
@@ -150,6 +158,21 @@ def _check_triggers(spec: JobSpec) -> None:
             raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
+def _check_notifications(notifications: list[Notification], at: str) -> None:
+    for index, one in enumerate(notifications):
+        place = f"{at}[{index}]"
+        if bool(one.url) == bool(one.email):
+            raise invalid("A notification has exactly one of url and email.", field=place)
+        if one.url and not one.url.startswith(("http://", "https://")):
+            raise invalid(f"A webhook is an http(s) URL; found {one.url!r}.", field=f"{place}.url")
+        wrong = [address for address in one.email if not _ADDRESS.fullmatch(address)]
+        if wrong or len(one.email) > MAX_ADDRESSES:
+            said = f"email holds at most {MAX_ADDRESSES} addresses such as ann@example.com"
+            raise invalid(f"{said}; found {wrong[0] if wrong else len(one.email)!r}.", field=f"{place}.email")
+        if not one.on:
+            raise invalid("A notification says of what it tells: on is empty.", field=f"{place}.on")
+
+
 def _check_keys(spec: JobSpec) -> None:
     seen: set[str] = set()
     for index, task in enumerate(spec.tasks):
@@ -166,6 +189,8 @@ def _check_keys(spec: JobSpec) -> None:
 def _check_task(actions: dict[str, Any], task: Task, at: str) -> None:
     _check_needs(actions, task, at)
     _positive(task.timeout, f"{at}.timeout")
+    _positive(task.warn_after, f"{at}.warn_after")
+    _check_notifications(task.notifications, f"{at}.notifications")
     _queue_name(task.queue, f"{at}.queue")
     _priority(task.priority or 0, f"{at}.priority")
     _check_retries(task.retries, f"{at}.retries")
@@ -214,8 +239,8 @@ def _check_materialize(action: Materialize, at: str) -> None:
 
 
 def _check_action(action: Any, at: str) -> None:
-    if isinstance(action, Sql) and not action.statement.strip():
-        raise invalid("An sql task needs a statement.", field=f"{at}.statement")
+    if isinstance(action, Sql) and bool(action.statement.strip()) == (action.file is not None):
+        raise invalid("An sql task needs a statement, or a file of statements.", field=f"{at}.statement")
     if isinstance(action, Load) and not (action.source.strip() and action.table.strip()):
         raise invalid("A load task needs a source and a table.", field=at)
     if isinstance(action, Load) and (action.mode == "replace_where") != bool(action.where.strip()):
@@ -230,6 +255,8 @@ def _check_action(action: Any, at: str) -> None:
         raise invalid("A python task needs exactly one of source, file and module.", field=at)
     if isinstance(action, Notebook) and (action.path is None) == (action.source is None):
         raise invalid("A notebook task needs exactly one of path and source.", field=at)
+    if isinstance(action, Python | Notebook | Wheel | Dbt | Shell):
+        surroundings.check(action, at)
     if isinstance(action, RunJob) and action.job <= 0:
         raise invalid("A run_job task needs the id of a job.", field=f"{at}.job")
     if isinstance(action, ForEach):

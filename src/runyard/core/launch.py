@@ -17,6 +17,14 @@ class Launch(msgspec.Struct, frozen=True, tag="launch"):
     token: int
     """The claim is left alone if it is not this one any more."""
     log_bytes: int
+    until: float | None = None
+    """The end of the lease, as in `Lease`; None where no other server could start the same work."""
+
+
+class Lease(msgspec.Struct, frozen=True, tag="lease"):
+    """To a launcher: the work may go on until then (seconds of CLOCK_BOOTTIME), and is killed if it gets there."""
+
+    until: float
 
 
 class StopOrder(msgspec.Struct, frozen=True, tag="stop"):
@@ -51,7 +59,7 @@ class Mark(msgspec.Struct, frozen=True):
     value: int
 
 
-Order = StopOrder | Attach
+Order = StopOrder | Attach | Lease
 
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
 ARTIFACTS = "artifacts"
@@ -77,4 +85,4 @@ decode_note = msgspec.json.Decoder(Note).decode
 decode_mark = msgspec.msgpack.Decoder(Mark).decode
 decode_claim = msgspec.msgpack.Decoder(Assignment).decode
 
-__all__ = ["Attach", "Finished", "Launch", "Note", "Order", "Progress", "Started", "StopOrder"]
+__all__ = ["Attach", "Finished", "Launch", "Lease", "Note", "Order", "Progress", "Started", "StopOrder"]

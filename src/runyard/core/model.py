@@ -65,6 +65,21 @@ class Limits(Definition, frozen=True, kw_only=True):
     log_bytes: int | None = None
 
 
+class Notification(Definition, frozen=True, kw_only=True):
+    """Who is told, by a webhook or by e-mail, when a run (or a task of it) comes to one of these points."""
+
+    url: str = ""
+    """A webhook."""
+    email: list[str] = []
+    """Addresses; needs a mail server in the settings."""
+    on: list[Literal["start", "success", "failure", "cancelled", "skipped", "duration"]] = msgspec.field(
+        default_factory=lambda: ["failure"]
+    )
+    """`failure` includes timeouts; `duration` tells that it is still running after `warn_after`."""
+    every_attempt: bool = True
+    """Of a task: whether retries are told too, or only the first start and the last end."""
+
+
 class Task(Definition, frozen=True, kw_only=True):
     """One node of a job's graph."""
 
@@ -75,6 +90,9 @@ class Task(Definition, frozen=True, kw_only=True):
     retries: Retries = Retries()
     timeout: float | None = None
     """Seconds for one attempt, from its start; None: no limit."""
+    warn_after: float | None = None
+    """Seconds from an attempt's start, after which `duration` is told."""
+    notifications: list[Notification] = []
     queue: str | None = None
     priority: int | None = None
     limits: Limits = Limits()
@@ -90,13 +108,6 @@ class OnLimit(enum.StrEnum):
     SKIP = "skip"
 
 
-class Notification(Definition, frozen=True, kw_only=True):
-    """A webhook that is told when a run of the job comes to one of these points."""
-
-    url: str
-    on: list[Literal["start", "success", "failure"]] = msgspec.field(default_factory=lambda: ["failure"])
-
-
 class JobSpec(Definition, frozen=True, kw_only=True):
     """A job as its author defines it: a directed acyclic graph of tasks, with parameters and limits."""
 
@@ -109,6 +120,8 @@ class JobSpec(Definition, frozen=True, kw_only=True):
     priority: int = 0
     timeout: float | None = None
     """Seconds for the whole run, from its start; None: no limit."""
+    warn_after: float | None = None
+    """Seconds from the run's start, after which `duration` is told."""
     max_concurrent_runs: int | None = None
     on_limit: OnLimit = OnLimit.QUEUE
     notifications: list[Notification] = []

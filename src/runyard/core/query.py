@@ -25,6 +25,8 @@ class RunFilter(Filter, frozen=True, kw_only=True):
 
     states: list[State] | None = None
     job_id: int | None = None
+    of_job: bool | None = None
+    """Runs of kept jobs (true), or one-time submissions (false)."""
     name: str | None = None
     origin: str | None = None
     workspace: str | None = None
@@ -44,6 +46,8 @@ class JobFilter(Filter, frozen=True, kw_only=True):
     """Which jobs; deleted ones are never listed."""
 
     name: str | None = None
+    name_any_case: str | None = None
+    """The name, whatever the case of its (ASCII) letters."""
     key: str | None = None
     origin: str | None = None
     workspace: str | None = None

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment
 
 MAX_MESSAGE = 4 * 1024 * 1024
@@ -45,6 +46,7 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     parameters: dict[str, Any]
     schema: str = "main"
     """Where unqualified table names are looked up."""
+    dialect: SqlDialect = "duckdb"
     framed: bool = False
     """Whether the Arrow stream comes in pieces, each after its length (4 bytes, little-endian), and then a length 0:
     for who passes the bytes on without reading them."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core import schedule as schedules
-from runyard.core.errors import invalid
+from runyard.core.errors import RunyardError, invalid
 from runyard.core.schedule import Schedule
 from runyard.core.states import TERMINAL, State
 
@@ -104,6 +104,8 @@ class StartRun(_Definition, frozen=True, kw_only=True):
     priority: int | None = None
     timeout: float | None = None
     """Seconds for the whole run, instead of the job's own."""
+    task_timeout: float | None = None
+    """Seconds for one attempt of each task, instead of the tasks' own."""
     tags: dict[str, str] = {}
     extras: dict[str, Any] = {}
 
@@ -262,9 +264,11 @@ def check(spec: TriggerSpec) -> None:
         said = f"A trigger has 1 to {MAX_ACTIONS} actions; this one has {len(spec.actions)}."
         raise invalid(said, field="actions")
     for index, action in enumerate(spec.actions):
-        if action.timeout is not None and not action.timeout > 0:
-            field = f"actions[{index}].timeout"
-            raise invalid(f"{field} must be more than 0 seconds; it is {action.timeout:g}.", field=field)
+        for name in ("timeout", "task_timeout"):
+            value = getattr(action, name)
+            if value is not None and not value > 0:
+                field = f"actions[{index}].{name}"
+                raise invalid(f"{field} must be more than 0 seconds; it is {value:g}.", field=field)
 
 
 def check_key(key: str | None, field: str = "key") -> None:
@@ -308,7 +312,10 @@ def _check_schedule(schedule: Schedule, at: str) -> None:
     if schedule.paused or schedule.parameters:
         said = "A trigger is paused by itself, and its actions hold the parameters: its schedule has neither."
         raise invalid(said, field=f"{at}.schedule")
-    schedules.check(schedule)
+    try:
+        schedules.check(schedule)
+    except RunyardError as error:
+        raise RunyardError(error.code, error.message, field=f"{at}.{error.field}", **error.details) from None
 
 
 def _check_watch(watch: list[Watched], at: str) -> None:

@@ -69,6 +69,13 @@ def rest(ledger: Ledger, trigger: Trigger, source: Continuous, run: Run) -> None
     ledger.session.put(rested(trigger, source, ledger.now(), failed=failed))
 
 
+def under_way(ledger: Ledger, trigger: Trigger) -> bool:
+    """Whether a run of the trigger's newest firing is not over."""
+    newest = ledger.session.firings(trigger.id, 1, None)
+    runs = [ledger.session.run(one) for firing in newest for one in firing.runs]
+    return any(one is not None and one.ended_at is None for one in runs)
+
+
 def rested(trigger: Trigger, source: Continuous, now: int, *, failed: bool) -> Trigger:
     """The trigger with its next firing due: after the delay, longer for each failure in a row."""
     failures = trigger.memory.get("failures", 0) + 1 if failed else 0

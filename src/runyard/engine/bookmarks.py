@@ -22,6 +22,7 @@ def put(
     ledger: Ledger, key: str, state: dict[str, Any], run_id: int, attempt: int, expect: int | None = None
 ) -> Bookmark:
     """A new version; conflict if the present one is not `expect`."""
+    ledger.lock("bookmark", key)
     newest = ledger.session.bookmark(key, None)
     version = newest.version if newest else 0
     if expect is not None and expect != version:
@@ -37,7 +38,9 @@ def checked(ledger: Ledger, run_id: int, outcome: Outcome) -> Outcome:
     """The outcome, or a failure when another run moved the bookmark that this one would move."""
     if outcome.bookmark is None or outcome.result != "succeeded":
         return outcome
-    newest = ledger.session.bookmark(key_of(ledger.snapshot(run_id).run), None)
+    key = key_of(ledger.snapshot(run_id).run)
+    ledger.lock("bookmark", key)
+    newest = ledger.session.bookmark(key, None)
     if (newest.version if newest else 0) == outcome.bookmark_version:
         return outcome
     detail = "Another run of the job moved its bookmark meanwhile; this attempt's was not kept."

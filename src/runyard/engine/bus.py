@@ -33,3 +33,7 @@ class Bus:
         for run_id in run_ids:
             for wake in list(self._watchers.get(run_id, ())):
                 wake()
+
+    def tell_all(self) -> None:
+        """Wakes everybody: any run may have changed."""
+        self.tell(list(self._watchers))

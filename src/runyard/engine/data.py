@@ -11,8 +11,7 @@ from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.engine.uploads import Upload, Uploads
 
-MAX_ROWS = 100_001
-"""The most rows that one interactive read gives; a face may allow fewer."""
+MAX_ROWS = 10_000
 
 
 class Pieces(Protocol):
@@ -36,6 +35,9 @@ class Tables(Protocol):
         limit: int,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
+        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
@@ -48,7 +50,14 @@ class Tables(Protocol):
     def result_page(self, workspace: str, run_id: int, task_run_id: int, offset: int, limit: int) -> Future[Any]:
         """Rows of a large result."""
 
-    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Pieces:
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Pieces:
         """A reading statement's rows as Arrow."""
 
     def views(self, workspace: str) -> Future[Any]:
@@ -89,14 +98,23 @@ class Data:
         *,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
+        merged: dict[str, str] | None = None,
     ) -> Awaitable[dict[str, Any]]:
         """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
 
-        The awaitable raises invalid for a statement that is refused, or that the dialect cannot say to DuckDB.
+        `reads` names the schemas that it may read, also through views; None means all of the workspace. `merged`
+        gives the query for a table that the text asks to be merged first (`FROM t FINAL`), by the table's name.
+        The awaitable raises invalid for a statement that is refused, that takes longer than `seconds`, that gives
+        more than 64 MiB, or that the dialect cannot say to DuckDB.
         """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        return asyncio.wrap_future(self._need().query(workspace, sql, parameters or {}, limit, schema, dialect))
+        given = parameters or {}
+        return asyncio.wrap_future(
+            self._need().query(workspace, sql, given, limit, schema, dialect, reads, seconds, merged)
+        )
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""
@@ -133,13 +151,18 @@ class Data:
         return asyncio.wrap_future(self._need().result_page(workspace, run_id, task_run_id, offset, limit))
 
     def stream(
-        self, workspace: str, sql: str, parameters: dict[str, Any] | None = None, schema: str = "main"
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any] | None = None,
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
     ) -> Pieces:
         """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
 
         Raises invalid for a statement that is refused or fails.
         """
-        return self._need().stream(workspace, sql, parameters or {}, schema)
+        return self._need().stream(workspace, sql, parameters or {}, schema, dialect)
 
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The materialized views: name, schema, source, statement, target, created_at (milliseconds)."""
@@ -153,14 +176,13 @@ class Data:
         statement: str,
         target: str,
         schema: str = "main",
-        *,
         dialect: SqlDialect = "duckdb",
     ) -> Awaitable[dict[str, Any]]:
         """Lets a target follow the appends to its source from now on; the same definition again changes nothing.
 
-        `statement`, written in `dialect`, reads the source by its bare name, and runs over each inserted block, in
-        the transaction that inserts it. The target is made from it when absent; what the source holds already is
-        the work of a `Materialize` task. The awaitable raises invalid.
+        `statement` reads the source by its bare name, and runs over each inserted block, in the transaction that
+        inserts it. The target is made from it when absent; what the source holds already is the work of a
+        `Materialize` task. The awaitable raises invalid.
         """
         made = self._need().create_view(workspace, name, schema, source, statement, target, dialect)
         return asyncio.wrap_future(made)

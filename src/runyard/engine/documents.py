@@ -57,6 +57,7 @@ class Documents:
         """Keeps a new one; already_exists when the key is taken."""
 
         def run(ledger: Ledger) -> Document:
+            ledger.lock("document", (workspace, dialect, kind, key))
             if ledger.session.document(workspace, dialect, kind, key) is not None:
                 raise RunyardError(Code.ALREADY_EXISTS, f"There is a {kind} {key!r} already.", key=key)
             return _first(ledger, (workspace, dialect, kind, key), body, by)
@@ -76,6 +77,7 @@ class Documents:
         """Keeps a new version; not_found, or conflict when the kept version is not `version`."""
 
         def run(ledger: Ledger) -> Document:
+            ledger.lock("document", (workspace, dialect, kind, key))
             kept = ledger.session.document(workspace, dialect, kind, key)
             if kept is None:
                 raise not_found(kind, key)
@@ -91,6 +93,7 @@ class Documents:
         """Keeps it, new or as a new version."""
 
         def run(ledger: Ledger) -> Document:
+            ledger.lock("document", (workspace, dialect, kind, key))
             kept = ledger.session.document(workspace, dialect, kind, key)
             if kept is None:
                 return _first(ledger, (workspace, dialect, kind, key), body, by)
@@ -102,6 +105,7 @@ class Documents:
         """Removes it; whether it was there."""
 
         def run(ledger: Ledger) -> bool:
+            ledger.lock("document", (workspace, dialect, kind, key))
             kept = ledger.session.document(workspace, dialect, kind, key)
             if kept is not None:
                 ledger.session.delete(kept)

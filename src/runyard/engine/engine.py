@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from runyard.core.attempts import Finished, Report
+from runyard.core.errors import RunyardError
 from runyard.core.ids import IdSource
 from runyard.core.query import RunFilter
 from runyard.engine import firings
@@ -22,16 +22,27 @@ from runyard.engine.data import Data, Tables
 from runyard.engine.documents import Documents
 from runyard.engine.duties import firer, notifier, pruner, scheduler, timers
 from runyard.engine.duties.apart import Apart
+from runyard.engine.duties.watcher import Watcher
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import LIVE, MAX_SPAWNED, Ledger, look
+from runyard.engine.nodes import LEASE_SECONDS
+from runyard.engine.peers import Peers
 from runyard.engine.registry import Registry
 from runyard.engine.runs import Runs
 from runyard.engine.schedules import Schedules
+from runyard.engine.shared import (
+    SharedInlineWriter,
+    SharedLedger,
+    SharedLoopWriter,
+    SharedTransactions,
+    SharedWorker,
+)
 from runyard.engine.triggers import Triggers
 from runyard.engine.uploads import Uploads
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Batch, InlineWriter, LoopWriter, Transactions, Writer
 from runyard.executors.base import Executor
-from runyard.store.base import Delivery, Store
+from runyard.store.base import SharedStore, Store
 
 log = logging.getLogger("runyard.engine")
 
@@ -56,35 +67,60 @@ class Engine:
         uploads: Uploads | None = None,
         keep_days: float | None = None,
         post: notifier.Post | None = None,
+        mail: bool = False,
+        folders: Folders | None = None,
+        poll_seconds: float = 60.0,
         loop: asyncio.AbstractEventLoop | None = None,
+        node: str | None = None,
+        queues: set[str] | None = None,
+        lease: float = LEASE_SECONDS,
     ) -> None:
+        """Where several servers use the store, `node` is this one's name, and it works for `queues` (None: all)."""
         self.store = store
         self.clock = clock or SystemClock()
         self.bus = Bus()
-        self.worker = Worker(worker_name, executors, grace=grace)
-        self.ledger = Ledger(store.writer, self.clock, IdSource(store.last_id))
-        self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
+        self.mail = mail
+        """Whether e-mail can be sent; a definition that asks for it is refused otherwise."""
         self._loop = loop
-        self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
-        self.runs = Runs(store, self.writer, self.worker, self.bus)
-        self.registry = Registry(store, self.writer, self.worker, self.clock)
+        self.peers: Peers | None = None
+        """The other servers, where there may be any."""
+        if node is None:
+            self.worker = Worker(worker_name, executors, grace=grace)
+            self.ledger = Ledger(store.writer, self.clock, IdSource(store.last_id))
+            self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
+            self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
+        else:
+            self._join(node, executors, grace, queues, lease)
+        self.runs = Runs(store, self.writer, self.worker, self.bus, mail=mail)
+        self.runs.elsewhere = self.peers.kept_log if self.peers is not None else None
+        self.registry = Registry(store, self.writer, self.worker, self.clock, mail=mail, folders=folders)
         self.documents = Documents(store, self.writer)
         self.schedules = Schedules(store, self.writer, self.clock)
-        self.triggers = Triggers(store, self.writer, self.clock)
+        self.triggers = Triggers(store, self.writer, self.clock, folders or Folders())
         self.ledger.on_end = firings.run_ended
         self._apart: list[Apart[Any]] = [
-            Apart(self.writer, "timer", timers.find, timers.handle, trouble_ms=0),
-            Apart(self.writer, "schedule of job", scheduler.find, scheduler.fire, scheduler.set_back),
-            Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back),
+            Apart(self.writer, "timer", timers.find, timers.handle, may=self._may, trouble_ms=0),
+            Apart(self.writer, "schedule of job", scheduler.find, scheduler.fire, scheduler.set_back, may=self._may),
+            Apart(self.writer, "trigger", firer.find, firer.fire, firer.set_back, may=self._may),
         ]
         self.data = Data(tables, uploads)
+        self._watcher = Watcher(self.writer, folders, poll_seconds) if folders else None
         self._keep_days = keep_days
-        self._post = post
-        self._senders = ThreadPoolExecutor(4, thread_name_prefix="notify") if post else None
-        self._sending: set[int] = set()
+        self._notifier = notifier.Notifier(self.writer, post) if post else None
         self._ticker: asyncio.TimerHandle | None = None
         self._next_prune = 0
         self.started_at = self.clock.now()
+
+    def _join(
+        self, name: str, executors: Sequence[Executor], grace: float, queues: set[str] | None, lease: float
+    ) -> None:
+        store, loop = cast("SharedStore", self.store), self._loop
+        worker = SharedWorker(name, executors, grace=grace, only=queues)
+        ledger = SharedLedger(store.writer, self.clock)
+        transactions = SharedTransactions(ledger, worker, self._announce, self._give_back)
+        self.worker, self.ledger, self.transactions = worker, ledger, transactions
+        self.writer = SharedLoopWriter(transactions, loop) if loop else SharedInlineWriter(transactions)
+        self.peers = Peers(self, store, worker, ledger, transactions, lease, loop)
 
     # --- life ---
 
@@ -94,7 +130,8 @@ class Engine:
         for executor in self.worker.executors.values():
             executor.open(self.report)
         with self.store.reading() as reads:
-            held = [(claim.held, claim.executor) for claim in reads.held()]
+            kept = [claim for claim in reads.held() if self.peers is None or claim.worker == self.worker.name]
+            held = [(claim.held, claim.executor) for claim in kept]
             for claim in held:
                 where = RunFilter(parent_task_run_id=claim[0].task_run_id, states=LIVE)
                 for _ in reads.runs(where, MAX_SPAWNED, None):
@@ -102,6 +139,8 @@ class Engine:
         lost = self.worker.recover(held, self.clock.now())
         self.report(lost)
         self.writer.post(look)
+        if self.peers is not None:
+            self.peers.start()
         if self._loop is not None:
             self._schedule_tick()
 
@@ -121,8 +160,12 @@ class Engine:
         for executor in self.worker.executors.values():
             executor.close(0.0)
         await self.writer.close()
-        if self._senders is not None:
-            self._senders.shutdown(wait=False, cancel_futures=True)
+        if self._notifier is not None:
+            self._notifier.close()
+        if self._watcher is not None:
+            self._watcher.close()
+        if self.peers is not None:
+            self.peers.stop()
         self.store.close()
 
     async def _until_idle(self, seconds: float) -> None:
@@ -136,6 +179,8 @@ class Engine:
         """The executors' sink: from any thread."""
         if not reports:
             return
+        if self.peers is not None:
+            self.peers.before_reports(reports)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._record, reports)
         else:
@@ -165,6 +210,8 @@ class Engine:
             for executor in self.worker.executors.values():
                 executor.forget(run_id)
         self.bus.tell(batch.effects.touched)
+        if self.peers is not None:
+            self.peers.after_commit()
 
     def _give_back(self, claims: Any) -> None:
         self.worker.give_back(claims)
@@ -178,46 +225,42 @@ class Engine:
     def _tick(self) -> None:
         try:
             self.tick()
+        except RunyardError as error:  # the store is away or full for a while
+            log.warning("duties could not be looked at, they are at the next tick: %s", error)
         except Exception:
             log.exception("a duty failed; it is tried again at the next tick")
         self._schedule_tick()
 
     def tick(self) -> None:
-        """Looks at the timers, and does what is due."""
+        """Looks at the timers, and does what is due; among several servers, the leader does."""
+        if self.peers is not None and not self.peers.leading:
+            return
         now = self.clock.now()
         with self.store.reading() as reads:
             due = [(kind, kind.find(reads, now)) for kind in self._apart]
-            owed = reads.deliveries(now) if self._post is not None else []
+            if self._notifier is not None:
+                self._notifier.look(reads, now)
+            if self._watcher is not None:
+                self._watcher.look(reads, now)
         for kind, keys in due:
             kind.handle(keys, now)
-        if self._post is not None:
-            self._send(owed, self._post)
         if self._keep_days is not None and now >= self._next_prune:
             self._next_prune = now + round(PRUNE_EVERY_SECONDS * 1000)
             keep = self._keep_days
             self.writer.post(lambda ledger: self._prune(ledger, keep), self._duty_failed)
 
+    def _may(self) -> bool:
+        """Whether duties are this server's to do, until the open transaction ends."""
+        return self.peers is None or self.peers.leads()
+
     def _duty_failed(self, error: BaseException) -> None:
         log.warning("a duty could not be carried out, it is tried again: %s", error)
 
     def _prune(self, ledger: Ledger, keep_days: float) -> None:
+        if not self._may():
+            return
         if pruner.prune(ledger, keep_days) == pruner.BATCH:
             self._next_prune = 0  # there is more
-
-    def _send(self, deliveries: list[Delivery], post: notifier.Post) -> None:
-        assert self._senders is not None
-        for delivery in deliveries:
-            if delivery.id not in self._sending:
-                self._sending.add(delivery.id)
-                self._senders.submit(self._send_one, delivery, post)
-
-    def _send_one(self, delivery: Delivery, post: notifier.Post) -> None:
-        trouble = post(delivery)
-        self.writer.post(lambda ledger: self._sent(ledger, delivery, trouble), self._duty_failed)
-
-    def _sent(self, ledger: Ledger, delivery: Delivery, trouble: str) -> None:
-        notifier.settle(ledger, delivery, trouble)
-        self._sending.discard(delivery.id)
 
     # --- what it says of itself ---
 
@@ -241,6 +284,7 @@ class Engine:
             "live_runs": live,
             "workers": workers,
             "draining": self.worker.draining,
+            "nodes": self.peers.nodes() if self.peers is not None else [],
             "commits": self.transactions.commits,
             "commands": self.transactions.commands,
         }

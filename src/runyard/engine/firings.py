@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runyard.core.errors import RunyardError, not_found
 from runyard.core.graph import Plan, merge_parameters
-from runyard.core.model import Job, Run
+from runyard.core.model import Job, JobSpec, Run
 from runyard.core.triggers import (
     AfterRuns,
     Cause,
@@ -73,6 +73,18 @@ def fire(ledger: Ledger, trigger: Trigger, seen: Seen, *, strict: bool = False) 
     return _keep(ledger, trigger, replace(firing, runs=runs, detail=" ".join(one.message for one in refusals)))
 
 
+def resume(
+    ledger: Ledger, root: Trigger, seen: Seen, starts: list[tuple[Trigger, StartRun]], kept: list[int]
+) -> Firing:
+    """Begins a chain that goes on from an earlier one: starts these, and counts `kept`, runs of the earlier one, in.
+
+    Raises what refuses a run, before anything is kept.
+    """
+    firing = _firing(ledger, root, seen)
+    runs = [_start(ledger, trigger, action, firing, seen.parameters).id for trigger, action in starts]
+    return _keep(ledger, root, replace(firing, runs=[*kept, *runs]))
+
+
 def miss(ledger: Ledger, trigger: Trigger, detail: str, data: dict[str, Any]) -> Trigger:
     """Keeps why a trigger that should have fired started nothing; the trigger as it stands then."""
     firing = _keep(ledger, trigger, replace(_firing(ledger, trigger, Seen(data=data)), detail=detail))
@@ -110,9 +122,8 @@ def _firing(ledger: Ledger, trigger: Trigger, seen: Seen) -> Firing:
 
 def _start(ledger: Ledger, trigger: Trigger, action: StartRun, firing: Firing, more: dict[str, Any]) -> Run:
     job, plan = job_of(ledger, trigger, action.job)
-    own = None
-    if action.timeout is not None:
-        own = replace(plan.spec, timeout=action.timeout)
+    own = _amended(plan.spec, action)
+    if own is not None:
         plan = Plan(own)
     run = new_run(
         ledger,
@@ -130,6 +141,16 @@ def _start(ledger: Ledger, trigger: Trigger, action: StartRun, firing: Firing, m
         extras=_extras(trigger, action, firing),
     )
     return ledger.create(run if own is None else replace(run, job_version=None), plan, own)
+
+
+def _amended(spec: JobSpec, action: StartRun) -> JobSpec | None:
+    """The job's definition with the times that the action sets for its run; None when it sets none."""
+    if action.timeout is None and action.task_timeout is None:
+        return None
+    tasks = spec.tasks
+    if action.task_timeout is not None:
+        tasks = [replace(task, timeout=action.task_timeout) for task in tasks]
+    return replace(spec, tasks=tasks, timeout=spec.timeout if action.timeout is None else action.timeout)
 
 
 def job_of(ledger: Ledger, trigger: Trigger, job: int | str) -> tuple[Job, Plan]:
@@ -171,7 +192,8 @@ def run_ended(ledger: Ledger, run: Run) -> None:
     job = None if run.job_id is None else ledger.kept_job(run.job_id)
     if job is None:
         return
-    for trigger in ledger.session.triggers_on(job_topics(job.id, job.workspace, job.origin, job.key)):
+    for found in ledger.session.triggers_on(job_topics(job.id, job.workspace, job.origin, job.key)):
+        trigger = ledger.locked(found)
         if isinstance(trigger.spec.source, AfterRuns):
             seen = satisfied(ledger, trigger, trigger.spec.source, run)
             if seen is not None:
@@ -242,6 +264,7 @@ def _counts(ledger: Ledger, trigger: Trigger, watched: Watched, run: Run) -> boo
 def tables_changed(ledger: Ledger, workspace: str, tables: Iterable[str]) -> None:
     """Tells the triggers that wait for these tables; whether and when they fire is for their timers."""
     for table in sorted({qualified(one) for one in tables}):
-        for trigger in ledger.session.triggers_on([table_topic(workspace, table)]):
+        for found in ledger.session.triggers_on([table_topic(workspace, table)]):
+            trigger = ledger.locked(found)
             if isinstance(trigger.spec.source, TableUpdate):
                 arrivals.table(ledger, trigger, trigger.spec.source, table)

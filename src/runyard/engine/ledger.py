@@ -21,6 +21,7 @@ from runyard.core.ids import IdSource
 from runyard.core.model import Job, JobSpec, OnLimit, Run, TaskRun
 from runyard.core.query import RunFilter
 from runyard.core.states import TERMINAL, Reason, State
+from runyard.core.triggers import Trigger
 from runyard.engine import notices
 from runyard.engine.clock import Clock
 from runyard.store.base import Session
@@ -87,6 +88,13 @@ class Ledger:
     def draw(self) -> int:
         """A new id."""
         return self.ids.draw(self.clock.now())
+
+    def lock(self, kind: str, key: object) -> None:
+        """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
+
+    def locked(self, trigger: Trigger) -> Trigger:
+        """The trigger as it stands, which nobody else changes until the transaction ends."""
+        return trigger
 
     # --- the cache ---
 
@@ -181,6 +189,8 @@ class Ledger:
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
         self._keep(snapshot, changes, spec)
+        if run.ended_at is not None and run.job_id is not None:  # skipped by its job's limit
+            self.effects.ended.append(run)
         return snapshot.run
 
     def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
@@ -204,8 +214,8 @@ class Ledger:
         self.effects.stops += changes.stops
         if changes.ready:
             self.effects.ready += changes.queued()
-        if snapshot.plan.spec.notifications:
-            notices.owe(self, run, snapshot.plan.spec, changes)
+        if snapshot.plan.notifies:
+            notices.owe(self, run, snapshot.plan, changes)
         for child in changes.children:
             self._start_child(run, child)
         for child_run_id in changes.cancel_children:

@@ -12,8 +12,9 @@ from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan
 from runyard.core.model import Bookmark, Job, JobSpec, JobVersion, Principal, Queue
 from runyard.core.query import JobFilter, Page, check_limit, cursor_of, parse_cursor
-from runyard.engine import bookmarks, standing, timetables
+from runyard.engine import bookmarks, notices, standing, timetables
 from runyard.engine.clock import Clock, SystemClock
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -31,8 +32,19 @@ class QueueStatus(msgspec.Struct, frozen=True):
 class Registry:
     """What faces call for definitions and settings."""
 
-    def __init__(self, store: Store, writer: Writer, worker: Worker, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        worker: Worker,
+        clock: Clock | None = None,
+        *,
+        mail: bool = False,
+        folders: Folders | None = None,
+    ) -> None:
         self._clock = clock or SystemClock()
+        self._mail = mail
+        self._folders = folders or Folders()
         self._store = store
         self._writer = writer
         self._worker = worker
@@ -57,7 +69,7 @@ class Registry:
         extras: dict[str, Any] | None = None,
     ) -> Reply[Job]:
         """Keeps a definition; raises invalid for one that can never run, already_exists for a key in use."""
-        plan = timetables.checked(spec, self._clock.now())
+        plan = self._checked(spec)
 
         def run(ledger: Ledger) -> Job:
             _check_children(ledger, plan, None)
@@ -83,6 +95,13 @@ class Registry:
 
         return self._writer.execute(run)
 
+    def _checked(self, spec: JobSpec) -> Plan:
+        plan = timetables.checked(spec, self._clock.now())
+        notices.check_mail(spec, mail=self._mail)
+        for index, one in enumerate(spec.triggers):
+            standing.check_source(one.source, self._clock.now(), self._folders, f"triggers[{index}].source")
+        return plan
+
     def update_job(
         self,
         job_id: int,
@@ -93,9 +112,10 @@ class Registry:
         extras: dict[str, Any] | None = None,
     ) -> Reply[Job]:
         """Keeps a new version; running runs go on with theirs. conflict if the version is not the expected one."""
-        plan = timetables.checked(spec, self._clock.now())
+        plan = self._checked(spec)
 
         def run(ledger: Ledger) -> Job:
+            ledger.lock("job", job_id)
             job, _ = ledger.job(job_id)
             if expect_version is not None and expect_version != job.version:
                 raise conflict(f"Job {job_id} is at version {job.version}, not {expect_version}.", version=job.version)
@@ -119,6 +139,7 @@ class Registry:
         """Removes a job from the lists; its runs and versions stay, and those under way go on."""
 
         def run(ledger: Ledger) -> None:
+            ledger.lock("job", job_id)
             job, _ = ledger.job(job_id)
             ledger.session.put(msgspec.structs.replace(job, deleted_at=ledger.now()))
             timetables.drop(ledger, job_id)
@@ -205,10 +226,10 @@ class Registry:
 
     # --- bookmarks ---
 
-    def bookmark(self, key: str) -> Bookmark:
-        """The newest bookmark; raises not_found."""
+    def bookmark(self, key: str, run_id: int | None = None) -> Bookmark:
+        """The newest bookmark, or what it was after a run; raises not_found."""
         with self._store.reading() as reads:
-            found = reads.bookmark(key, None)
+            found = reads.bookmark(key, run_id)
         if found is None:
             raise not_found("bookmark", key)
         return found

@@ -15,9 +15,10 @@ from runyard.core.graph import Plan, merge_parameters, validate
 from runyard.core.model import Event, Job, JobSpec, Run, TaskRun
 from runyard.core.query import Page, RunFilter, check_limit, cursor_of, parse_cursor
 from runyard.core.states import TERMINAL, Reason
-from runyard.engine import spawned, waiting
+from runyard.engine import notices, spawned, waiting
 from runyard.engine.bus import Bus
 from runyard.engine.ledger import Ledger, new_run
+from runyard.engine.logs import Read
 from runyard.engine.waiting import Waiting
 from runyard.engine.worker import Worker
 from runyard.engine.writer import Reply, Writer
@@ -38,23 +39,26 @@ class Submitted(msgspec.Struct, frozen=True):
 class Runs:
     """What faces call. Write verbs answer with a `Reply` once the change is on disk."""
 
-    def __init__(self, store: Store, writer: Writer, worker: Worker, bus: Bus) -> None:
+    def __init__(self, store: Store, writer: Writer, worker: Worker, bus: Bus, *, mail: bool = False) -> None:
         self._store = store
         self._writer = writer
         self._worker = worker
         self._bus = bus
+        self._mail = mail
+        self.elsewhere: Read | None = None
+        """Reads the log of an attempt that was not this process's."""
 
     # --- writes ---
 
     def submit(self, command: Submit, by: str) -> Reply[Submitted]:
         """Starts a run; raises `RunyardError` at once for a definition that can never run."""
-        plan = _plan_of(command)
+        plan = _plan_of(command, mail=self._mail)
         digest = _digest(command)
         return self._writer.execute(lambda ledger: _submit(ledger, command, plan, digest, by))
 
     def submit_many(self, commands: list[Submit], by: str) -> Reply[list[Run]]:
         """Starts several runs, all or none."""
-        prepared = [(command, _plan_of(command), _digest(command)) for command in commands]
+        prepared = [(command, _plan_of(command, mail=self._mail), _digest(command)) for command in commands]
 
         def run(ledger: Ledger) -> list[Run]:
             return [_submit(ledger, command, plan, digest, by).run for command, plan, digest in prepared]
@@ -144,6 +148,17 @@ class Runs:
         more = len(found) > limit
         return Page(found[:limit], cursor_of(found[limit - 1].id) if more else None)
 
+    def newer(self, where: RunFilter, than: int, limit: int = 25) -> tuple[Page[Run], bool]:
+        """The page before one that begins after run `than`: newest first, and whether there are newer ones still.
+
+        The page's own cursor leads back to where it came from.
+        """
+        check_limit(limit)
+        with self._store.reading() as reads:
+            found = reads.runs(where, limit + 1, than, newer=True)
+        page = found[:limit][::-1]
+        return Page(page, cursor_of(page[-1].id) if page else None), len(found) > limit
+
     def task_runs(self, run_id: int, *, newest: bool = True) -> list[TaskRun]:
         """The run's attempts, oldest first; `newest` keeps only the last one of each task and iteration."""
         with self._store.reading() as reads:
@@ -182,7 +197,10 @@ class Runs:
         """Bytes `[start, end)` of an attempt's log, and its whole size so far."""
         one = self.task_run(task_run_id)
         executor = self._worker.executors.get(one.executor)
-        return executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+        found = executor.read_log(one.run_id, one.id, start, end) if executor else (b"", 0)
+        if found[1] or self.elsewhere is None:
+            return found
+        return self.elsewhere(one.run_id, one.id, start, end)
 
     def log_index(self, task_run_id: int) -> list[tuple[int, int, int]]:
         """(milliseconds, stream 1 or 2, offset) of each piece of an attempt's log, in order."""
@@ -217,13 +235,16 @@ def _found(value: T | None, what: str, key: object) -> T:
     return value
 
 
-def _plan_of(command: Submit) -> Plan | None:
+def _plan_of(command: Submit, *, mail: bool) -> Plan | None:
     if command.job_id is None and command.spec is None:
         raise invalid("Say which job to run, or give a definition: job or spec.", field="job")
     key = command.idempotency_key
     if key is not None and not 0 < len(key) <= MAX_KEY:
         raise invalid(f"An idempotency key has 1 to {MAX_KEY} characters.", field="idempotency_key")
-    return validate(command.spec) if command.spec is not None else None
+    if command.spec is None:
+        return None
+    notices.check_mail(command.spec, mail=mail)
+    return validate(command.spec)
 
 
 def _digest(command: Submit | Rerun) -> bytes:
@@ -240,6 +261,7 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
             return Submitted(earlier, created=False)
     job, newest = ledger.job(command.job_id) if command.job_id is not None else (None, None)
     plan = plan or _present(newest)
+    _check_live(ledger, command.max_live)
     run = _new_run(ledger, command, plan, job, by, more)
     only = plan.select(command.only) if command.only is not None else None
     run = ledger.create(run, plan, None if plan is newest else plan.spec, only, command.on_limit)
@@ -274,7 +296,14 @@ def _present(plan: Plan | None) -> Plan:
     return plan
 
 
+def _check_live(ledger: Ledger, limit: int | None) -> None:
+    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+        said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
+        raise RunyardError(Code.LIMIT, said, max_live=limit)
+
+
 def _earlier(ledger: Ledger, scope: str, key: str, digest: bytes) -> Run | None:
+    ledger.lock("submission", (scope, key))
     found = ledger.session.submission(scope, key)
     if found is None:
         return None

@@ -84,6 +84,7 @@ class Schedules:
             raise invalid(f"limit must be 1 to {MAX_BACKFILL}; it is {limit}.", field="limit")
 
         def run(ledger: Ledger) -> Backfill:
+            ledger.lock("job", job_id)
             job, _ = ledger.job(job_id)
             wanted, following = _lacking(ledger, job, start, until, limit)
             return Backfill(wanted, [] if dry_run else _run_all(ledger, job, wanted, by), following)

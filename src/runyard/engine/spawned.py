@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runyard.core import lifecycle
+from runyard.core.actions import WAREHOUSE, executor_of
 from runyard.core.commands import Spawn, Submit
 from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import Plan
@@ -23,6 +24,7 @@ MAX_DEPTH = 8
 QUEUE = "children"
 """Where they wait unless their definition says otherwise: a queue of their own, for their parents hold slots."""
 TRIGGER = "attempt"
+NATIVE = "native"
 
 
 class Spawned(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ def spawn(ledger: Ledger, command: Spawn, plan: Plan, submit: Callable[..., Any]
         spec=plan.spec,
         idempotency_key=f"{parent.id}/{command.claim}/{command.key}",
         workspace=above.workspace,
-        origin=above.origin,
+        origin=_origin(plan, above),
         trigger=TRIGGER,
     )
     made = submit(ledger, asked, plan, b"", above.submitted_by, depth=above.depth + 1, parent_task_run_id=parent.id)
@@ -61,6 +63,12 @@ def spawn(ledger: Ledger, command: Spawn, plan: Plan, submit: Callable[..., Any]
         ledger.lend(parent.id, 1)
     run: Run = made.run
     return run
+
+
+def _origin(plan: Plan, above: Run) -> str:
+    """The face that the parent came through, if the child is a run there: a statement of a program is one only here."""
+    only_statements = all(executor_of(task.action) == WAREHOUSE for task in plan.spec.tasks)
+    return NATIVE if only_statements else above.origin
 
 
 def look(runs: Runs, task_run_id: int, run_id: int) -> Spawned:

@@ -9,13 +9,24 @@ from msgspec.structs import replace
 from runyard.core.errors import Code, RunyardError, conflict, invalid, not_found
 from runyard.core.graph import merge_parameters
 from runyard.core.model import Job
-from runyard.core.triggers import Continuous, JobTrigger, OnSchedule, Source, StartRun, Trigger, TriggerSpec
-from runyard.engine import firings, timetables
+from runyard.core.triggers import (
+    Continuous,
+    FileArrival,
+    JobTrigger,
+    OnSchedule,
+    Source,
+    StartRun,
+    Trigger,
+    TriggerSpec,
+)
+from runyard.engine import arrivals, firings, timetables
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import Ledger
 
 
 def found(ledger: Ledger, trigger_id: int) -> Trigger:
     """A kept trigger; raises not_found."""
+    ledger.lock("trigger", trigger_id)
     trigger = ledger.session.trigger(trigger_id)
     if trigger is None:
         raise not_found("trigger", trigger_id)
@@ -57,21 +68,21 @@ def switch(ledger: Ledger, trigger: Trigger, *, active: bool) -> Trigger:
     """Starts or pauses a trigger; one that is so already stays as it is. Keeps it either way."""
     if active and not trigger.active:
         now = ledger.now()
-        trigger = replace(
-            trigger, active=True, detail="", started_at=now, anchor_at=now, memory={}, next_at=first(trigger, now)
-        )
+        next_at = first(ledger, trigger, now)
+        trigger = replace(trigger, active=True, detail="", started_at=now, anchor_at=now, memory={}, next_at=next_at)
     elif not active:
         trigger = replace(trigger, active=False, next_at=None)
     ledger.session.put(trigger)
     return trigger
 
 
-def first(trigger: Trigger, now: int) -> int | None:
+def first(ledger: Ledger, trigger: Trigger, now: int) -> int | None:
     """When a trigger that begins now is to be looked at."""
     source = trigger.spec.source
     if isinstance(source, OnSchedule):
         return timetables.rule_of(source.schedule, now).after(now)
-    return now if isinstance(source, Continuous) else None
+    # What runs from before a pause is kept running: its end brings the next firing.
+    return now if isinstance(source, Continuous) and not arrivals.under_way(ledger, trigger) else None
 
 
 def change(ledger: Ledger, trigger: Trigger, spec: TriggerSpec, *, active: bool, **fields: Any) -> Trigger:
@@ -82,10 +93,12 @@ def change(ledger: Ledger, trigger: Trigger, spec: TriggerSpec, *, active: bool,
     return switch(ledger, trigger if same else replace(trigger, active=False, next_at=None), active=active)
 
 
-def check_times(source: Source, now: int) -> None:
-    """Refuses a schedule that never fires again, and a time zone that is not known."""
+def check_source(source: Source, now: int, folders: Folders, at: str = "source") -> None:
+    """Refuses a schedule that never fires again or has no known time zone, and places that may not be watched."""
     if isinstance(source, OnSchedule):
-        timetables.check_future(source.schedule, now)
+        timetables.check_future(source.schedule, now, f"{at}.schedule")
+    elif isinstance(source, FileArrival):
+        folders.check(source, f"{at}.location")
 
 
 # --- triggers of a job's definition -----------------------------------------------------------------------

@@ -33,28 +33,39 @@ def checked(spec: JobSpec, now: int) -> Plan:
     try:
         plan = validate(spec)
     except RunyardError as error:
-        raise _with_times(error, spec, now) from None
+        raise with_times(error, _schedule_at(spec, error.field or ""), now) from None
     if spec.schedule is not None:
         check_future(spec.schedule, now)
-    for one in spec.triggers:
-        if isinstance(one.source, OnSchedule):
-            check_future(one.source.schedule, now)
     return plan
 
 
-def check_future(schedule: Schedule, now: int) -> None:
-    """Refuses a schedule without a tick to come, and one whose time zone is not known."""
-    if rule_of(schedule, now).after(now) is None:
-        last = rule_of(schedule, now).before(now)
+def _schedule_at(spec: JobSpec, field: str) -> Schedule | None:
+    """The schedule of a definition, its own or a trigger's, that an error's field names."""
+    for index, one in enumerate(spec.triggers):
+        if field.startswith(f"triggers[{index}].") and isinstance(one.source, OnSchedule):
+            return one.source.schedule
+    return spec.schedule
+
+
+def check_future(schedule: Schedule, now: int, at: str = "schedule") -> None:
+    """Refuses a schedule without a tick to come, and one whose time zone is not known; `at` is where it stands."""
+    try:
+        rule = rule_of(schedule, now)
+    except RunyardError as error:
+        field = f"{at}.{(error.field or '').rpartition('.')[2]}"
+        raise RunyardError(error.code, error.message, field=field, **error.details) from None
+    if rule.after(now) is None:
+        last = rule.before(now)
         when = f": its last time was {_told(schedule, last)}" if last is not None else ""
-        raise invalid(f"The schedule would never fire again{when}.", field="schedule.cron")
+        raise invalid(f"The schedule would never fire again{when}.", field=f"{at}.cron")
 
 
-def _with_times(error: RunyardError, spec: JobSpec, now: int) -> RunyardError:
+def with_times(error: RunyardError, schedule: Schedule | None, now: int) -> RunyardError:
+    """The refusal of an expression, with the times at which the nearest valid one would fire."""
     suggestion = error.details.get("suggestion")
-    if spec.schedule is None or not isinstance(suggestion, str):
+    if schedule is None or not isinstance(suggestion, str):
         return error
-    near = msgspec.structs.replace(spec.schedule, cron=suggestion)
+    near = msgspec.structs.replace(schedule, cron=suggestion)
     times = [_told(near, at) for at in upcoming(rule_of(near, now), now, _SHOWN)]
     said = f"{error.message} It would fire at {', '.join(times)}."
     return RunyardError(error.code, said, field=error.field, **{**error.details, "fire_times": times})
@@ -111,6 +122,7 @@ def drop(ledger: Ledger, job_id: int) -> None:
 
 def pause(ledger: Ledger, job_id: int, paused: bool) -> Timetable:
     """Stops a schedule, or lets it go on from now; conflict if the job has none."""
+    ledger.lock("job", job_id)
     job, _ = ledger.job(job_id)
     table, schedule = ledger.session.timetable(job_id), job.spec.schedule
     if table is None or schedule is None:

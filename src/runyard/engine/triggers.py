@@ -29,6 +29,7 @@ from runyard.core.triggers import (
 from runyard.engine import firings, standing, timetables
 from runyard.engine.clock import Clock
 from runyard.engine.firings import Seen
+from runyard.engine.folders import Folders
 from runyard.engine.ledger import Ledger
 from runyard.engine.writer import Reply, Writer
 from runyard.store.base import Store
@@ -63,7 +64,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 class Triggers:
     """What faces call for triggers. Write verbs answer with a `Reply` once the change is on disk."""
 
-    def __init__(self, store: Store, writer: Writer, clock: Clock) -> None:
+    def __init__(self, store: Store, writer: Writer, clock: Clock, folders: Folders) -> None:
+        self._folders = folders
         self._store = store
         self._writer = writer
         self._clock = clock
@@ -131,8 +133,13 @@ class Triggers:
         return self._writer.execute(run)
 
     def _check(self, spec: TriggerSpec) -> None:
-        definitions.check(spec)
-        standing.check_times(spec.source, self._clock.now())
+        now = self._clock.now()
+        try:
+            definitions.check(spec)
+        except RunyardError as error:
+            schedule = spec.source.schedule if isinstance(spec.source, OnSchedule) else None
+            raise timetables.with_times(error, schedule, now) from None
+        standing.check_source(spec.source, now, self._folders)
 
     def delete(self, trigger_id: int, by: str) -> Reply[None]:
         """Removes a trigger; its firings and their runs stay. conflict for one of a job's definition."""
@@ -169,6 +176,24 @@ class Triggers:
 
         def run(ledger: Ledger) -> Firing:
             return firings.fire(ledger, standing.found(ledger, trigger_id), seen, strict=True)
+
+        return self._writer.execute(run)
+
+    def resume(self, chain: int, starts: list[tuple[int, int]], kept: list[int], by: str) -> Reply[Firing]:
+        """Begins a chain that goes on from an earlier one: `starts` are (trigger id, place of its action).
+
+        `kept` are runs of the earlier chain whose ends count in the new one too. The new chain's first firing tells in
+        its data which chain it resumes. Raises not_found for triggers that are gone, and what refuses a run.
+        """
+
+        def run(ledger: Ledger) -> Firing:
+            earlier = ledger.session.firing(chain)
+            if earlier is None:
+                raise not_found("firing", chain)
+            found = [(standing.found(ledger, trigger_id), place) for trigger_id, place in starts]
+            wanted = [(trigger, trigger.spec.actions[place]) for trigger, place in found]
+            seen = Seen(kind=ASKED, by=by, data={"resumed": chain, "kept": kept}, extras=earlier.extras)
+            return firings.resume(ledger, standing.found(ledger, earlier.trigger_id), seen, wanted, kept)
 
         return self._writer.execute(run)
 

@@ -1,24 +1,35 @@
-"""Sends one webhook message: a POST to a checked address, no redirects, a short answer expected."""
+"""Sends one webhook message: a POST to a checked address, signed, no redirects, a short answer expected.
+
+The signature is HMAC-SHA256 over the time of sending, a full stop and the body, so that a receiver can tell a message
+of ours from anybody's, and one that was sent again by somebody else from a new one.
+"""
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import time
+from collections.abc import Callable
 
 from runyard.net import addresses, connect
 from runyard.store.base import Delivery
 
 TIMEOUT_SECONDS = 10.0
 
+Key = Callable[[str], str]
+"""The signing key of the messages to one URL, as text."""
 
-def post(delivery: Delivery, *, allow_private: bool) -> str:
+
+def post(delivery: Delivery, *, allow_private: bool, key: Key | None = None) -> str:
     """Sends it; answers "" when the receiver took it (2xx), else one sentence. Blocks up to some seconds."""
     try:
         parts = addresses.split(delivery.url)
         address = addresses.resolve(parts, allow_private=allow_private)
         connection = connect.pinned(parts, address, TIMEOUT_SECONDS)
         try:
-            connection.request("POST", connect.target(parts), body=delivery.body.encode(), headers=_headers(delivery))
+            connection.request(
+                "POST", connect.target(parts), body=delivery.body.encode(), headers=_headers(delivery, key)
+            )
             status = connection.getresponse().status
         finally:
             connection.close()
@@ -29,12 +40,20 @@ def post(delivery: Delivery, *, allow_private: bool) -> str:
     return "" if 200 <= status < 300 else f"{delivery.url} answered {status}"
 
 
-def _headers(delivery: Delivery) -> dict[str, str]:
+def signature(key: str, sent_at: str, body: str) -> str:
+    """What a receiver compares with the header `Runyard-Signature`."""
+    return f"sha256={hmac.new(key.encode(), f'{sent_at}.{body}'.encode(), 'sha256').hexdigest()}"
+
+
+def _headers(delivery: Delivery, key: Key | None) -> dict[str, str]:
     # The receiver can tell a repeated message by its id: delivery is at least once.
+    sent_at = str(int(time.time() * 1000))
+    signed = {"Runyard-Signature": signature(key(delivery.url), sent_at, delivery.body)} if key else {}
     return {
         "Content-Type": "application/json",
         "User-Agent": "runyard",
         "Runyard-Delivery": str(delivery.id),
-        "Runyard-Event": f"run.{delivery.event}",
-        "Runyard-Sent-At": str(int(time.time() * 1000)),
+        "Runyard-Event": delivery.event,
+        "Runyard-Sent-At": sent_at,
+        **signed,
     }

@@ -7,7 +7,7 @@ with the claim's token (in `decide`), so what a lost claim says changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from runyard.core.graph import Snapshot
 from runyard.core.model import Queue, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
+from runyard.core.triggers import cause_of
 from runyard.engine import bookmarks, firings
 from runyard.engine.ledger import Effects, Ledger
 from runyard.executors.base import Executor
@@ -94,28 +95,35 @@ class Worker:
 
     def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         for name, executor in self.executors.items():
-            free = executor.capacity - self._load[name] + self._lent(ledger, name)
+            free = executor.capacity - self._load[name]
+            lent = self._lent(ledger, name)
             mine = [_queued(one) for one in fresh if one.executor == name]
-            if free <= 0:
+            if free + lent <= 0:
                 self._backlog[name] |= bool(mine)
             elif self._backlog[name] or mine:
-                self._claim_for(ledger, executor, free, mine, claims)
+                self._claim_for(ledger, executor, free, lent, mine, claims)
 
     def _lent(self, ledger: Ledger, name: str) -> int:
-        """Places whose attempts wait for runs that they started: those must not wait for them."""
+        """Places whose attempts wait for runs that they started: these may take them, and nobody else."""
         return sum(one in self.held and self.held[one][1] == name for one in ledger.lent) if ledger.lent else 0
 
-    def _claim_for(self, ledger: Ledger, executor: Executor, free: int, fresh: list[Queued], claims: Claims) -> None:
+    def _claim_for(
+        self, ledger: Ledger, executor: Executor, free: int, lent: int, fresh: list[Queued], claims: Claims
+    ) -> None:
         """Without a backlog in the store, what became queued in this transaction is all that there is."""
         closed, room = self._room(ledger)
-        candidates = ledger.session.queued(executor.name, free + 1, closed) if self._backlog[executor.name] else fresh
-        self._backlog[executor.name] = len(candidates) > free
+        most = free + lent
+        candidates = ledger.session.queued(executor.name, most + 1, closed) if self._backlog[executor.name] else fresh
+        self._backlog[executor.name] = len(candidates) > most
         if len(candidates) > 1:
             candidates.sort(key=self._order)
         for one in candidates:
-            if not free:
+            if not free + lent:
                 break
             if room.get(one.queue, 1) <= 0:
+                continue
+            if free <= 0 and ledger.snapshot(one.run_id).run.parent_task_run_id not in ledger.lent:
+                self._backlog[executor.name] = True
                 continue
             assignment = self._claim_one(ledger, one, claims)
             if assignment is None:
@@ -130,7 +138,7 @@ class Worker:
         queue = self.queues.get(one.queue)
         return (-queue.priority if queue else 0, -one.priority, one.task_run_id)
 
-    def _room(self, ledger: Ledger) -> tuple[set[str], dict[str, int]]:
+    def _room(self, ledger: Ledger) -> tuple[Container[str], dict[str, int]]:
         """Queues from which nothing may be taken now, and the free slots of those that count them."""
         room = {queue.name: 0 for queue in self.queues.values() if queue.paused}
         counted = [queue for queue in self.queues.values() if queue.slots is not None and not queue.paused]
@@ -239,9 +247,8 @@ class Worker:
         changes = ledger.advance(run_id, lifecycle.Finish(report.task_run_id, report.token, outcome))
         if changes and outcome.bookmark is not None and outcome.result == "succeeded":
             bookmarks.put(ledger, bookmarks.key_of(run), outcome.bookmark, run_id, run.round)
-        written = outcome.metrics.get("tables_written")
-        if changes and written and outcome.result == "succeeded":
-            firings.tables_changed(ledger, run.workspace, written)
+        if changes and outcome.result == "succeeded":
+            firings.tables_changed(ledger, run.workspace, _written(outcome.metrics))
 
     def touched_by(self, reports: Sequence[Report]) -> set[int]:
         """The runs whose progress these reports tell."""
@@ -278,6 +285,12 @@ def _queued(one: TaskRun) -> Queued:
     return Queued(one.id, one.run_id, one.queue, one.priority)
 
 
+def _written(metrics: dict[str, Any]) -> list[str]:
+    """The tables that work says it wrote; a program may say anything."""
+    told = metrics.get("tables_written")
+    return [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
+
+
 def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any]]:
     """What the tasks that come before this one published, by their keys."""
     found: dict[str, dict[str, Any]] = {}
@@ -293,7 +306,10 @@ def _values_before(snapshot: Snapshot, slot: TaskRun) -> dict[str, dict[str, Any
 
 def _assignment(snapshot: Snapshot, slot: TaskRun, token: int, action: object) -> Assignment:
     run = snapshot.run
+    cause = cause_of(run.extras)
     return Assignment(
+        chain=cause.chain if cause else None,
+        scope=cause.scope if cause else "",
         run_id=run.id,
         task_run_id=slot.id,
         token=token,

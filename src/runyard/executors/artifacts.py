@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from runyard.core.actions import Notebook, Python, Shell
+from runyard.core.actions import Dbt, Notebook, Python, Shell, Wheel
 from runyard.core.errors import Code, RunyardError
 from runyard.core.launch import ARTIFACTS, CLAIM, LOG, decode_claim
 from runyard.executors import export
@@ -72,6 +72,10 @@ def _program(folder: Path, action: object) -> export.Book:
     source, kind = "", "python"
     if isinstance(action, Python):
         source = action.source or action.file or f"python -m {action.module}"
+    elif isinstance(action, Dbt):
+        kind, source = "shell", "\n".join(action.commands)
+    elif isinstance(action, Wheel):
+        source = " ".join([f"{action.package} {action.entry_point}", *action.arguments])
     elif isinstance(action, Shell):
         kind = "shell"
         source = action.command if isinstance(action.command, str) else " ".join(action.command)

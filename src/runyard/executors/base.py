@@ -38,6 +38,12 @@ class Executor(Protocol):
         An attempt that is not held is ignored.
         """
 
+    def extend(self, until: float) -> None:
+        """Work may go on until then (seconds of CLOCK_BOOTTIME), and must be dead by then if this is not called again.
+
+        Never called where no other server could start the same work.
+        """
+
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """After a restart: takes up again what still runs, reports what has ended meanwhile.
 

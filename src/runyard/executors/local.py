@@ -35,6 +35,7 @@ from runyard.core.launch import (
     SOCKET,
     Attach,
     Launch,
+    Lease,
     StopOrder,
     decode_report,
     encode,
@@ -103,6 +104,7 @@ class LocalExecutor:
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._forkserver: subprocess.Popen[bytes] | None = None
         self._server: socket.socket | None = None
+        self._lease_until: float | None = None
         self._closing = False
         self._trouble: str | None = None
         self._thread = threading.Thread(target=self._serve, name="local-executor", daemon=True)
@@ -126,6 +128,10 @@ class LocalExecutor:
     def stop(self, task_run_id: int, token: int, *, grace: float, why: Literal["cancel", "timeout", "release"]) -> None:
         """Passes the order on to the launcher, which ends the whole tree."""
         self._order(partial(self._stop, task_run_id, token, StopOrder(why, grace)))
+
+    def extend(self, until: float) -> None:
+        """Tells every launcher until when its work may go on; those that are started or taken up later hear it too."""
+        self._order(partial(self._extend, until))
 
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """Reconnects to live launchers, takes outcomes that were left, makes sure that the rest is dead.
@@ -223,7 +229,8 @@ class LocalExecutor:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._connect(attempt, ours)
             with theirs:
-                order = Launch(str(attempt.folder), one.token, one.limits.log_bytes or self._log_bytes)
+                log_bytes = one.limits.log_bytes or self._log_bytes
+                order = Launch(str(attempt.folder), one.token, log_bytes, self._lease_until)
                 self._send_to_forkserver(encode(order), theirs)
         except Exception as error:
             self._forget(attempt)
@@ -237,6 +244,16 @@ class LocalExecutor:
             limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
         told = {"tables": self._grant(one), "world": self._world(one), "server": self._server_of(one)}
         return msgspec.structs.replace(one, limits=limits, places=self._places, **told)
+
+    def _extend(self, until: float) -> None:
+        self._lease_until = until
+        for attempt in self._attempts.values():
+            self._tell_lease(attempt)
+
+    def _tell_lease(self, attempt: _Attempt) -> None:
+        if attempt.channel is not None and self._lease_until is not None:
+            with contextlib.suppress(OSError):  # its end is on the way, or it is frozen and must not be waited for
+                attempt.channel.send(encode(Lease(self._lease_until)), socket.MSG_DONTWAIT)
 
     def _stop(self, task_run_id: int, token: int, order: StopOrder) -> None:
         attempt = self._attempts.get(task_run_id)
@@ -276,6 +293,7 @@ class LocalExecutor:
         elif (channel := _attach(attempt.folder, attempt.token)) is not None:
             self._unsure.remove(attempt)
             self._connect(attempt, channel)
+            self._tell_lease(attempt)
             self._tell_stop(attempt)
         else:
             attempt.look_at = time.monotonic() + attempt.wait

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from runyard.core import tables
 from runyard.core.actions import Sql, SqlDialect
@@ -24,6 +26,7 @@ from runyard.core.states import Reason
 from runyard.core.tables import Read
 from runyard.executors.base import Sink
 from runyard.warehouse.client import Serve, Settings, Warehouse, end_old
+from runyard.warehouse.objects import S3
 from runyard.warehouse.stream import Stream
 
 AHEAD_SECONDS = 0.05
@@ -70,6 +73,8 @@ class WarehouseExecutor:
         allowed_paths: Sequence[Path] = (),
         attempts: Path | None = None,
         uploads: Path | None = None,
+        objects: Path | None = None,
+        s3: S3 | None = None,
         key: bytes | None = None,
     ) -> None:
         """`capacity` attempts run at once; `attempts` is where large outputs go, `<root>/../attempts` by default.
@@ -77,6 +82,7 @@ class WarehouseExecutor:
         With `key` the tokens of `grant` are made: by default with one that ends with this object.
         """
         self._key = key or secrets.token_bytes(32)
+        self._s3 = s3
         self._threads = capacity
         self._pace = Pace(AHEAD_SECONDS)
         self._root = root.absolute()
@@ -84,6 +90,7 @@ class WarehouseExecutor:
             database="",
             attempts=str((attempts or root.parent / "attempts").absolute()),
             uploads=str((uploads or root.parent / "uploads").absolute()),
+            objects=str((objects or root.parent / "s3").absolute()),
             control_fd=-1,
             parent=0,
             capacity=capacity,
@@ -121,15 +128,35 @@ class WarehouseExecutor:
     def _start(self, workspace: str, group: list[Assignment]) -> None:
         if not _WORKSPACE.fullmatch(workspace):
             return self._sink([_refused(assignment) for assignment in group])
+        group = [ready for one in group if (ready := self._with_text(one)) is not None]
         warehouse = self._warehouse(workspace)
         for assignment in group:
             self._held[assignment.task_run_id, assignment.token] = warehouse
         warehouse.start(group)
 
+    def _with_text(self, assignment: Assignment) -> Assignment | None:
+        """The attempt with its statements read from their file; None when it failed of that."""
+        action = assignment.action
+        if not isinstance(action, Sql) or action.file is None:
+            return assignment
+        allowed = [Path(folder).resolve() for folder in self._settings.allowed_paths]
+        try:
+            path = Path(action.file).resolve()
+            if not any(path.is_relative_to(folder) for folder in allowed):
+                raise PermissionError(errno.EACCES, "It lies in no folder that the settings allow", action.file)
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            self._sink([_unreadable(assignment, error)])
+            return None
+        return replace(assignment, action=replace(action, statement=text, file=None))
+
     def stop(self, task_run_id: int, token: int, *, grace: float, why: Literal["cancel", "timeout", "release"]) -> None:
         """Interrupts the attempt's query at once: SQL has no politer way, so `grace` is not used."""
         if (warehouse := self._held.get((task_run_id, token))) is not None:
             warehouse.stop(task_run_id, token, why)
+
+    def extend(self, until: float) -> None:
+        """Nothing: no other node has these tables, so none can start the same work."""
 
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """All of them: `open` made sure that no process of an earlier server is alive."""
@@ -175,9 +202,15 @@ class WarehouseExecutor:
         limit: int = 100,
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
+        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
-        """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`."""
-        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect)
+        """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`.
+
+        `reads` names the schemas that it may read, None means all; after `seconds` it is stopped.
+        """
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds, merged)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""
@@ -191,14 +224,21 @@ class WarehouseExecutor:
         """Rows of a large result, also of one that is still being written; fails with not_found."""
         return self._named(workspace).result_page(run_id, task_run_id, offset, limit)
 
-    def stream(self, workspace: str, sql: str, parameters: dict[str, Any], schema: str = "main") -> Stream:
+    def stream(
+        self,
+        workspace: str,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str = "main",
+        dialect: SqlDialect = "duckdb",
+    ) -> Stream:
         """A reading statement's rows as an Arrow IPC stream. Blocks; raises `RunyardError`."""
         self._named(workspace)
         who = Assignment(
             run_id=0, task_run_id=0, token=0, task_key="query", action=Sql(statement=sql), workspace=workspace
         )
         access = tables.access(who, self._socket(workspace), self._key)
-        return Stream(Read(access, sql, parameters, schema=schema, framed=True))
+        return Stream(Read(access, sql, parameters, schema=schema, dialect=dialect, framed=True))
 
     def views(self, workspace: str) -> Future[Any]:
         """The materialized views of a workspace."""
@@ -250,7 +290,7 @@ class WarehouseExecutor:
             if workspace not in self._warehouses:
                 database = str(self._root / f"{workspace}.duckdb")
                 settings = msgspec.structs.replace(self._settings, database=database)
-                serve = Serve(self._socket(workspace), self._key)
+                serve = Serve(self._socket(workspace), self._key, self._s3)
                 self._warehouses[workspace] = Warehouse(settings, self._take, workspace, serve)
             return self._warehouses[workspace]
 
@@ -266,6 +306,13 @@ class WarehouseExecutor:
 
 def _bad_name(workspace: str) -> str:
     return f"{workspace!r} cannot be a workspace: use letters, digits, dot, dash and underscore, at most 100."
+
+
+def _unreadable(assignment: Assignment, error: OSError | UnicodeDecodeError) -> Finished:
+    said = error.strerror if isinstance(error, OSError) else "It is not UTF-8 text"
+    file = getattr(assignment.action, "file", "")
+    outcome = Outcome(result="failed", reason=Reason.START_ERROR, detail=f"{file} cannot be read: {said}.", retry=False)
+    return Finished(assignment.task_run_id, assignment.token, 0, outcome)
 
 
 def _refused(assignment: Assignment) -> Finished:

@@ -105,7 +105,7 @@ class OpenGate:
 def _attempt(task_run_id: int, claim: int) -> Principal:
     """The program of a claim; whether that is still held is the engine's to say."""
     scopes = [attempt_scope(task_run_id, claim)]
-    return Principal(id=-1, name=f"task run {task_run_id}", scopes=scopes, created_at=0)
+    return Principal(id=-2, name=f"task run {task_run_id}", scopes=scopes, created_at=0)
 
 
 def _is_loopback(host: str) -> bool:

@@ -48,7 +48,10 @@ class Tokens:
     def of_key(self, key_id: str) -> str | None:
         """The token that an access key id stands for: the secret of whoever signs with it. None for no key of ours."""
         claim = _claim(f"{key_id}_")
-        return f"{key_id}_{self._mac(*claim)}" if claim else None
+        if claim is not None:
+            return f"{key_id}_{self._mac(*claim)}"
+        attempt = _attempt_claim(f"{key_id}_")
+        return self.derive_attempt(*attempt) if attempt else None
 
     def purpose(self, name: str) -> bytes:
         """A key of its own for something else that must outlast restarts, and must not be a token."""
@@ -60,18 +63,16 @@ class Tokens:
 
     def check_attempt(self, token: str) -> tuple[int, int] | None:
         """The task run and the claim that the token was made for; None for anything not made by us."""
-        parts = token.split("_")
-        if len(parts) != 4 or parts[0] != ATTEMPT or len(token) > 100 or not token.isascii():
-            return None
-        try:
-            found = int(parts[1], 36), int(parts[2], 36)
-        except ValueError:
-            return None
-        return found if hmac.compare_digest(token, self.derive_attempt(*found)) else None
+        found = _attempt_claim(token)
+        return found if found and hmac.compare_digest(token, self.derive_attempt(*found)) else None
 
     def _attempt_mac(self, task_run_id: int, claim: int) -> str:
         digest = hmac.digest(self._key, f"attempt:{task_run_id}:{claim}".encode(), "sha256")
         return base64.b32encode(digest[:_MAC_BYTES]).decode().lower()
+
+    def webhook_key(self, url: str) -> str:
+        """What messages to this URL are signed with; each URL has its own, so that no receiver can speak as another."""
+        return self.purpose(f"webhook:{url}").hex()
 
     def _mac(self, principal_id: int, version: int) -> str:
         digest = hmac.digest(self._key, f"token:{principal_id}:{version}".encode(), "sha256")
@@ -88,6 +89,16 @@ def _claim(token: str) -> tuple[int, int] | None:
         return None
     # Only the one spelling that `derive` gives: no sign, no leading zero, no capitals.
     return claim if (parts[1], parts[2]) == (base36(claim[0]), str(claim[1])) else None
+
+
+def _attempt_claim(token: str) -> tuple[int, int] | None:
+    parts = token.split("_")
+    if len(parts) != 4 or parts[0] != ATTEMPT or len(token) > 100 or not token.isascii():
+        return None
+    try:
+        return int(parts[1], 36), int(parts[2], 36)
+    except ValueError:
+        return None
 
 
 def key_id(token: str) -> str:

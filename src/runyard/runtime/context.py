@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.launch import NOTES
 
 VALUE_BYTES = 48 * 1024
@@ -168,15 +169,15 @@ def progress(fraction: float | None = None, message: str | None = None, **counts
     _send({"progress": known})
 
 
-def read_table(name_or_sql: str, parameters: dict[str, Any] | None = None) -> Any:
+def read_table(name_or_sql: str, parameters: dict[str, Any] | None = None, dialect: SqlDialect = "duckdb") -> Any:
     """A warehouse table, or the rows of one SELECT, as a pyarrow.Table: one state of all tables that it names.
 
-    `parameters` are bound to `$name`. Raises `TableError`.
+    `parameters` are bound to `$name`; `dialect` is the language of the SELECT. Raises `TableError`.
     """
     access = _access("read_table")
     from runyard.runtime import tables  # as heavy as pyarrow
 
-    return tables.read(access, name_or_sql, parameters or {})
+    return tables.read(access, name_or_sql, parameters or {}, dialect)
 
 
 def write_table(name: str, data: Any, mode: str = "append") -> int:
@@ -189,7 +190,9 @@ def write_table(name: str, data: Any, mode: str = "append") -> int:
     access = _access("write_table")
     from runyard.runtime import tables
 
-    return tables.write(access, _folder, name, data, mode)
+    rows = tables.write(access, _folder, name, data, mode)
+    _send({"metrics": {"tables_written": [name]}})
+    return rows
 
 
 def _access(function: str) -> dict[str, Any]:

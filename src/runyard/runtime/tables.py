@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
+from runyard.core.actions import SqlDialect
 from runyard.core.tables import Access, End, Mode, Read, Reply, Write, pack, unpack
 from runyard.runtime.context import TableError
 
@@ -24,13 +25,13 @@ _BUFFER_BYTES = 1 << 18
 _BROKEN = "The connection to the warehouse broke off"
 
 
-def read(access: dict[str, Any], statement: str, parameters: dict[str, Any]) -> Any:
+def read(access: dict[str, Any], statement: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> Any:
     """The rows of a table or of one reading statement, as a pyarrow.Table."""
     import pyarrow as pa
 
     if _NAME.fullmatch(statement):
-        statement = "SELECT * FROM " + ".".join(f'"{part}"' for part in statement.split("."))
-    request = Read(msgspec.convert(access, Access), statement, parameters)
+        statement, dialect = "SELECT * FROM " + ".".join(f'"{part}"' for part in statement.split(".")), "duckdb"
+    request = Read(msgspec.convert(access, Access), statement, parameters, dialect=dialect)
     with _asked(request) as (source, _):
         _reply(source, "nothing was read")
         try:

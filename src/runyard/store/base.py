@@ -6,6 +6,7 @@ sessions that see committed data only. SQL stays inside the store; values of the
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -29,6 +30,10 @@ from runyard.core.model import (
 )
 from runyard.core.query import JobFilter, RunFilter
 from runyard.core.triggers import Firing, Trigger, TriggerFilter
+
+
+class Contended(Exception):
+    """Another server has what a command needs: the command is undone, and tried again in a moment."""
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -76,6 +81,8 @@ class HeldClaim(msgspec.Struct, frozen=True):
 
     held: Held
     executor: str
+    worker: str = ""
+    """The node that claimed it."""
 
 
 Record = (
@@ -92,7 +99,7 @@ Record = (
     | Trigger
     | Firing
 )
-Removable = Queue | Principal | Run | Timetable | Tick | Document | Trigger
+Removable = Queue | Principal | Run | Timetable | Tick | Document | Trigger | Firing
 
 
 class Reads(Protocol):
@@ -100,8 +107,11 @@ class Reads(Protocol):
 
     def run(self, run_id: int) -> Run | None: ...
     def run_spec(self, run_id: int) -> JobSpec | None: ...
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
-        """Newest first; `after` is the id of the last run of the page before."""
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
+        """Newest first; `after` is the id of the last run of the page before.
+
+        With `newer` those that were made after it, oldest first.
+        """
 
     def task_runs(self, run_id: int) -> list[TaskRun]: ...
     def task_run(self, task_run_id: int) -> TaskRun | None: ...
@@ -120,7 +130,7 @@ class Reads(Protocol):
     def live_runs(self, job_id: int) -> list[int]: ...
     def admitted_count(self, job_id: int) -> int: ...
     def awaiting_admission(self, job_id: int, limit: int) -> list[int]: ...
-    def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
+    def queued(self, executor: str, limit: int, closed: Container[str]) -> list[Queued]:
         """The next queued task runs of each queue that is not in `closed`, at most `limit` a queue."""
 
     def queue_active(self) -> dict[str, int]:
@@ -169,6 +179,9 @@ class Reads(Protocol):
     def firing(self, firing_id: int) -> Firing | None: ...
     def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
         """What a trigger did, newest first."""
+
+    def firings_before(self, firing_id: int, limit: int) -> list[Firing]:
+        """The oldest ones, all with smaller ids than this."""
 
     def chain(self, chain: int) -> list[Firing]:
         """All firings of a chain, oldest first."""
@@ -222,3 +235,99 @@ class Store(Protocol):
         """A reading session from the pool; its statements are stopped after the store's deadline."""
 
     def close(self) -> None: ...
+
+
+class SharedReads(Reads, Protocol):
+    """What can be asked of a store that several servers use."""
+
+    def claims_of(self, name: str) -> list[HeldClaim]:
+        """The claims that a node holds."""
+
+    def nodes(self) -> list[tuple[str, int, int, int]]:
+        """Name, number, life and end of the lease of every node."""
+
+    def log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        """Bytes `[start, end)` of a log that was brought to the store, and how much of it was."""
+
+
+class SharedSession(Session, Protocol):
+    """The writing session of a store that several servers use.
+
+    Locks hold until the transaction ends. They are tried, never waited for: `Contended` is raised instead.
+    """
+
+    lease: tuple[str, int] | None
+    """The node in whose name it writes, and its life: a transaction holds both, so that nobody ends it meanwhile."""
+    notice: str | None
+    """What the other servers are told if the transaction is committed."""
+    passed_over: bool
+    """Whether `queued` left out what another server is at, in this transaction."""
+
+    def lock_run(self, run_id: int) -> int | None:
+        """The run's sequence number, under its lock; None if there is no such run."""
+
+    def lock(self, kind: str, key: object) -> None:
+        """A job, by id, or anything else by a name that may not be in use yet."""
+
+    def job_version_now(self, job_id: int) -> int | None:
+        """The newest version of a job that is not deleted."""
+
+    def lock_queues(self) -> tuple[dict[str, Queue], set[str]]:
+        """All queues as they are now, and the names of those whose slots another server gives away just now."""
+
+    def end_lease(self, name: str, life: int) -> list[HeldClaim] | None:
+        """Ends a node whose lease has expired and answers the claims that it held; None if it lives after all."""
+
+    def claims_of(self, name: str) -> list[HeldClaim]:
+        """The claims that a node holds."""
+
+    def leads(self, name: str, life: int, term: int) -> bool:
+        """Whether this node leads; it does until the transaction ends."""
+
+
+class Membership(Protocol):
+    """One process among those that use the same store, and the lease that it holds there."""
+
+    name: str
+    number: int
+    """0 to 63, of no other node: part of every id that it draws."""
+    life: int
+    """Which process has the name; an older one writes nothing any more."""
+    last_id: int
+    """The largest id in use when it joined; nobody with its number draws another one."""
+
+    def renew(self) -> bool:
+        """Holds the lease for its full time from now; False if it was taken away. Raises unavailable, as all here."""
+
+    def lead(self) -> int | None:
+        """The term in which this node leads, also when it begins to; None while another one does."""
+
+    def expired(self) -> list[tuple[str, int]]:
+        """The nodes, with their lives, that let their lease expire."""
+
+    def wait(self, seconds: float) -> list[str]:
+        """The notices of other servers, as soon as there are any."""
+
+    def leave(self) -> None:
+        """Gives the lease back, and ends."""
+
+
+class SharedStore(Store, Protocol):
+    """A store that several servers use."""
+
+    @property
+    def writer(self) -> SharedSession: ...
+
+    def reading(self) -> AbstractContextManager[SharedReads]: ...
+
+    def join(self, name: str, seconds: float) -> Membership:
+        """Makes this process a node of that name, with a lease of so many seconds.
+
+        From now on older processes of that name write nothing. Raises unavailable when there are too many nodes.
+        """
+
+    def keep_log(self, run_id: int, task_run_id: int, start: int, data: bytes) -> None:
+        """Keeps a piece of a log, from any thread."""
+
+    def home(self, workspace: str, name: str) -> str:
+        """The node that has the tables of a workspace: this one, if none had them before."""

@@ -103,25 +103,29 @@ class Question(msgspec.Struct, frozen=True):
     where: RunFilter
     after: int | None
     spelling: Spelling
+    newer: bool = False
+    """Turned round: what was made after `after`, oldest first."""
+
+    @property
+    def way(self) -> str:
+        """The order of ids."""
+        return "ASC" if self.newer else "DESC"
 
     def select(self, columns: str, source: _Source, checks: list[_Condition], limit: int) -> tuple[str, Values]:
         """The newest rows of one index."""
         found = [*self._among(source), *checks]
         text = " AND ".join(one.text for one in found)
         values = sum((one.values for one in found), ())
-        order = source.id if self.spelling.indexed else ", ".join(f"{one} DESC" for one in (*source.columns, source.id))
-        order = order.removesuffix(" DESC")
-        return f"SELECT {columns} FROM {self.table(source)} WHERE {text} ORDER BY {order} DESC LIMIT ?", (
-            *values,
-            limit,
-        )
+        ordered = (source.id,) if self.spelling.indexed else (*source.columns, source.id)
+        order = ", ".join(f"{one} {self.way}" for one in ordered)
+        return f"SELECT {columns} FROM {self.table(source)} WHERE {text} ORDER BY {order} LIMIT ?", (*values, limit)
 
     def whole(self, columns: str, selects: list[tuple[str, Values]], limit: int) -> tuple[str, Values]:
         """The newest of the runs whose ids some selects give: only the page's own runs are read whole."""
         union = " UNION ALL ".join(f"SELECT id FROM ({text}) AS one" for text, _ in selects)
         among = f"id IN ({union})" if self.spelling.indexed else f"id = ANY(ARRAY({union}))"
         values = sum((values for _, values in selects), ())
-        return f"SELECT {columns} FROM run WHERE {among} ORDER BY id DESC LIMIT ?", (*values, limit)
+        return f"SELECT {columns} FROM run WHERE {among} ORDER BY id {self.way} LIMIT ?", (*values, limit)
 
     def table(self, source: _Source) -> str:
         """How a source is read."""
@@ -153,6 +157,8 @@ class Question(msgspec.Struct, frozen=True):
     def _low(self) -> _Condition | None:
         where, least, greatest = self.where, self.spelling.least, self.spelling.greatest
         made = first_at(where.created_after) if where.created_after is not None else 0
+        if self.newer and self.after is not None:
+            made = max(made, self.after + 1)
         if where.ended_after is not None:
             held = f"{_LONG} AND ended_at >= ?"
             if self.spelling.indexed:
@@ -166,20 +172,31 @@ class Question(msgspec.Struct, frozen=True):
     def _high(self) -> _Condition | None:
         where, least, greatest = self.where, self.spelling.least, self.spelling.greatest
         moments = [moment for moment in (where.created_before, where.ended_before) if moment is not None]
-        last = self.after if self.after is not None else LIMIT
+        after = None if self.newer else self.after
+        last = after if after is not None else LIMIT
         if moments:
             hint = " INDEXED BY run_ahead" if self.spelling.indexed else ""
             ahead = f"SELECT max(id) + 1 FROM run{hint} WHERE {_AHEAD.format(least=least)}"
             text = f"{least}(?, {greatest}(?, coalesce(({ahead}), 0)))"
             return _Condition(text, (last, first_at(min(moments) + _SLACK_MS + 1)))
-        return _Condition("?", (last,)) if self.after is not None else None
+        return _Condition("?", (last,)) if after is not None else None
 
 
 def page(
-    columns: str, where: RunFilter, limit: int, after: int | None, ask: Ask, spelling: Spelling = SQLITE
+    columns: str,
+    where: RunFilter,
+    limit: int,
+    after: int | None,
+    ask: Ask,
+    spelling: Spelling = SQLITE,
+    *,
+    newer: bool = False,
 ) -> tuple[str, Values]:
-    """The statement of a page; `ask` answers the short questions by which the leading filter is chosen."""
-    question, filters = Question(where, after, spelling), [*_filters(where)]
+    """The statement of a page; `ask` answers the short questions by which the leading filter is chosen.
+
+    `newer` turns the page round: what was made after `after`, oldest first.
+    """
+    question, filters = Question(where, after, spelling, newer), [*_filters(where)]
     lead = _leading(filters, question, ask)
     checks = [one.check for one in filters if one is not lead]
     if lead is None:
@@ -197,6 +214,8 @@ def _leading(filters: list[_Filter], question: Question, ask: Ask) -> _Filter | 
     ordered = [one for one in filters if one.sources and one.sorted]
     if len(ordered) == 1 and len(filters) == 1:
         return ordered[0]
+    if question.newer:  # how far the filters reach is known backwards only
+        return ordered[0] if ordered else None
     reach: list[int] = []
     for one in ordered:
         reach.append(max((_nth(source, question, ask) for source in one.sources), default=0))
@@ -229,6 +248,8 @@ def _filters(where: RunFilter) -> Iterator[_Filter]:
         wanted = getattr(where, column)
         if wanted is not None:
             yield _equal(column, wanted, index)
+    if where.of_job is not None:
+        yield _Filter(_Condition(f"job_id IS {'NOT ' if where.of_job else ''}NULL", ()))
     if where.tag is not None:
         yield _tagged(*where.tag)
     if where.states is not None:

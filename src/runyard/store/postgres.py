@@ -7,95 +7,19 @@ server in one pipeline. A fixed pool of connections reads committed data, each s
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import resources
 
-import psycopg
-from psycopg.pq import TransactionStatus
-
-from runyard.core.errors import Code, RunyardError
-from runyard.store import rows
 from runyard.store.migrate import Migration, pending
-from runyard.store.postgres_reads import Address, Connection, PostgresReads, of, refusal
-from runyard.store.sql_session import SqlSession
+from runyard.store.postgres_nodes import PostgresMembership
+from runyard.store.postgres_reads import NODES, Address, Connection, PostgresReads, of
+from runyard.store.postgres_session import PostgresSession
 
 READ_DEADLINE_SECONDS = 10.0
-WRITER_SETTINGS = {
-    # A server that is frozen inside of a transaction must not hold its locks for ever.
-    "idle_in_transaction_session_timeout": "5000",
-    "lock_timeout": "3000",
-}
 _MIGRATING = 0x52554E59
 """The key of the lock that servers take which start at the same time."""
-
-
-class PostgresSession(PostgresReads, SqlSession):
-    """The connection that writes."""
-
-    errors = psycopg.Error
-
-    def __init__(self, address: Address) -> None:
-        super().__init__(address, WRITER_SETTINGS)
-
-    # --- transactions ---
-
-    def begin(self) -> None:
-        self._forget()
-        if self.connection.closed or self.connection.broken:
-            self._reconnect()
-        try:
-            self._execute(self.sql["begin"])
-        except psycopg.OperationalError:  # the server was restarted since, and nothing was asked of it yet
-            self._reconnect()
-            self._change(self.sql["begin"])
-
-    def commit(self) -> None:
-        self.flush()
-        try:
-            done = self._execute("COMMIT").statusmessage
-        except psycopg.Error as error:
-            raise self._refused(error) from error
-        if done != "COMMIT":  # what failed before made it a rollback
-            raise RunyardError(Code.INTERNAL, "The transaction had failed before its commit: nothing was changed.")
-
-    def rollback(self) -> None:
-        self._forget()
-        if self._open():
-            try:
-                self._execute("ROLLBACK")
-            except psycopg.Error:  # the connection is gone, and the transaction with it
-                self.connection.close()
-
-    def _open(self) -> bool:
-        status = self.connection.pgconn.transaction_status
-        return status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
-
-    def _sound(self, refused: RunyardError) -> bool:
-        if refused.code is Code.STORAGE_FULL:
-            return False
-        status = self.connection.pgconn.transaction_status
-        return status == TransactionStatus.INTRANS or (status == TransactionStatus.INERROR and self._saved)
-
-    def _refusal(self, error: Exception) -> RunyardError:
-        return refusal(error)
-
-    # --- statements ---
-
-    def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
-        self._settle()
-        try:
-            return self._execute(statement, values).fetchall()
-        except psycopg.Error as error:
-            raise self._refused(error) from error
-
-    def _write_rows(self, named: list[tuple[str, list[rows.Row]]]) -> None:
-        with self.connection.pipeline(), self.connection.cursor() as cursor:
-            for name, values in named:
-                if values == [()]:
-                    cursor.execute(self.sql[name])
-                else:
-                    cursor.executemany(self.sql[name], values)
 
 
 class PostgresStore:
@@ -109,13 +33,36 @@ class PostgresStore:
             migrate(connection)
         connection.close()
         self.writer = PostgresSession(self._address)
+        schema = self.writer._all("SELECT current_schema()")[0][0]
+        self.writer.channel = f"runyard {schema}"
         row = self.writer._one(self.writer.sql["last_id"])
         self.last_id = int(row[0] or 0) if row else 0
+        self._logs: PostgresReads | None = None
+        self._log_lock = threading.Lock()
         settings = {"statement_timeout": of(read_deadline), "default_transaction_read_only": "on"}
         self._readers = [PostgresReads(self._address, settings) for _ in range(readers)]
         self._pool: queue.SimpleQueue[PostgresReads] = queue.SimpleQueue()
         for reader in self._readers:
             self._pool.put(reader)
+
+    def join(self, name: str, seconds: float) -> PostgresMembership:
+        """Makes this process a node of that name, with a lease of so many seconds.
+
+        Raises unavailable when there are as many nodes as there can be.
+        """
+        return PostgresMembership(self._address, self.writer.channel, name, seconds)
+
+    def keep_log(self, run_id: int, task_run_id: int, start: int, data: bytes) -> None:
+        """Keeps a piece of a log, from any thread; on a connection of its own, so that nothing waits for it."""
+        with self._log_lock:
+            if self._logs is None:
+                self._logs = PostgresReads(self._address, {"synchronous_commit": "off"})
+            self._logs.write(NODES["put_log"], (run_id, task_run_id, start, data))
+
+    def home(self, workspace: str, name: str) -> str:
+        """The node that has the tables of a workspace: this one, if none had them before."""
+        self.writer._execute(NODES["claim_home"], (workspace, name))
+        return str(self.writer._all(NODES["home"], (workspace,))[0][0])
 
     def reading(self) -> AbstractContextManager[PostgresReads]:
         return self._reading()
@@ -129,7 +76,7 @@ class PostgresStore:
             self._pool.put(session)
 
     def close(self) -> None:
-        for session in (*self._readers, self.writer):
+        for session in (*self._readers, self.writer, *([self._logs] if self._logs else [])):
             session.connection.close()
 
 

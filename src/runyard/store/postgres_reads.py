@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +20,11 @@ from psycopg.types.string import StrDumperUnknown
 
 from runyard.core.errors import Code, RunyardError
 from runyard.store import listing, rows, sql
+from runyard.store.base import HeldClaim
 from runyard.store.sql_reads import SqlReads
 
 _CONNECT_SECONDS = 3
+NODES = sql.load("nodes.sql")
 Connection = psycopg.Connection[rows.Row]
 
 
@@ -102,6 +105,13 @@ class PostgresReads(SqlReads):
     def _execute(self, statement: str, values: rows.Row = ()) -> psycopg.Cursor[rows.Row]:
         return self.connection.execute(statement, values or None)
 
+    def write(self, statement: str, values: rows.Row) -> None:
+        """One statement that may be executed twice: it is, if the connection broke."""
+        try:
+            self._again(lambda: self._execute(statement, values))
+        except psycopg.Error as error:
+            raise refusal(error) from error
+
     def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
         try:
             return self._read(statement, values)
@@ -109,13 +119,35 @@ class PostgresReads(SqlReads):
             raise refusal(error) from error
 
     def _read(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        return self._again(lambda: self._execute(statement, values)).fetchall()
+
+    def _again(self, ask: Callable[[], psycopg.Cursor[rows.Row]]) -> psycopg.Cursor[rows.Row]:
         try:
-            return self._execute(statement, values).fetchall()
+            return ask()
         except psycopg.OperationalError:
             if not self.connection.broken and not self.connection.closed:
                 raise
-        self._reconnect()  # the server was restarted since: a read may be asked again
-        return self._execute(statement, values).fetchall()
+        self._reconnect()  # the server was restarted since
+        return ask()
+
+    def claims_of(self, name: str) -> list[HeldClaim]:
+        """The claims that a node holds."""
+        return [self._claim_of(row) for row in self._all(NODES["claims_of"], (name,))]
+
+    def nodes(self) -> list[tuple[str, int, int, int]]:
+        """Name, number, life and end of the lease of every node."""
+        return [(row[0], row[1], row[2], row[3]) for row in self._all(NODES["nodes"])]
+
+    def log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
+        """Bytes `[start, end)` of a log that was brought here, and how much of it was."""
+        found = self._one(NODES["log_size"], (run_id, task_run_id))
+        size = int(found[0]) if found else 0
+        stop = size if end is None else min(end, size)
+        if start >= stop:
+            return b"", size
+        pieces = self._all(NODES["log_pieces"], (run_id, task_run_id, start, stop))
+        data = b"".join(piece for _, piece in pieces)
+        return data[start - pieces[0][0] :][: stop - start], size
 
     def _found(self, statement: str, values: rows.Row) -> list[rows.Row]:
         return self._all(spelled(statement), values)

@@ -5,6 +5,7 @@ The statements stand in `sql/`, one file a database, under the same names and wi
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from runyard.core.attempts import Held
@@ -44,12 +45,12 @@ class SqlReads:
         """All rows; raises `RunyardError` (unavailable when it took too long)."""
         raise NotImplementedError
 
-    def _kept(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
-        """All rows of something that no decision of a run changes, so that none need be written first."""
-        return self._all(statement, values)
-
     def _found(self, statement: str, values: rows.Row) -> list[rows.Row]:
         """All rows of a statement that was put together for this question, with `?` for each value."""
+        return self._all(statement, values)
+
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        """All rows of tables of which nothing ever waits to be written."""
         return self._all(statement, values)
 
     def _one(self, statement: str, values: tuple[Any, ...] = ()) -> rows.Row | None:
@@ -64,11 +65,11 @@ class SqlReads:
         row = self._one(self.sql["run_spec"], (run_id,))
         return rows.spec_of(row[0]) if row and row[0] else None
 
-    def runs(self, where: RunFilter, limit: int, after: int | None) -> list[Run]:
+    def runs(self, where: RunFilter, limit: int, after: int | None, *, newer: bool = False) -> list[Run]:
         if where.states == []:
             return []
         columns = self.sql["run"].split(" FROM ")[0].removeprefix("SELECT ")
-        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling)
+        statement, values = listing.page(columns, where, limit, after, self._found, self.spelling, newer=newer)
         return [rows.run_of(row) for row in self._found(statement, values)]
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
@@ -108,6 +109,9 @@ class SqlReads:
             if wanted is not None:
                 clauses.append(f"j.{column} = ?")
                 values.append(wanted)
+        if where.name_any_case is not None:
+            clauses.append("lower(j.name) = lower(?)")
+            values.append(where.name_any_case)
         if after is not None:
             clauses.append("j.id < ?")
             values.append(after)
@@ -131,7 +135,7 @@ class SqlReads:
     def awaiting_admission(self, job_id: int, limit: int) -> list[int]:
         return [row[0] for row in self._all(self.sql["live_waiting"], (job_id, limit))]
 
-    def queued(self, executor: str, limit: int, closed: set[str]) -> list[Queued]:
+    def queued(self, executor: str, limit: int, closed: Container[str]) -> list[Queued]:
         found: list[Queued] = []
         for (name,) in self._all(self.sql["queues_waiting"], (executor,)):
             if name not in closed:
@@ -151,7 +155,10 @@ class SqlReads:
 
     def held(self) -> list[HeldClaim]:
         found = self._all(self.sql["held"])
-        return [HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4]) for row in found]
+        return [self._claim_of(row) for row in found]
+
+    def _claim_of(self, row: rows.Row) -> HeldClaim:
+        return HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4], row[5] or "")
 
     def due(self, now: int) -> DueWork:
         retries = [(row[0], row[1]) for row in self._all(self.sql["due_retries"], (now,))]
@@ -223,7 +230,7 @@ class SqlReads:
 
     def triggers_on(self, topics: list[str]) -> list[Trigger]:
         # What waits to be written is no trigger, so it need not be written first: this is asked at every run's end.
-        found = {row[0]: row for one in topics for row in self._kept(self.sql["triggers_on"], (one,))}
+        found = {row[0]: row for one in topics for row in self._aside(self.sql["triggers_on"], (one,))}
         return [rows.trigger_of(found[key]) for key in sorted(found)]
 
     def due_triggers(self, now: int, limit: int) -> list[int]:
@@ -236,6 +243,9 @@ class SqlReads:
     def firings(self, trigger_id: int, limit: int, after: int | None) -> list[Firing]:
         values = (trigger_id, MAX_ID if after is None else after, limit)
         return [rows.firing_of(row) for row in self._all(self.sql["firings"], values)]
+
+    def firings_before(self, firing_id: int, limit: int) -> list[Firing]:
+        return [rows.firing_of(row) for row in self._all(self.sql["firings_before"], (firing_id, limit))]
 
     def chain(self, chain: int) -> list[Firing]:
         return [rows.firing_of(row) for row in sorted(self._all(self.sql["chain"], (chain,)))]

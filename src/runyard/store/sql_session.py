@@ -124,6 +124,14 @@ class SqlSession(SqlReads):
             self._broken = refused
         return refused
 
+    def _aside(self, statement: str, values: rows.Row) -> list[rows.Row]:
+        self._inside()
+        try:
+            found: list[rows.Row] = self._execute(statement, values).fetchall()
+        except self.errors as error:
+            raise self._refused(error) from error
+        return found
+
     # --- writes ---
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
@@ -211,7 +219,7 @@ class SqlSession(SqlReads):
     def delete(self, record: Removable) -> None:
         self._inside()
         self._write_decisions(more=True)
-        if isinstance(record, (Run, Principal, Trigger)):
+        if isinstance(record, (Run, Principal, Trigger, Firing)):
             self._change(self.sql["keep_last_id"])
         if isinstance(record, Queue):
             self._change(self.sql["delete_queue"], (record.name,))
@@ -224,6 +232,8 @@ class SqlSession(SqlReads):
         elif isinstance(record, Trigger):
             self._change(self.sql["delete_trigger"], (record.id,))
             self._change(self.sql["delete_topics"], (record.id,))
+        elif isinstance(record, Firing):
+            self._change(self.sql["delete_firing"], (record.id,))
         elif isinstance(record, Tick):
             self._change(self.sql["delete_tick"], (record.job_id, record.at))
         else:

@@ -43,9 +43,6 @@ class SqliteReads(SqlReads):
 
     def _all(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
         self._settle()
-        return self._kept(statement, values)
-
-    def _kept(self, statement: str, values: rows.Row = ()) -> list[rows.Row]:
         self.deadline = time.monotonic() + self._read_deadline
         try:
             return self._execute(statement, values).fetchall()

@@ -13,6 +13,8 @@ from runyard.warehouse.catalog import Catalog, described
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import undo
 from runyard.warehouse.failures import NotFound
+from runyard.warehouse.grants import granted
+from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
 from runyard.warehouse.protocol import Answer, ListViews, Query, Question, ResultPage, Table, Tables
@@ -73,14 +75,16 @@ class Answers:
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
-    statement, values = reading(message.sql, message.parameters, message.dialect)
+    statement, values = reading(message.sql, message.parameters, message.dialect, message.merged)
     cursor = seat.take(message.schema)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
-        cursor.execute(statement, values) if values else cursor.execute(statement)
-        columns = columns_of(cursor)
-        found = safe_rows(columns, cursor.fetchmany(message.limit))
-        rows = fit(found)
-        return {"columns": columns, "rows": rows, "cut": len(rows) < len(found)}
+        with within(cursor, message.seconds):
+            granted(message.reads, None).check(cursor, statement.query, values, message.schema)
+            cursor.execute(statement, values) if values else cursor.execute(statement)
+            columns = columns_of(cursor)
+            rows = fetched(cursor, columns, message.limit, Limits(size=message.max_bytes))
+        kept = fit(safe_rows(columns, rows))
+        return {"columns": columns, "rows": kept, "cut": len(kept) < len(rows)}
     finally:
         undo(cursor)

@@ -185,7 +185,7 @@ def _tell(sink: IO[bytes], reply: Reply) -> None:
 def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Reply:
     import pyarrow as pa
 
-    statement, values = reading(asked.statement, asked.parameters)
+    statement, values = reading(asked.statement, asked.parameters, asked.dialect)
     text, count = statement.query.strip().rstrip(";"), 0
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
@@ -248,7 +248,7 @@ def _insert(
     detected = dict(zip(shape.columns, map(str, shape.types), strict=True))
     if action.mode == "replace":
         action = msgspec.structs.replace(action, columns=detected)
-    target = Target(cursor, action, task.assignment.run_id)
+    target = Target(cursor, action, task.assignment.run_id, inside=True)
     places = target.prepare(detected)
     cursor.register(_BLOCK, pa.RecordBatchReader.from_batches(stream.schema, _batches(stream)))
     into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))

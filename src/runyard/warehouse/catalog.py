@@ -109,6 +109,7 @@ def described(view: View) -> dict[str, Any]:
         "source": view.source,
         "statement": view.statement,
         "target": view.target,
+        "dialect": view.dialect,
         "created_at": view.created_at,
     }
 

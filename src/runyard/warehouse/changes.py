@@ -15,9 +15,9 @@ from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.sql import planned
-from runyard.warehouse.tables import columns, path
+from runyard.warehouse.tables import columns, described, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
@@ -65,24 +65,23 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
     action = task.assignment.action
     assert isinstance(action, Copy)
     plan = one_query(action.statement, action.dialect)
+    read = tables_of(plan.statements[0].query, action.schema).read
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     if not columns(cursor, action.schema, action.table):
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
     elif action.mode == "replace":
-        query = _kept(cursor, query, values, table in tables_of(action.statement, action.schema).read)
+        query = _kept(cursor, query, values, table in read)
         cursor.execute(f"DELETE FROM {target}")
     task.check()
     rows = _count(cursor, f"INSERT INTO {target} BY NAME SELECT * FROM {query}", {} if query == _KEPT else values)
-    touched.read |= tables_of(action.statement, action.schema).read
+    touched.read |= read
     if action.mode == "replace":
         touched.replaced[table] = ""
     else:
         touched.appended.add(table)
-    described = [
-        {"name": column, "type": kind} for column, kind in columns(cursor, action.schema, action.table).items()
-    ]
-    return ended(task, began, rows, {"table": action.table, "columns": described, "row_count": rows})
+    listed = [{"name": column, "type": kind} for column, kind in described(cursor, target).items()]
+    return ended(task, began, rows, {"table": action.table, "columns": listed, "row_count": rows})
 
 
 _KEPT = "temp.runyard_copied"

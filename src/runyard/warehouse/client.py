@@ -120,6 +120,8 @@ class Warehouse:
         self._pipe: Pipe | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._closing = False
+        self._worked = False
+        """Whether the present process has reported anything."""
         self._trouble: str | None = None
         self._empty = threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name=f"warehouse-{workspace}", daemon=True)
@@ -148,10 +150,20 @@ class Warehouse:
         self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
 
     def query(
-        self, sql: str, parameters: dict[str, Any], schema: str, limit: int, dialect: SqlDialect = "duckdb"
+        self,
+        sql: str,
+        parameters: dict[str, Any],
+        schema: str,
+        limit: int,
+        dialect: SqlDialect = "duckdb",
+        reads: list[str] | None = None,
+        seconds: float = 60.0,
+        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
-        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect))
+        return self._ask(
+            lambda number: Query(number, sql, parameters, schema, limit, dialect, reads, seconds, merged=merged or {})
+        )
 
     def tables(self) -> Future[Any]:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""
@@ -170,7 +182,7 @@ class Warehouse:
         return self._ask(ListViews)
 
     def create_view(
-        self, name: str, schema: str, source: str, statement: str, target: str, dialect: SqlDialect = "duckdb"
+        self, name: str, schema: str, source: str, statement: str, target: str, dialect: SqlDialect
     ) -> Future[Any]:
         """The view, and whether it is new as `created`."""
         return self._ask(lambda number: CreateView(number, name, schema, source, statement, target, dialect))
@@ -226,9 +238,10 @@ class Warehouse:
         """The life of this object: a process, and after its death another one."""
         delay = 0.0
         while not self._closing:
-            began = time.monotonic()
+            self._worked = False
             self._live()
-            delay = 0.0 if time.monotonic() - began > _SLOWEST_RESTART else min(delay * 2 + 0.1, _SLOWEST_RESTART)
+            # One that did some work was killed, or fell over its work, whose tasks are lost only so many times.
+            delay = 0.0 if self._worked else min(delay * 2 + 0.1, _SLOWEST_RESTART)
             if not self._closing:
                 time.sleep(delay)
 
@@ -278,6 +291,7 @@ class Warehouse:
                 self._pipe.send(message)
 
     def _take_reports(self, reports: list[Report]) -> None:
+        self._worked = True
         with self._lock:
             for report in reports:
                 if type(report) is Finished:

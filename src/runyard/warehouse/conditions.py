@@ -17,34 +17,43 @@ _DEPTH = {"(": 1, ")": -1, "[": 1, "]": -1, "{": 1, "}": -1}
 
 @functools.lru_cache(maxsize=512)
 def condition(text: str, dialect: SqlDialect = "duckdb") -> tuple[str, frozenset[str]]:
-    """The condition in parentheses, and the parameters that it uses; raises `Refused`.
+    """The condition in parentheses and in DuckDB's SQL, and the parameters that it uses; raises `Refused`.
 
     It cannot leave its parentheses: brackets inside it are balanced at every place, and it ends in a line of
     its own, so that no comment swallows ours.
     """
+    _check_brackets(text)
     if dialect != "duckdb":
-        text = _said(text, dialect)
-    depth = 0
-    for word in words(text):
-        depth += sum(_DEPTH.get(char, 0) for char in word.text) if word.kind == "operator" else 0
-        if depth < 0 or (word.kind == "operator" and ";" in word.text):
-            raise Refused(f"The condition {text!r} is not one expression.")
+        text = _translated(text, dialect)
     wrapped = f"(\n{text}\n)"
     try:
         plan = check(f"SELECT 1 FROM t WHERE {wrapped}")
     except duckdb.Error as error:
         raise Refused(f"The condition {text!r} is not valid SQL: {str(error).splitlines()[0]}") from None
-    if plan.writes or len(plan.statements) != 1 or depth:
+    if plan.writes or len(plan.statements) != 1:
         raise Refused(f"The condition {text!r} is not one expression.")
     return wrapped, plan.parameters[0]
 
 
-def _said(text: str, dialect: SqlDialect) -> str:
-    """A condition of another language in DuckDB's: as the only column of a query."""
-    found = translated(f"SELECT (\n{text}\n)", dialect).strip()
-    if not found.upper().startswith("SELECT ") or ";" in found.rstrip(";"):
+def _translated(text: str, dialect: SqlDialect) -> str:
+    """What stands behind WHERE when the condition is translated inside a statement."""
+    import sqlglot
+
+    whole = translated(f"SELECT 1 AS one FROM t WHERE (\n{text}\n)", dialect)
+    where = sqlglot.parse_one(whole, read="duckdb").args.get("where")
+    if where is None:
         raise Refused(f"The condition {text!r} is not one expression.")
-    return found[len("SELECT ") :].rstrip(";")
+    return str(where.this.sql("duckdb"))
+
+
+def _check_brackets(text: str) -> None:
+    depth = 0
+    for word in words(text):
+        depth += sum(_DEPTH.get(char, 0) for char in word.text) if word.kind == "operator" else 0
+        if depth < 0 or (word.kind == "operator" and ";" in word.text):
+            raise Refused(f"The condition {text!r} is not one expression.")
+    if depth:
+        raise Refused(f"The condition {text!r} is not one expression.")
 
 
 def bound(wanted: frozenset[str], given: dict[str, object]) -> dict[str, object]:

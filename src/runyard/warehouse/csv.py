@@ -40,6 +40,8 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
         f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
         " store_rejects = true, rejects_limit = 0)"
     )
+    if cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
+        return Counts(rows, reading=_told(shape))
     invalid, first = _invalid(cursor)
     counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape))
     bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")

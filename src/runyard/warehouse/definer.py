@@ -75,6 +75,7 @@ class Definer:
             source=message.source,
             statement=message.statement if message.dialect == "duckdb" else _said(message),
             target=message.target,
+            dialect=message.dialect,
         )
         created = self._views.create(cursor, view)
         kept = self._views.find(message.name)

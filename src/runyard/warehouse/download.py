@@ -1,7 +1,8 @@
-"""The downloader: `python -m runyard.warehouse.download REQUEST`, a child of the warehouse process.
+"""The downloader: `python -m runyard.warehouse.download`, a child of the warehouse process.
 
-Streams one URL into a file. Says on its standard output, one JSON object a line, how far it is, and at the
-end either {"done": ...} or {"failed": sentence, "retry": bool}. It ends when nobody reads that any more.
+Reads a `Request` as JSON from its standard input, since that may hold a secret, and streams one URL into a file.
+Says on its standard output, one JSON object a line, how far it is, and at the end either {"done": ...} or
+{"failed": sentence, "retry": bool}. It ends when nobody reads that any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from urllib.parse import urljoin
 import msgspec
 
 from runyard.net import addresses, connect
+from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.objects import S3, get
 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.25
@@ -34,6 +37,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int
     max_seconds: float
     read_seconds: float
+    s3: S3 | None = None
+    """The service, for a URL that is an object's."""
 
 
 class Failure(Exception):
@@ -63,7 +68,7 @@ class Download:
     def run(self) -> dict[str, Any]:
         """Fetches the whole file, resuming where a connection broke."""
         empty_tries = 0
-        with Path(self.request.path).open("wb") as target:
+        with Path(self.request.path).open("wb", buffering=0) as target:
             while True:
                 before = self.got
                 try:
@@ -122,9 +127,10 @@ class Download:
             raise Failure(sentence, retry=False)
         self._place(response, target)
         self.kind = response.headers.get("Content-Type", "")
-        while chunk := response.read(_CHUNK):
-            target.write(chunk)
-            self.got += len(chunk)
+        buffer = memoryview(bytearray(_CHUNK))
+        while size := response.readinto(buffer):
+            target.write(buffer[:size])
+            self.got += size
             self._check()
         if self.total is not None and self.got != self.total:
             raise Broken(f"{self.got} of {self.total} bytes came.")
@@ -164,11 +170,28 @@ def say(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main(argument: str) -> None:
+def _object(request: Request, service: S3) -> dict[str, Any]:
+    """An object into the file."""
+    told = 0.0
+
+    def tell(got: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _TELL_SECONDS:
+            told = time.monotonic()
+            say({"bytes": got, "total": total})
+
+    to, seconds = Path(request.path), request.max_seconds
+    size, kind = get(request.url, to, service, most=request.max_bytes, seconds=seconds, tell=tell)
+    return {"bytes": size, "content_type": kind}
+
+
+def main(argument: bytes) -> None:
     """Downloads as the request says."""
     request = msgspec.json.decode(argument, type=Request)
     try:
-        say({"done": Download(request).run()})
+        say({"done": Download(request).run() if request.s3 is None else _object(request, request.s3)})
+    except LoadFailed as error:
+        say({"failed": str(error), "retry": error.retry})
     except addresses.Refused as error:
         say({"failed": str(error), "retry": False})
     except Failure as error:
@@ -176,4 +199,4 @@ def main(argument: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.stdin.buffer.read())

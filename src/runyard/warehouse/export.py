@@ -19,6 +19,7 @@ from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.objects import S3, is_object, local, put, split
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tables import text
 from runyard.warehouse.tasks import Task
@@ -38,6 +39,8 @@ class Exporter:
 
     def __init__(self, effects: Effects, spool: Path, settings: Settings) -> None:
         self._effects, self._spool, self._settings = effects, spool, settings
+        self.service: S3 | None = None
+        """Where objects are; None: in a folder."""
 
     def tables(self, action: Export) -> frozenset[str]:
         """None: an export writes no table. Raises `Refused` for a statement that is no query."""
@@ -49,7 +52,7 @@ class Exporter:
         action, began = task.assignment.action, time.perf_counter()
         assert isinstance(action, Export)
         form, packed = format_of(action)
-        place = Place(action.target, self._settings)
+        place = Place(action.target, self._settings, self.service)
         path = self._spool / f"{task.assignment.task_run_id}-{task.assignment.token}.export"
 
         def work(touched: Touched) -> Outcome:
@@ -57,7 +60,8 @@ class Exporter:
             task.check()
             size = path.stat().st_size
             place.put(path)
-            touched.read |= tables_of(action.statement, action.schema).read
+            query = one_query(action.statement, action.dialect).statements[0].query
+            touched.read |= tables_of(query, action.schema).read
             output = {"target": action.target, "format": form, "compression": packed, "row_count": rows, "bytes": size}
             return ended(task, began, rows, output, bytes=size)
 
@@ -111,14 +115,25 @@ def _write_arrow(cursor: duckdb.DuckDBPyConnection, query: str, values: dict[str
 class Place:
     """Where an export goes: checked when it is made."""
 
-    def __init__(self, target: str, settings: Settings) -> None:
+    def __init__(self, target: str, settings: Settings, service: S3 | None) -> None:
         """Raises `LoadFailed` for a target outside of the allowed folders."""
-        if "://" in target:
-            raise LoadFailed(f"An export writes files below the allowed folders; {target} is none.")
-        self._path = _inside(target, settings)
+        self._object: tuple[str, S3] | None = None
+        if is_object(target):
+            split(target)
+            if service is not None:
+                self._object = (target, service)
+                return
+            self._path = local(target, settings.objects)
+        elif "://" in target:
+            raise LoadFailed(f"An export writes below the allowed folders or to s3://BUCKET/KEY; {target} is neither.")
+        else:
+            self._path = _inside(target, settings)
 
     def put(self, source: Path) -> None:
         """Moves the file to its place: readers see the old one or the new one, whole, also after a power cut."""
+        if self._object is not None:
+            put(self._object[0], source, self._object[1])
+            return
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{self._path.name}.{source.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from runyard.warehouse import objects
 from runyard.warehouse.download import Request
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.settings import Settings
@@ -100,6 +102,14 @@ def uploaded(source: str, wanted: str, spool: Path, settings: Settings, task: Ta
     return Source(_brought(path, spool, task), wanted, path.stat().st_size, temporary=True)
 
 
+def placed(source: str, wanted: str, spool: Path, settings: Settings, task: Task) -> Source:
+    """An object in the folder that stands for a service; raises `LoadFailed`."""
+    path = objects.local(source, settings.objects)
+    if not path.is_file():
+        raise LoadFailed(f"There is no object {source}.")
+    return Source(_brought(path, spool, task), _format(wanted, path.name, ""), path.stat().st_size, temporary=True)
+
+
 def is_url(source: str) -> bool:
     """Whether a source names a scheme; then it is never taken for a path."""
     return "://" in source
@@ -138,7 +148,13 @@ def _place(spool: Path, task: Task) -> Path:
 
 
 def download(
-    source: str, wanted: str, spool: Path, settings: Settings, task: Task, tell: Callable[[dict[str, Any]], None]
+    source: str,
+    wanted: str,
+    spool: Path,
+    settings: Settings,
+    task: Task,
+    tell: Callable[[dict[str, Any]], None],
+    service: objects.S3 | None = None,
 ) -> Source:
     """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was."""
     name = Path(urlsplit(source).path).name
@@ -151,6 +167,7 @@ def download(
         max_bytes=settings.download_bytes,
         max_seconds=settings.download_seconds,
         read_seconds=settings.read_seconds,
+        s3=service if objects.is_object(source) else None,
     )
     try:
         done = _run(request, task, tell)
@@ -161,11 +178,15 @@ def download(
 
 
 def _run(request: Request, task: Task, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "runyard.warehouse.download", msgspec.json.encode(request).decode()]
+    command = [sys.executable, "-m", "runyard.warehouse.download"]
     last: dict[str, Any] = {}
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, close_fds=True)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True)
     with child, task.ended_by(child.kill):
+        assert child.stdin is not None
         assert child.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it was ended already
+            child.stdin.write(msgspec.json.encode(request))
+            child.stdin.close()
         for line in child.stdout:
             last = json.loads(line)
             if "bytes" in last:

@@ -13,8 +13,9 @@ from runyard.core.states import Reason
 from runyard.warehouse import csv, effects, staged
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, plain, upload_path, uploaded
+from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, placed, plain, upload_path, uploaded
 from runyard.warehouse.kinds import Tell
+from runyard.warehouse.objects import S3, is_object
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tables import Target
 from runyard.warehouse.tasks import Task, now
@@ -30,6 +31,8 @@ class Loader:
 
     def __init__(self, spool: Path, settings: Settings, effects: Effects) -> None:
         self._spool, self._settings, self._effects = spool, settings, effects
+        self.service: S3 | None = None
+        """Where objects are; None: in a folder."""
 
     def tables(self, action: Load) -> frozenset[str]:
         """The tables that a load writes, for the line of writers."""
@@ -39,7 +42,9 @@ class Loader:
         """Loads at most once; raises `LoadFailed`, duckdb.Error or `Stopped`, and then nothing was changed."""
         action = task.assignment.action
         assert isinstance(action, Load)
-        outcome = effects.find(cursor, task.assignment) or self._run(task, action, cursor, tell)
+        far = is_url(action.source) or is_upload(action.source)  # what is not fetched in vain
+        known = effects.find(cursor, task.assignment) if far else None
+        outcome = known or self._run(task, action, cursor, tell)
         if is_upload(action.source):
             upload_path(action.source, self._settings).unlink(missing_ok=True)
         return outcome
@@ -63,8 +68,10 @@ class Loader:
         place = (action.source, action.format, self._spool, self._settings, task)
         if is_upload(action.source):
             source = uploaded(*place)
+        elif is_object(action.source) and self.service is None:
+            source = placed(*place)
         elif is_url(action.source):
-            source = download(*place, lambda data: tell(task, data))
+            source = download(*place, lambda data: tell(task, data), self.service)
         else:
             source = local(*place)
         return plain(source, self._settings, task)

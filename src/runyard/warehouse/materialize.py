@@ -40,8 +40,8 @@ class Materializer:
 
     def tables(self, action: Materialize) -> frozenset[str]:
         """The view's target; raises `Refused` when there is no such view."""
-        for text, dialect in ((action.where, action.dialect), (action.partition_by, "duckdb")):
-            if text and condition(text, dialect)[1]:
+        for text in filter(None, (action.where, action.partition_by)):
+            if condition(text, action.dialect)[1]:
                 raise Refused(f"{text!r} uses parameters, which a materialize task does not have.")
         return frozenset({self._view(action).target.lower()})
 
@@ -74,7 +74,7 @@ def _fill(
         touched.replaced[view.writes] = ""
     else:
         touched.appended.add(view.writes)
-    touched.read |= tables_of(f"SELECT * FROM (\n{view.statement}\n)", view.schema).read
+    touched.read |= tables_of(f"SELECT * FROM (\n{view.query}\n)", view.schema).read
     chunks, rows = list(_chunks(cursor, view, action)), 0
     for done, chunk in enumerate(chunks):
         told = {"chunks": len(chunks), "chunks_done": done, "rows": rows}
@@ -92,7 +92,7 @@ def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) 
     if action.sample < 1:
         kept.append(f"hash(rowid) % {_SAMPLE_STEPS} < {round(action.sample * _SAMPLE_STEPS)}")
     if action.partition_by:
-        yield from _partitions(cursor, view, condition(action.partition_by)[0], kept)
+        yield from _partitions(cursor, view, condition(action.partition_by, action.dialect)[0], kept)
         return
     row = cursor.execute(f"SELECT max(rowid) FROM {path(view.schema, view.source)}").fetchone()
     last = -1 if row is None or row[0] is None else int(row[0])

@@ -62,7 +62,9 @@ class Parts:
         return [part_path(self._first, number) for number in range(len(self.rows))]
 
     def abandon(self) -> None:
-        """Lets go of a part that will not be whole."""
+        """Removes what there is of a result that will not be whole."""
+        for part in self.files():
+            part.unlink(missing_ok=True)
         if self._writer is not None:
             self._writer.close()
             self._writer = None

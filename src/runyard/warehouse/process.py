@@ -77,12 +77,14 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     for view in views.all():
         locks.lead(view.source, view.target)
     effects = Effects(views)
+    loader = Loader(database.spool, settings, effects)
+    exporter = Exporter(effects, database.spool, settings)
     kinds: dict[type, Kind] = {
-        Load: Loader(database.spool, settings, effects),
+        Load: loader,
         Copy: Copier(effects),
         Truncate: Truncater(effects),
         Delete: Deleter(effects),
-        Export: Exporter(effects, database.spool, settings),
+        Export: exporter,
         Materialize: Materializer(effects, views),
     }
     attempts = Path(settings.attempts)
@@ -94,6 +96,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
         message = decode_to_process(body)
         match message:
             case Serve():
+                loader.service = exporter.service = message.s3
                 Programs(database, locks, effects, Path(message.socket), message.key)
             case Work():
                 runner.accept(message.assignments)

@@ -15,6 +15,7 @@ import msgspec
 
 from runyard.core.actions import SqlDialect
 from runyard.core.attempts import Assignment, Report
+from runyard.warehouse.objects import S3
 
 MAX_FRAME = 256 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
@@ -29,10 +30,14 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Serve(_Message, frozen=True, tag="serve"):
-    """Sent first: serve the programs of attempts at this socket; their tokens were made with this key."""
+    """Sent first: serve the programs of attempts at this socket; their tokens were made with this key.
+
+    Secrets come this way, since anybody can see a process's arguments.
+    """
 
     socket: str
     key: bytes
+    s3: S3 | None = None
 
 
 class Work(_Message, frozen=True, tag="work"):
@@ -58,6 +63,14 @@ class Query(_Message, frozen=True, tag="query"):
     schema: str
     limit: int
     dialect: SqlDialect = "duckdb"
+    reads: list[str] | None = None
+    """The schemas that it may read; None: all."""
+    seconds: float = 60.0
+    """When it takes longer it is stopped."""
+    max_bytes: int = 64 * 1024 * 1024
+    """It fails when its rows are larger."""
+    merged: dict[str, str] = {}
+    """The query that gives the merged rows of a table, by its name."""
 
 
 class Tables(_Message, frozen=True, tag="tables"):

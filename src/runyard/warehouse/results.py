@@ -14,6 +14,7 @@ import duckdb
 import msgspec
 
 from runyard.core.attempts import INLINE_BYTES
+from runyard.warehouse.limits import NONE, Limits
 
 PREVIEW_ROWS = 100
 _FIRST_ROWS = 2000
@@ -96,8 +97,13 @@ def small(columns: list[dict[str, str]], rows: list[Any]) -> Result | None:
     return Result(output, len(rows), size) if size <= INLINE_BYTES else None
 
 
-def to_file(relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result:
-    """Streams a query's rows into Parquet files (see `parts`); `name` is how the output calls the first one."""
+def to_file(
+    relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits = NONE
+) -> Result:
+    """Streams a query's rows into Parquet files (see `parts`); `name` is how the output calls the first one.
+
+    Raises `Refused` as soon as there is more than the limits allow; then there is no file.
+    """
     import pyarrow as pa
 
     from runyard.warehouse.parts import Parts
@@ -107,8 +113,11 @@ def to_file(relation: duckdb.DuckDBPyRelation, cursor: duckdb.DuckDBPyConnection
     ]
     reader = relation.to_arrow_reader(_BATCH_ROWS)
     parts, first = Parts(path, reader.schema), None
+    count, size = 0, 0
     try:
         for batch in reader:
+            count, size = count + batch.num_rows, size + batch.nbytes
+            limits.check(count, size)
             if first is None:
                 first = pa.Table.from_batches([batch.slice(0, PREVIEW_ROWS)])
             parts.write(batch)

@@ -20,6 +20,7 @@ from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
+from runyard.warehouse.planned import planned
 from runyard.warehouse.protocol import Stop
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
@@ -107,7 +108,7 @@ class Runner:
             return kind.tables(action)
         if not isinstance(action, Sql):
             raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
-        task.plan = sql.planned(action.statement, action.dialect)
+        task.plan = planned(action.statement, action.dialect, action.merged)
         return task.plan.tables if task.plan.writes else frozenset()
 
     def _reason(self, task: Task) -> Reason:

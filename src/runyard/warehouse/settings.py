@@ -14,6 +14,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of attempts: a large output is `<attempts>/<run id>/<task run id>/output.parquet`."""
     uploads: str
     """Folder of uploaded bodies, each under its id."""
+    objects: str
+    """Folder that stands for the S3 service where there is none: `<folder>/<bucket>/<key>`."""
     control_fd: int
     parent: int
     capacity: int = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,18 @@ import duckdb
 from runyard.core.actions import Sql, SqlDialect
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse import results
-from runyard.warehouse.checker import Plan, check
-from runyard.warehouse.dialects import translated
+from runyard.warehouse.checker import Plan
 from runyard.warehouse.effects import Effects, drop_result, undo
+from runyard.warehouse.grants import Grants, granted
+from runyard.warehouse.limits import Limits
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
 OUTPUT = "output.parquet"
-
-
-def planned(text: str, dialect: SqlDialect) -> Plan:
-    """The plan of a text: what is checked is what DuckDB will run. Raises `Refused` or duckdb's ParserException."""
-    return check(text if dialect == "duckdb" else translated(text, dialect))
 
 
 def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects) -> Outcome:
@@ -46,7 +44,7 @@ def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Pat
 
     if plan.writes:
         return effects.once(cursor, task.assignment, writing)
-    if len(plan.statements) == 1:
+    if len(plan.statements) == 1 and not _grants(task.assignment).limited:
         return work()
     return _together(cursor, work)
 
@@ -60,9 +58,11 @@ def _note(touched: Touched, plan: Plan, action: Any) -> None:
     touched.unsure = True
 
 
-def reading(text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> tuple[Any, dict[str, Any]]:
+def reading(
+    text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb", merged: Mapping[str, str] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """The one statement of a text that only reads, and its parameters; raises `Refused` or duckdb.Error."""
-    plan = planned(text, dialect)
+    plan = planned(text, dialect, merged)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
     if missing := sorted(plan.parameters[0] - parameters.keys()):
@@ -83,11 +83,18 @@ def _together(cursor: duckdb.DuckDBPyConnection, work: Any) -> Outcome:
 def _statements(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path) -> Result:
     action = task.assignment.action
     assert isinstance(action, Sql)
-    given = _bound(plan, action.parameters)
-    for statement, values in zip(plan.statements[:-1], given, strict=False):
-        _execute(cursor, statement, values)
+    given, grants = _bound(plan, action.parameters), _grants(task.assignment)
+    for statement, values, writes in zip(plan.statements, given, plan.statement_writes, strict=True):
+        grants.check(cursor, statement.query, values, action.schema, writes=writes)
         task.check()
+        _execute(cursor, statement, values)
     return _last(task.assignment, plan, given[-1], cursor, attempts)
+
+
+def _grants(assignment: Assignment) -> Grants:
+    action = assignment.action
+    assert isinstance(action, Sql)
+    return granted(action.reads, action.writes)
 
 
 def _bound(plan: Plan, parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -108,11 +115,16 @@ def _execute(cursor: duckdb.DuckDBPyConnection, statement: Any, values: dict[str
 def _last(
     assignment: Assignment, plan: Plan, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, attempts: Path
 ) -> Result:
-    _execute(cursor, plan.statements[-1], values)
-    name = f"{assignment.run_id}/{assignment.task_run_id}/{OUTPUT}"
+    """The rows of the last statement, which has been executed."""
+    action = assignment.action
+    assert isinstance(action, Sql)
+    name, limits = f"{assignment.run_id}/{assignment.task_run_id}/{OUTPUT}", Limits(action.max_rows, action.max_bytes)
     if not plan.last_reads:
-        return _written(cursor, attempts / name, name)
-    return results.inline(cursor) or _streamed(plan.statements[-1], values, cursor, attempts / name, name)
+        result = _written(cursor, attempts / name, name)
+    else:
+        result = results.inline(cursor) or _streamed(plan.statements[-1], values, cursor, attempts / name, name, limits)
+    limits.check(len(result.output.get("rows", ())), result.size)
+    return result
 
 
 def _written(cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result:
@@ -126,10 +138,10 @@ def _written(cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result
 
 
 def _streamed(
-    statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str
+    statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits
 ) -> Result:
     """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
     drop_result(cursor)
     text = statement.query.strip().rstrip(";")
     relation = cursor.sql(text, params=values) if values else cursor.sql(text)
-    return results.to_file(relation, cursor, path, name)
+    return results.to_file(relation, cursor, path, name, limits)

@@ -13,15 +13,18 @@ import time
 import duckdb
 import msgspec
 
-from runyard.warehouse.checker import HIDDEN_SCHEMA, check
-from runyard.warehouse.conditions import condition
+from runyard.core.actions import SqlDialect
+from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.tables import FIRST_LOCAL_ROW, columns, name, path
 from runyard.warehouse.touched import Name, Touched, named
 
-_LIST = f"SELECT name, schema, source, statement, target, created_at FROM {HIDDEN_SCHEMA}.views ORDER BY name"
-_ADD = f"INSERT INTO {HIDDEN_SCHEMA}.views VALUES (?, ?, ?, ?, ?, ?)"
+_LIST = f"""
+SELECT name, schema, source, statement, target, dialect, query, created_at FROM {HIDDEN_SCHEMA}.views ORDER BY name
+"""
+_ADD = f"INSERT INTO {HIDDEN_SCHEMA}.views VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE = f"DELETE FROM {HIDDEN_SCHEMA}.views WHERE name = ?"
 
 
@@ -33,6 +36,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     statement: str
     target: str
+    dialect: SqlDialect = "duckdb"
+    query: str = ""
+    """The statement in DuckDB's SQL."""
     created_at: int = 0
 
     @property
@@ -47,7 +53,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     def select(self, rows: str) -> str:
         """The view's query over some rows of its source: `rows` is a query that reads the source by its full name."""
-        return f"WITH {name(self.source)} AS ({rows}) SELECT * FROM (\n{self.statement}\n)"
+        return f"WITH {name(self.source)} AS ({rows}) SELECT * FROM (\n{self.query}\n)"
 
     def everything(self) -> str:
         """The rows of the whole source."""
@@ -102,10 +108,10 @@ class Views:
         """
         known = {one.name.lower(): one for one in self._views}.get(view.name.lower())
         if known is not None:
-            if msgspec.structs.replace(known, created_at=0) == view:
+            if msgspec.structs.replace(known, query="", created_at=0) == view:
                 return False
             raise Refused(f"There is a view {view.name} already, which is another one; drop it first.")
-        _check(view)
+        view = _checked(view)
         if view.reads in _made_from(self._views, view.writes) or view.reads == view.writes:
             raise Refused(f"The view {view.name} would feed itself: {view.source} is made from {view.target}.")
         cursor.execute("BEGIN TRANSACTION")
@@ -153,7 +159,7 @@ def insert(cursor: duckdb.DuckDBPyConnection, view: View, rows: str, where: str 
 
 def _make_anew(cursor: duckdb.DuckDBPyConnection, feeders: list[View], replaced: list[str]) -> None:
     """A source was replaced, whole or by a condition: so is the target, from all its sources."""
-    where = condition(replaced[0])[0] if len(set(replaced)) == 1 and replaced[0] else ""
+    where = replaced[0] if len(set(replaced)) == 1 else ""
     kept = f" WHERE {where}" if where else ""
     try:
         cursor.execute(f"DELETE FROM {path(feeders[0].schema, feeders[0].target)}{kept}")
@@ -176,15 +182,18 @@ def _check_there(cursor: duckdb.DuckDBPyConnection, views: tuple[View, ...]) -> 
                 raise Refused(f"The table {table} belongs to the view {view.name}; drop the view first.")
 
 
-def _check(view: View) -> None:
-    plan = check(view.statement)
+def _checked(view: View) -> View:
+    """The view with its query; raises `Refused`."""
+    plan = planned(view.statement, view.dialect)
     if plan.writes or len(plan.statements) != 1 or plan.parameters[0]:
         raise Refused(f"The view {view.name} needs one SELECT statement without parameters.")
-    found = tables_of(f"SELECT * FROM (\n{view.statement}\n)", "")
+    view = msgspec.structs.replace(view, query=plan.statements[0].query.strip().rstrip(";"))
+    found = tables_of(f"SELECT * FROM (\n{view.query}\n)", "")
     if (view.schema.lower(), view.source.lower()) in found.read:
         raise Refused(f"Name the source {view.source} of a view without its schema.")
     if ("", view.source.lower()) not in found.read:
         raise Refused(f"The query of the view {view.name} does not read its source {view.source}.")
+    return view
 
 
 def _bind(cursor: duckdb.DuckDBPyConnection, view: View) -> None:
@@ -204,14 +213,11 @@ def _bind(cursor: duckdb.DuckDBPyConnection, view: View) -> None:
 
 
 def _beside(view: View) -> frozenset[Name]:
-    return tables_of(f"SELECT * FROM (\n{view.statement}\n)", view.schema.lower()).read
+    return tables_of(f"SELECT * FROM (\n{view.query}\n)", view.schema.lower()).read
 
 
 def _listed(cursor: duckdb.DuckDBPyConnection) -> list[View]:
-    return [
-        View(name=row[0], schema=row[1], source=row[2], statement=row[3], target=row[4], created_at=row[5])
-        for row in cursor.execute(_LIST).fetchall()
-    ]
+    return [View(**dict(zip(View.__struct_fields__, row, strict=True))) for row in cursor.execute(_LIST).fetchall()]
 
 
 def _made_from(views: tuple[View, ...], table: Name) -> set[Name]:

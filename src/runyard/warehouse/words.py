@@ -22,13 +22,32 @@ class Word(msgspec.Struct, frozen=True):
 
 def words(text: str) -> list[Word]:
     """The tokens of a text in order, without comments."""
+    found: list[Word] = []
+    for kind, piece in _pieces(text):
+        found += _split(kind, piece.strip())
+    return found
+
+
+def with_values(text: str, values: dict[str, str]) -> str:
+    """The text with each `$name` among the values replaced; what DuckDB takes for a string or a name stays."""
+    pieces = _pieces(text)
+    for place, (kind, piece) in enumerate(pieces[:-1]):
+        follows, name = pieces[place + 1]
+        if kind == "operator" and piece.endswith("$") and follows != "string_const" and name.strip() in values:
+            pieces[place] = (kind, piece[:-1])
+            pieces[place + 1] = ("replaced", f" {values[name.strip()]} ")
+    return "".join(piece for _, piece in pieces)
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """The kinds and texts of DuckDB's tokens; together they are the whole text."""
     encoded = text.encode()
     marks = duckdb.tokenize(text)
     ends = [offset for offset, _ in marks[1:]] + [len(encoded)]
-    found: list[Word] = []
-    for (start, kind), end in zip(marks, ends, strict=True):
-        found += _split(kind.name, encoded[start:end].decode("utf-8", "replace").strip())
-    return found
+    return [
+        (kind.name, encoded[start:end].decode("utf-8", "replace"))
+        for (start, kind), end in zip(marks, ends if marks else [], strict=True)
+    ]
 
 
 def _split(kind: str, piece: str) -> list[Word]:

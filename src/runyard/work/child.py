@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from runyard.core.actions import InProcess, Notebook, Python, Shell
+from runyard.core.actions import Dbt, InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CONTEXT, INHERITED, WORK
 from runyard.runtime import context
-from runyard.work import linux, notebook, python, shell
+from runyard.work import dbt, linux, notebook, prepare, python, shell, wheel
 
 CANNOT_START = 127
 _RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
@@ -30,6 +30,8 @@ def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: in
         os.setpgid(0, 0)
         _streams(stdout, stderr, started)
         code = _work(claim)
+    except prepare.Unprepared as error:
+        _say(f"{error.mark}{error}")
     except OSError as error:
         _say(f"runyard: the task cannot be started: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except MemoryError:
@@ -55,25 +57,31 @@ def _streams(stdout: int, stderr: int, started: int) -> None:
 
 
 def _work(claim: Assignment) -> int:
-    action = claim.action
-    assert isinstance(action, InProcess)
     facts, folder = _facts(claim), os.getcwd()
     with open(CONTEXT, "wb") as file:
         file.write(msgspec.json.encode(facts))
+    context.install(facts, folder)
+    action, made = prepare.prepared(claim, folder)
     environment = _environment(claim, action, os.path.join(folder, CONTEXT))
+    if made is not None:
+        python.enter(made, environment)
     if isinstance(action, Python):
         python.keep_source(action, WORK)
-    os.chdir(action.working_directory or WORK)
+    os.chdir(WORK if isinstance(action, Dbt) else action.working_directory or WORK)
     _limits(claim)
     if isinstance(action, Shell):
         _exec(shell.command(action), environment)
-    if isinstance(action, Notebook) and action.interpreter is not None:
-        _exec(notebook.command(action, folder, environment), environment)
-    if isinstance(action, Python) and action.interpreter is not None:
+    if isinstance(action, Dbt):
+        _exec(dbt.command(action, made or sys.executable, folder, environment), environment)
+    if isinstance(action, Wheel):
+        _exec(wheel.command(action, made or sys.executable, environment), environment)
+    if (other := made or action.interpreter) is not None:
+        action = msgspec.structs.replace(action, interpreter=other)
+        if isinstance(action, Notebook):
+            _exec(notebook.command(action, folder, environment), environment)
         _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
     os.environ.clear()
     os.environ.update(environment)
-    context.install(facts, folder)
     if isinstance(action, Notebook):
         return notebook.run_here(action, os.path.join(folder, WORK))
     return python.run_here(action, os.path.join(folder, WORK))

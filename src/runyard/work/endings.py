@@ -10,9 +10,11 @@ from typing import Any
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
 from runyard.work.child import CANNOT_START
+from runyard.work.prepare import CheckoutFailed, EnvironmentFailed
 
 _HEAD = re.compile(r"^(?:  \+ Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
 _START = "runyard: the task cannot be started: "
+_UNPREPARED = {EnvironmentFailed.mark: Reason.ENVIRONMENT, CheckoutFailed.mark: Reason.CHECKOUT}
 _TYPE = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$", re.DOTALL)
 _GROUP_MARGIN = re.compile(r"^  [|+] ?", re.MULTILINE)
 
@@ -30,6 +32,9 @@ def of(status: int, tail: bytes, facts: dict[str, Any]) -> Outcome:
         return Outcome(
             result="failed", reason=Reason.START_ERROR, detail=f"Cannot be started: {detail}", retry=False, **facts
         )
+    for begin, why in _UNPREPARED.items():
+        if code == CANNOT_START and begin in text:
+            return Outcome(result="failed", reason=why, detail=text.rsplit(begin, 1)[1], **facts)
     if code == 1 and (heads := list(_HEAD.finditer(text))):  # an exception that nobody caught
         return _by_exception(text[heads[-1].start() :], facts)
     last = text.splitlines()[-1].strip()[:500] if text else ""

@@ -17,6 +17,8 @@ import socket
 import time
 from typing import Any, NoReturn
 
+import msgspec
+
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.core.launch import (
     ARTIFACTS,
@@ -30,6 +32,7 @@ from runyard.core.launch import (
     WORK,
     Attach,
     Launch,
+    Lease,
     Mark,
     StopOrder,
     decode_claim,
@@ -47,6 +50,9 @@ _PROGRESS_SECONDS = 0.2
 _ATTACH_SECONDS = 1.0
 _KILL_AGAIN_SECONDS = 0.1
 _TREE_SECONDS = 0.002
+EXPIRED = Outcome(
+    result="lost", reason=Reason.LOST_WORKER, detail="The lease of its server ended, and its work with it."
+)
 
 
 def own(order: Launch, channel: socket.socket) -> NoReturn:
@@ -81,7 +87,10 @@ def _see_through(claim: Assignment, order: Launch, channel: socket.socket) -> No
         _clear()
         with open(MARK, "wb") as file:
             file.write(encode(Mark(claim.token, linux.bear_mark())))
-        launcher = Launcher(claim, order.log_bytes, channel)
+        launcher = Launcher(claim, order.log_bytes, channel, order.until)
+        if launcher.expired():  # it was forked too late: somebody else may have the work by now
+            channel.send(encode(Finished(claim.task_run_id, claim.token, _now(), EXPIRED)))
+            return
         launcher.start()
     except OSError as error:  # no room for a file, no room for a process
         detail = f"No process can be started: {error}"
@@ -105,7 +114,9 @@ def _clear() -> None:
 class Launcher:
     """One attempt: its child, its log, its connection."""
 
-    def __init__(self, claim: Assignment, log_bytes: int, channel: socket.socket) -> None:
+    def __init__(
+        self, claim: Assignment, log_bytes: int, channel: socket.socket, lease_until: float | None = None
+    ) -> None:
         self.claim = claim
         self.log = LogFile(log_bytes)
         self.channel: socket.socket | None = channel
@@ -115,6 +126,7 @@ class Launcher:
         self.bookmark: dict[str, Any] | None = None
         self.output: Any = None
         self.metrics: dict[str, Any] = {}
+        self.tables: list[str] = []
         self.progress: dict[str, Any] | None = None
         self.untold_at: float | None = None
         """When progress that came too soon after the last is told."""
@@ -124,6 +136,9 @@ class Launcher:
         self.kill_at: float | None = None
         self.status: int | None = None
         self.by_itself = False
+        self.lease_until = lease_until
+        """When the work must be dead, by CLOCK_BOOTTIME, unless the lease is extended before."""
+        self.lost = False
 
     # --- life ---
 
@@ -159,7 +174,7 @@ class Launcher:
         """Sees the work through, and tells how it ended."""
         self._reap()
         while self.status is None:
-            self._turn(min(filter(None, (self.kill_at, self.untold_at)), default=None))
+            self._turn(min(filter(None, (self.kill_at, self.untold_at, self._lease_end())), default=None))
         self._end_tree()
         self._drain()
         self._finish()
@@ -170,11 +185,23 @@ class Launcher:
             if handler is not None:
                 handler(fd)
         now = time.monotonic()
+        if not self.lost and self.expired():
+            self.lost, self.kill_at = True, now
         if self.untold_at is not None and now >= self.untold_at:
             self._tell_progress()
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at = now + _KILL_AGAIN_SECONDS
             self._kill_tree()
+
+    def expired(self) -> bool:
+        """Whether the lease has ended."""
+        return self.lease_until is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= self.lease_until
+
+    def _lease_end(self) -> float | None:
+        """When the lease ends, by the clock of the other deadlines."""
+        if self.lease_until is None or self.lost:
+            return None
+        return time.monotonic() + self.lease_until - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def _watch(self, fd: int, handler: Any) -> None:
         self.handlers[fd] = handler
@@ -196,6 +223,16 @@ class Launcher:
         else:
             self._unwatch(fd)
 
+    def _written(self, told: dict[str, Any]) -> dict[str, list[str]]:
+        """The tables that the processes of the attempt told one by one, all together."""
+        named = told.get("tables_written")
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            return {"tables_written": self.tables} if self.tables else {}
+        self.tables = sorted(
+            {*self.tables, *(f"main.{one}".lower() if "." not in one else one.lower() for one in named)}
+        )
+        return {"tables_written": self.tables}
+
     def _on_note(self, fd: int) -> None:
         try:
             note = decode_note(self.notes.recv(MESSAGE_BYTES))
@@ -203,7 +240,7 @@ class Launcher:
             return
         self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
         self.output = note.output if note.output is not None else self.output
-        metrics = {**self.metrics, **note.metrics}
+        metrics = {**self.metrics, **note.metrics, **self._written(note.metrics)}
         self.metrics = metrics if len(encode(metrics)) <= PROGRESS_BYTES else self.metrics
         values = {**self.values, **note.values}
         if len(encode(values)) <= TOTAL_BYTES:
@@ -228,7 +265,7 @@ class Launcher:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self.pid:
                     self.status, self.ended_at = ended[1], _now()
-                    self.by_itself = self.order is None
+                    self.by_itself = self.order is None and not self.lost
 
     # --- orders ---
 
@@ -263,6 +300,8 @@ class Launcher:
             return
         if isinstance(order, StopOrder) and self.status is None:
             self._stop(order)
+        elif isinstance(order, Lease) and not self.expired():  # what has ended stays ended
+            self.lease_until = order.until
 
     def _stop(self, order: StopOrder) -> None:
         if self.order is None:
@@ -346,10 +385,16 @@ class Launcher:
         if self.output is not None:
             facts["output"] = self.output
         assert self.status is not None
+        if self.lost and not self.by_itself:
+            return msgspec.structs.replace(EXPIRED, started_at=self.started_at, ended_at=self.ended_at)
         if self.by_itself or self.order is None:
             return endings.of(self.status, self.log.tail, facts)
         result = "released" if self.order.why == "release" else "stopped"
         return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # by key
+
+
+def _qualified(table: str) -> str:
+    return (table if "." in table else f"main.{table}").lower()
 
 
 def _now() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard.core.actions import Notebook
-from runyard.core.launch import ARTIFACTS, CLAIM, CONTEXT, WORK, decode_claim
+from runyard.core.launch import ARTIFACTS, CONTEXT, WORK
 from runyard.runtime import context
 from runyard.work import python
 
@@ -17,6 +17,9 @@ RESULT_BYTES = 5 * 1024 * 1024
 """What is kept of the value that a notebook exits with."""
 INLINE_CHARACTERS = 10 * 1024  # under 64 KiB of JSON, whatever they are
 RESULT = "result.txt"
+ACTION = "action.json"
+_MOUNT = "/Workspace/"
+"""How notebooks spell the root since workspace files came (Databricks documentation, "Workspace files")."""
 _SUFFIXES = ("", ".py", ".sql", ".ipynb")
 _BOOTSTRAP = "import sys; sys.path += {paths!r}; from runyard.work import notebook; notebook.main({folder!r})"
 
@@ -28,6 +31,7 @@ def command(action: Notebook, folder: str, environment: dict[str, str]) -> list[
     import runyard
 
     assert action.interpreter is not None
+    Path(folder, ACTION).write_bytes(msgspec.json.encode(action))  # as it is now, its paths in the checkout
     environment.setdefault("PYTHONUNBUFFERED", "1")
     # Behind the interpreter's own packages, which win.
     paths = list(dict.fromkeys(os.path.dirname(os.path.dirname(one.__file__ or "")) for one in (runyard, msgspec)))
@@ -36,10 +40,11 @@ def command(action: Notebook, folder: str, environment: dict[str, str]) -> list[
 
 def main(folder: str) -> None:
     """What that interpreter does."""
-    claim = decode_claim(Path(folder, CLAIM).read_bytes())
-    assert isinstance(claim.action, Notebook)
+    import msgspec
+
+    action = msgspec.json.decode(Path(folder, ACTION).read_bytes(), type=Notebook)
     context.install(context.from_file(os.path.join(folder, CONTEXT)), folder)
-    os._exit(run_here(claim.action, os.path.join(folder, WORK)))
+    os._exit(run_here(action, os.path.join(folder, WORK)))
 
 
 def run_here(action: Notebook, folder: str) -> int:
@@ -72,8 +77,8 @@ def _run(action: Notebook, file: str | None, folder: str) -> None:
     root = action.root or (os.path.dirname(file) if file else os.getcwd())
     here = os.path.dirname(file) if file else root
 
-    def load(name: str) -> tuple[str, list[cells.Cell]]:
-        found = locate(name, root, here)
+    def load(name: str, of: str | None) -> tuple[str, list[cells.Cell]]:
+        found = locate(name, root, os.path.dirname(of) if of else here)
         bare = Notebook(path=found, language="python")
         return found, cells.read(Path(found).read_text(encoding="utf-8"), *_spelling(bare, found))
 
@@ -113,6 +118,8 @@ def locate(path: str, root: str | None, here: str | None = None) -> str:
         found = os.path.realpath(wanted + ending)
         if os.path.isfile(found) and (root is None or found.startswith(root + "/")):
             return found
+    if root is not None and path.startswith(_MOUNT):
+        return locate(path.removeprefix(_MOUNT.rstrip("/")), root, here)
     raise FileNotFoundError(errno.ENOENT, "No such notebook", path)
 
 

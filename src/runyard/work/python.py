@@ -15,6 +15,7 @@ import traceback
 import types
 from pathlib import Path
 
+from runyard import runtime
 from runyard.core.actions import Python
 
 SOURCE_NAME = "task.py"
@@ -36,6 +37,13 @@ def command(action: Python, folder: str, environment: dict[str, str]) -> list[st
         known = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (os.getcwd(), known)))
     return [action.interpreter, _present(action.file) if action.file else f"{folder}/{SOURCE_NAME}", *action.arguments]
+
+
+def enter(interpreter: str, environment: dict[str, str]) -> None:
+    """Makes programs that the work starts find the environment of this interpreter first."""
+    programs = os.path.dirname(interpreter)
+    environment["VIRTUAL_ENV"] = os.path.dirname(programs)
+    environment["PATH"] = os.pathsep.join((programs, environment.get("PATH", os.defpath)))
 
 
 def run_here(action: Python, folder: str) -> int:
@@ -110,8 +118,8 @@ def exit_code(error: SystemExit) -> int:
 
 
 def _own_frames_left_out(trace: types.TracebackType | None) -> types.TracebackType | None:
-    ours = (__file__, "<frozen runpy>")
-    while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:
+    ours = (__file__, "<frozen runpy>", runtime.__path__[0])
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours) and trace.tb_next is not None:
         trace = trace.tb_next
     return trace
 

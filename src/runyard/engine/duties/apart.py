@@ -23,7 +23,7 @@ class Apart(Generic[K]):
     """One kind of such things. `find` reads what is due, `handle` does it in a transaction.
 
     After passing trouble of ours it rests `trouble_ms`. `give_up`, where there is one, is told of any other failure,
-    in a transaction.
+    in a transaction. `may` is asked in each transaction whether it is this server's to do.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Apart(Generic[K]):
         handle: Callable[[Ledger, K], object],
         give_up: Callable[[Ledger, K, str], object] | None = None,
         *,
+        may: Callable[[], bool] = lambda: True,
         trouble_ms: int = AGAIN_MS,
         at_once: int = 100,
     ) -> None:
@@ -42,6 +43,7 @@ class Apart(Generic[K]):
         self._find = find
         self._handle = handle
         self._give_up = give_up
+        self._may = may
         self._trouble_ms = trouble_ms
         self._at_once = at_once
         self._posted: set[K] = set()
@@ -64,7 +66,8 @@ class Apart(Generic[K]):
 
     def _one(self, ledger: Ledger, key: K) -> None:
         self._posted.discard(key)
-        self._handle(ledger, key)
+        if self._may():
+            self._handle(ledger, key)
 
     def _failed(self, key: K, now: int, error: BaseException) -> None:
         self._posted.discard(key)

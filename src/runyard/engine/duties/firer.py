@@ -21,6 +21,7 @@ def find(reads: Reads, now: int, limit: int) -> list[int]:
 
 def fire(ledger: Ledger, trigger_id: int) -> None:
     """Fires one trigger as it is due; nothing if another one did so before."""
+    ledger.lock("trigger", trigger_id)
     trigger = ledger.session.trigger(trigger_id)
     if trigger is None or trigger.next_at is None or trigger.next_at > ledger.now():
         return
@@ -62,6 +63,7 @@ def _again(ledger: Ledger, trigger: Trigger, source: Continuous) -> None:
 
 def set_back(ledger: Ledger, trigger_id: int, why: str) -> None:
     """Gives up a firing that failed, says why, and looks at the trigger again in a while."""
+    ledger.lock("trigger", trigger_id)
     trigger = ledger.session.trigger(trigger_id)
     if trigger is not None and trigger.next_at is not None:
         rested = replace(trigger, next_at=ledger.now() + SET_BACK_MS)

@@ -26,6 +26,7 @@ def find(reads: Reads, now: int, limit: int) -> list[int]:
 
 def fire(ledger: Ledger, job_id: int) -> None:
     """Gives the due ticks of one schedule their runs and moves it on; nothing if another one did so before."""
+    ledger.lock("job", job_id)
     table, now = ledger.session.timetable(job_id), ledger.now()
     if table is None or table.next_at is None or table.next_at > now:
         return
@@ -56,6 +57,7 @@ def _job(ledger: Ledger, job_id: int) -> Job | None:
 
 def set_back(ledger: Ledger, job_id: int, why: str) -> None:
     """Gives up a tick that failed, says why, and looks at the schedule again in a while."""
+    ledger.lock("job", job_id)
     table = ledger.session.timetable(job_id)
     if table is None or table.next_at is None:
         return

@@ -46,6 +46,8 @@ class Notebooks:
             root=self._root,
             language="python",
             format="source",
+            checkout=None,  # the root is in the parent's tree, and its interpreter is that of its requirements
+            requirements=[],
             parameters={name: str(value) for name, value in (arguments or {}).items()},
         )
         output = children.run(child, path, timeout_seconds or None)

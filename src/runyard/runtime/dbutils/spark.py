@@ -7,7 +7,7 @@ import importlib.util
 import re
 from typing import Any
 
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.runtime import context
 from runyard.runtime.dbutils.frame import Frame
 from runyard.runtime.dbutils.statements import bound, split
@@ -15,6 +15,7 @@ from runyard.runtime.dbutils.statements import bound, split
 _ADVICE = (
     "Here spark is SQL over the warehouse (spark.sql, spark.table). Install PySpark for the rest: pip install pyspark"
 )
+DIALECT: SqlDialect = "databricks"
 _READS = re.compile(r"(?:select|with|values|from|show|describe|desc|explain|table|summarize|pivot)\b", re.IGNORECASE)
 
 
@@ -47,12 +48,12 @@ class Spark:
         return Frame(context.read_table(tableName))
 
     def script(self, text: str, values: dict[str, str]) -> Any:
-        """The statements of a cell, one after the other; the last one's frame, or None for an empty cell."""
+        """The statements of a cell, one after the other; the last one's frame, or None where it gives no rows."""
         frame = None
         for statement in split(re.sub(r"\$\{(\w+)\}", lambda found: _text(values, found.group(1)), text)):
             used = {name: values[name] for name in bound(statement)[1] if name in values}
             frame = self.sql(statement, used)
-        return frame
+        return frame if frame is not None and frame.columns else None
 
     def stop(self) -> None:
         """Ends the session, if there is one."""
@@ -81,10 +82,12 @@ def _run(text: str, values: dict[str, Any]) -> Frame:
     if missing := sorted(set(names) - set(values)):
         raise ValueError(f"The statement uses :{missing[0]}, which has no value.")
     if _READS.match(statement):
-        return Frame(context.read_table(statement, {name: values[name] for name in names}))
+        return Frame(context.read_table(statement, {name: values[name] for name in names}, DIALECT))
     from runyard.runtime import children
 
-    output = children.run(Sql(statement=statement, parameters={name: values[name] for name in names}), "sql")
+    output = children.run(
+        Sql(statement=statement, parameters={name: values[name] for name in names}, dialect=DIALECT), "sql"
+    )
     return Frame(_table(output))
 
 

@@ -110,7 +110,7 @@ SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=$
 
 -- name: held
 -- The claims that executors may still hold.
-SELECT run_id, id, token, state, executor FROM task_run
+SELECT run_id, id, token, state, executor, worker FROM task_run
   WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
 
 -- name: due_retries
@@ -134,6 +134,9 @@ SELECT digest, run_id, created_at FROM submission_key WHERE scope=$1 AND key=$2;
 
 -- name: insert_submission
 INSERT INTO submission_key VALUES ($1,$2,$3,$4,$5);
+
+-- name: delete_run_logs
+DELETE FROM log_piece WHERE run_id=$1;
 
 -- name: delete_run
 -- With the next ones: everything that belongs to a run. What its job has already processed (bookmarks) stays, and
@@ -334,6 +337,14 @@ SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, de
 -- What a trigger did, newest first.
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
   WHERE trigger_id=$1 AND id<$2 ORDER BY id DESC LIMIT $3;
+
+-- name: firings_before
+-- The oldest firings, for the pruner.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE id<$1 ORDER BY id LIMIT $2;
+
+-- name: delete_firing
+DELETE FROM firing WHERE id=$1;
 
 -- name: chain
 -- All firings of a chain.

@@ -110,7 +110,7 @@ SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=?
 
 -- name: held
 -- The claims that executors may still hold.
-SELECT run_id, id, token, state, executor FROM task_run
+SELECT run_id, id, token, state, executor, worker FROM task_run
   WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
 
 -- name: due_retries
@@ -328,6 +328,14 @@ SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, de
 -- What a trigger did, newest first.
 SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
   WHERE trigger_id=? AND id<? ORDER BY id DESC LIMIT ?;
+
+-- name: firings_before
+-- The oldest firings, for the pruner.
+SELECT id, trigger_id, number, name, kind, chain, scope, at, by, after, runs, detail, data, extras, closed_at FROM firing
+  WHERE id<? ORDER BY id LIMIT ?;
+
+-- name: delete_firing
+DELETE FROM firing WHERE id=?;
 
 -- name: chain
 -- All firings of a chain.

@@ -6,6 +6,7 @@ sqlglot is loaded with the first text that needs it, so that a warehouse that on
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 from runyard.core.actions import SqlDialect
 from runyard.warehouse.refused import Refused
@@ -14,9 +15,16 @@ MAX_TEXT = 256 * 1024
 """Longer texts take seconds to rewrite, in which no other attempt could begin."""
 
 
+def translated(text: str, dialect: SqlDialect, merged: Mapping[str, str] | None = None) -> str:
+    """A text of `dialect` as DuckDB's; raises `Refused` with the construct that cannot be said and its place.
+
+    `merged` gives the query for a table that the text asks to be merged first, by its name as it is written there.
+    """
+    return _translated(text, dialect, tuple((merged or {}).items()))
+
+
 @functools.lru_cache(maxsize=2048)
-def translated(text: str, dialect: SqlDialect) -> str:
-    """A text of `dialect` as DuckDB's; raises `Refused` with the construct that cannot be said and its place."""
+def _translated(text: str, dialect: SqlDialect, merged: tuple[tuple[str, str], ...]) -> str:
     if len(text) > MAX_TEXT:
         raise Refused(
             f"The text has {len(text)} characters; in the dialect {dialect} it may have {MAX_TEXT}. "
@@ -24,4 +32,4 @@ def translated(text: str, dialect: SqlDialect) -> str:
         )
     from runyard.warehouse.dialects.translate import translate
 
-    return translate(text, dialect)
+    return translate(text, dialect, dict(merged))

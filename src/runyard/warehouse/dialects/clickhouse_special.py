@@ -20,11 +20,11 @@ _FORMATS = {"i": "%M", "M": "%B", "F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M"
             "r": "%I:%M %p", "n": "\n", "t": "\t"}  # fmt: skip
 _SAME_FORMATS = set("aAbdfHIjmpSuUVwyYzG%")
 _REFUSED = {
-    "cityhash64": "cityHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
-    "siphash64": "sipHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
-    "xxhash64": "xxHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
-    "dictget": "dictGet has no counterpart here: there are no dictionaries; join a table",
-    "joinget": "joinGet has no counterpart here: join the table",
+    "cityHash64": "cityHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
+    "sipHash64": "sipHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
+    "xxHash64": "xxHash64 has no counterpart here: DuckDB's hash() gives other numbers; use MD5",
+    "dictGet": "dictGet has no counterpart here: there are no dictionaries; join a table",
+    "joinGet": "joinGet has no counterpart here: join the table",
 }
 
 
@@ -237,7 +237,7 @@ def _reduce(writer: Any, node: Call) -> str:
 
 
 def _refused(writer: Any, node: Call) -> str:
-    raise Unsayable(_REFUSED[node.name.lower()], node)
+    raise Unsayable(next(said for name, said in _REFUSED.items() if name.lower() == node.name.lower()), node)
 
 
 def table_function(writer: Any, table: exp.Table) -> str:
@@ -251,58 +251,60 @@ def table_function(writer: Any, table: exp.Table) -> str:
     return f"(SELECT range AS number FROM range({first}, ({first}) + ({count}))) AS {alias}"
 
 
-SPECIAL: dict[str, Callable[[Any, Call], str]] = {
+NAMED: dict[str, Callable[[Any, Call], str]] = {
     "if": _multi_if,
-    "multiif": _multi_if,
-    "datediff": _date_diff,
+    "multiIf": _multi_if,
+    "dateDiff": _date_diff,
     "date_diff": _date_diff,
-    "timestampdiff": _date_diff,
-    "datetrunc": _date_trunc,
+    "timestampDiff": _date_diff,
+    "dateTrunc": _date_trunc,
     "date_trunc": _date_trunc,
-    "dateadd": _date_add(""),
+    "dateAdd": _date_add(""),
     "date_add": _date_add(""),
-    "timestampadd": _date_add(""),
-    "datesub": _date_add("-"),
+    "timestampAdd": _date_add(""),
+    "dateSub": _date_add("-"),
     "date_sub": _date_add("-"),
-    "tostartofinterval": _start_of_interval,
-    "formatdatetime": _format,
-    "jsonextractstring": _json("text"),
-    "jsonextractint": _json("int"),
-    "jsonextractuint": _json("int"),
-    "jsonextractfloat": _json("float"),
-    "jsonextractbool": _json("bool"),
-    "jsonextractraw": _json("raw"),
-    "jsonextractarrayraw": _json("array"),
-    "jsonextractkeys": _json("keys"),
-    "jsonlength": _json("length"),
-    "jsonhas": _json("has"),
-    "jsonextract": _json_extract,
-    "simplejsonextractstring": _json("text", simple=True),
-    "simplejsonextractint": _json("int", simple=True),
-    "simplejsonextractuint": _json("int", simple=True),
-    "simplejsonextractfloat": _json("float", simple=True),
-    "simplejsonextractbool": _json("bool", simple=True),
-    "simplejsonextractraw": _json("raw", simple=True),
-    "simplejsonhas": _json("has", simple=True),
-    "visitparamextractstring": _json("text", simple=True),
-    "visitparamextractint": _json("int", simple=True),
-    "visitparamextractfloat": _json("float", simple=True),
-    "visitparamhas": _json("has", simple=True),
-    "arraymap": _over_array("list_transform({a}, {f})"),
-    "arrayfilter": _over_array("list_filter({a}, {f})"),
-    "arrayexists": _over_array("(len(list_filter({a}, {f})) > 0)"),
-    "arrayall": _over_array("(len(list_filter({a}, {f})) = len({a}))"),
-    "arraycount": _over_array("len(list_filter({a}, {f}))", "len(list_filter({a}, lambda e: e <> 0))"),
-    "arrayfirst": _over_array("list_filter({a}, {f})[1]"),
-    "arraysum": _over_array("COALESCE(list_sum(list_transform({a}, {f})), 0)", "COALESCE(list_sum({a}), 0)"),
-    "arrayavg": _over_array("list_avg(list_transform({a}, {f}))", "list_avg({a})"),
-    "arraymax": _over_array("list_max(list_transform({a}, {f}))", "list_max({a})"),
-    "arraymin": _over_array("list_min(list_transform({a}, {f}))", "list_min({a})"),
-    "arrayreduce": _reduce,
+    "toStartOfInterval": _start_of_interval,
+    "formatDateTime": _format,
+    "JSONExtractString": _json("text"),
+    "JSONExtractInt": _json("int"),
+    "JSONExtractUInt": _json("int"),
+    "JSONExtractFloat": _json("float"),
+    "JSONExtractBool": _json("bool"),
+    "JSONExtractRaw": _json("raw"),
+    "JSONExtractArrayRaw": _json("array"),
+    "JSONExtractKeys": _json("keys"),
+    "JSONLength": _json("length"),
+    "JSONHas": _json("has"),
+    "JSONExtract": _json_extract,
+    "simpleJSONExtractString": _json("text", simple=True),
+    "simpleJSONExtractInt": _json("int", simple=True),
+    "simpleJSONExtractUInt": _json("int", simple=True),
+    "simpleJSONExtractFloat": _json("float", simple=True),
+    "simpleJSONExtractBool": _json("bool", simple=True),
+    "simpleJSONExtractRaw": _json("raw", simple=True),
+    "simpleJSONHas": _json("has", simple=True),
+    "visitParamExtractString": _json("text", simple=True),
+    "visitParamExtractInt": _json("int", simple=True),
+    "visitParamExtractFloat": _json("float", simple=True),
+    "visitParamHas": _json("has", simple=True),
+    "arrayMap": _over_array("list_transform({a}, {f})"),
+    "arrayFilter": _over_array("list_filter({a}, {f})"),
+    "arrayExists": _over_array("(len(list_filter({a}, {f})) > 0)"),
+    "arrayAll": _over_array("(len(list_filter({a}, {f})) = len({a}))"),
+    "arrayCount": _over_array("len(list_filter({a}, {f}))", "len(list_filter({a}, lambda e: e <> 0))"),
+    "arrayFirst": _over_array("list_filter({a}, {f})[1]"),
+    "arraySum": _over_array("COALESCE(list_sum(list_transform({a}, {f})), 0)", "COALESCE(list_sum({a}), 0)"),
+    "arrayAvg": _over_array("list_avg(list_transform({a}, {f}))", "list_avg({a})"),
+    "arrayMax": _over_array("list_max(list_transform({a}, {f}))", "list_max({a})"),
+    "arrayMin": _over_array("list_min(list_transform({a}, {f}))", "list_min({a})"),
+    "arrayReduce": _reduce,
     "extract": _extract,
     "map": _map,
     **dict.fromkeys(_REFUSED, _refused),
 }
+
+SPECIAL = {name.lower(): write for name, write in NAMED.items()}
 
 EXAMPLES = [
     "if(1 > 2, 'a', 'b'), multiIf(1 > 2, 'a', 2 > 1, 'b', 'c'), 1 > 2 ? 3 : 4",

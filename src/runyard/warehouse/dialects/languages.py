@@ -12,6 +12,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.postgres import Postgres
 
 from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects import common
 from runyard.warehouse.dialects.clickhouse_parser import ClickHouse
 from runyard.warehouse.dialects.clickhouse_rewrite import rewrite
 from runyard.warehouse.dialects.clickhouse_writer import ClickHouseWriter
@@ -30,8 +31,8 @@ class Language(msgspec.Struct, frozen=True):
 
 LANGUAGES: dict[SqlDialect, Language] = {
     "clickhouse": Language("ClickHouse", ClickHouse, rewrite, ClickHouseWriter),
-    "databricks": Language("Databricks", Databricks),
-    "dremio": Language("Dremio", Dremio),
-    "trino": Language("Trino", Trino),
-    "postgres": Language("PostgreSQL", Postgres),
+    "databricks": Language("Databricks", Databricks, common.rewriter("casts databricks")),
+    "dremio": Language("Dremio", Dremio, common.dremio),
+    "trino": Language("Trino", Trino, common.rewriter("trino")),
+    "postgres": Language("PostgreSQL", Postgres, common.rewriter("postgres")),
 }

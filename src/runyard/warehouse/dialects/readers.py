@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlglot.dialects import dremio, trino
+from sqlglot.parsers.dremio import DremioParser
 from sqlglot.tokenizer_core import TokenType
 
 
@@ -15,6 +16,14 @@ class Dremio(dremio.Dremio):
         SINGLE_TOKENS: ClassVar[dict[str, TokenType]] = {
             **dremio.Dremio.Tokenizer.SINGLE_TOKENS,
             "$": TokenType.PARAMETER,
+        }
+
+    class Parser(DremioParser):
+        # Read as the differences of dates of other systems, with the arguments in another order.
+        FUNCTIONS: ClassVar[dict[str, Any]] = {
+            name: build
+            for name, build in DremioParser.FUNCTIONS.items()
+            if name not in {"TIMESTAMPADD", "TIMESTAMPDIFF"}
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
@@ -13,22 +14,30 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from runyard.core.actions import SqlDialect
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
+from runyard.warehouse.dialects.writer import Spelled
 from runyard.warehouse.refused import Refused
+
+_SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECASE)
 
 # What it would tell a log is told to the user, as an error.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
-def translate(text: str, dialect: SqlDialect) -> str:
+def translate(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str:
     """The text as DuckDB's SQL; raises `Refused`."""
     language = LANGUAGES[dialect]
     try:
-        return ";\n".join(_statement(tree, language, text) for tree in _parsed(text, language))
+        trees = [_with_merged(tree, merged) for tree in _parsed(text, language)]
+        return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
         raise Refused(f"{language.title} SQL: {error}{where}.") from None
+    except Refused:
+        raise
     except RecursionError:
         raise Refused(f"{language.title} SQL: the statement is nested too deeply.") from None
+    except Exception as error:  # a text that sqlglot stumbles over must not look like a mistake of the warehouse
+        raise Refused(f"{language.title} SQL: the statement cannot be analysed ({error}).") from error
 
 
 def _parsed(text: str, language: Language) -> list[exp.Expression]:
@@ -49,13 +58,44 @@ def _parsed(text: str, language: Language) -> list[exp.Expression]:
 
 
 def _statement(tree: exp.Expression, language: Language, text: str) -> str:
+    if isinstance(tree, exp.Command):
+        return _command(tree, language, text)
     for node in tree.walk():
         if isinstance(node, exp.Command):
             raise _unknown(str(node.this).upper(), text)
     try:
-        return str(language.writer().generate(language.rewrite(tree), copy=False))
+        rewritten = language.rewrite(tree)
+        parts = [one for one in (rewritten.meta.pop("before", None), rewritten) if one is not None]
+        return ";\n".join(str(language.writer().generate(one, copy=False)) for one in parts)
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
+
+
+def _with_merged(tree: exp.Expression, merged: Mapping[str, str]) -> exp.Expression:
+    """`FROM t FINAL` with the query for t in its place, if there is one."""
+    for final in list(tree.find_all(exp.Final)) if merged else []:
+        table = final.this
+        if isinstance(table, exp.Table):
+            query = merged.get(f"{table.db}.{table.name}" if table.db else table.name)
+            if query is not None:
+                alias = table.alias or table.name
+                quoted = alias.replace('"', '""')
+                text = f'({query.strip().rstrip(";")}\n) AS "{quoted}"'
+                final.replace(Spelled(this=text.replace("{", "{{").replace("}", "}}")))
+    return tree
+
+
+def _command(tree: exp.Command, language: Language, text: str) -> str:
+    """SHOW TABLES and EXPLAIN, of which sqlglot knows the first word only."""
+    rest: Any = tree.args.get("expression") or ""
+    word, rest = str(tree.this).upper(), str(rest.name if isinstance(rest, exp.Expression) else rest).strip()
+    if word == "EXPLAIN" and rest:
+        trees = _parsed(rest, language)
+        if len(trees) == 1 and not isinstance(trees[0], exp.Command):
+            return f"EXPLAIN {_statement(trees[0], language, rest)}"
+    if word == "SHOW" and (match := _SHOW.fullmatch(rest)) is not None:
+        return "SHOW TABLES" + (f' FROM "{match[1]}"' if match[1] else "")
+    raise _unknown(word, text)
 
 
 def _unknown(word: str, text: str) -> Unsayable:

@@ -7,7 +7,6 @@ The source format is text that a version control system can show: a first line t
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Literal
 
@@ -88,10 +87,10 @@ def _unmarked(lines: list[str], comment: str) -> list[str]:
 
 def _jupyter(text: str) -> list[tuple[str, str, Kind]]:
     try:
-        book = json.loads(text)
+        book = msgspec.json.decode(text)
         cells = book["cells"]
         parts = [(_text(cell["source"]), "", cell["cell_type"]) for cell in cells]
-    except (ValueError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, UnicodeError, KeyError, TypeError) as error:
         raise BadNotebook(f"This is no .ipynb file of nbformat 4: {type(error).__name__}: {error}.") from None
     kinds: dict[str, Kind] = {"code": "python", "markdown": "markdown"}
     return [(body, title, kinds[kind]) for body, title, kind in parts if kind in kinds]

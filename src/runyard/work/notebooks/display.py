@@ -79,6 +79,8 @@ def _rows(value: Any) -> tuple[list[str], list[Any]] | None:
     if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
         columns = list(dict.fromkeys(str(name) for one in value for name in one))
         return columns, [[one.get(name) for name in columns] for one in value]
+    if type(value).__module__.startswith("pyspark.sql") and hasattr(value, "collect"):
+        return list(value.columns), [list(row) for row in value.limit(MAX_ROWS + 1).collect()]
     if type(value).__module__.startswith("pyarrow") and hasattr(value, "to_pylist") and hasattr(value, "column_names"):
         names = list(value.column_names)
         return names, [[row[name] for name in names] for row in value.slice(0, MAX_ROWS + 1).to_pylist()]

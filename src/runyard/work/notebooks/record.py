@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -33,6 +34,8 @@ class Record:
         self._present: dict[str, Any] = {"outputs": []}
         self._size = 0
         self._written = 0.0
+        self._owner = os.getpid()
+        self._lock = threading.RLock()
 
     def begin(self, number: int) -> None:
         """The cell with this number, from 0, runs now."""
@@ -58,17 +61,19 @@ class Record:
 
     def add(self, output: dict[str, Any]) -> None:
         """One more output of the present cell."""
-        size = sum(len(value) for value in output.values() if isinstance(value, str))
+        output = {name: _sayable(value) for name, value in output.items()}
+        size = sum(len(value) for value in output.values())
         if self._size + size > MAX_BYTES:
             output = {"kind": "text", "name": "stderr", "text": f"(an output of {size} characters is not kept)\n"}
         else:
             self._size += size
-        self._present["outputs"].append(output)
+        with self._lock:
+            self._present["outputs"].append(output)
         self._soon()
 
     def say(self, name: str, text: str) -> None:
         """Text that the present cell wrote to `stdout` or `stderr`."""
-        outputs = self._present["outputs"]
+        text, outputs = _sayable(text), self._present["outputs"]
         last = outputs[-1] if outputs else {}
         if last.get("kind") != "text" or last.get("name") != name or len(last["text"]) > MAX_TEXT:
             return self.add({"kind": "text", "name": name, "text": text})
@@ -83,10 +88,18 @@ class Record:
 
     def write(self) -> None:
         """The file as of now: whole, whoever reads it meanwhile."""
-        self._written = time.monotonic()
-        with open(f"{self._path}.new", "wb") as file:
-            file.write(msgspec.json.encode(self._book))
-        os.rename(f"{self._path}.new", self._path)
+        if os.getpid() != self._owner:  # a process that the notebook forked knows only its own part
+            return
+        with self._lock:
+            self._written = time.monotonic()
+            with open(f"{self._path}.new", "wb") as file:
+                file.write(msgspec.json.encode(self._book))
+            os.rename(f"{self._path}.new", self._path)
+
+
+def _sayable(text: str) -> str:
+    """The text without halves of characters, which JSON cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _now() -> int:

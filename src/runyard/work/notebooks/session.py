@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import inspect
 import linecache
 import os
@@ -23,8 +22,8 @@ from runyard.work.notebooks.record import Record
 _TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _IGNORED_MAGICS = ("matplotlib", "config", "autosave", "load_ext", "autoreload")
 
-Loader = Callable[[str], tuple[str, list[Cell]]]
-"""The full name and the cells of another notebook, as `%run` names it."""
+Loader = Callable[[str, str | None], tuple[str, list[Cell]]]
+"""Takes how `%run` names a notebook, and the notebook that does (None: the first); gives its full name and cells."""
 
 
 class CommandFailed(RuntimeError):
@@ -138,6 +137,8 @@ class Session:
         # The user's own program, in the process that was made for it.
         value = eval(code, self.module.__dict__)  # noqa: S307
         if code.co_flags & inspect.CO_COROUTINE:
+            import asyncio  # a third of a notebook's start, and few need it
+
             return asyncio.run(value)
         return value
 
@@ -178,7 +179,7 @@ class Session:
 
     def _run_other(self, source: str) -> None:
         path, values = cells.arguments(source)
-        name, book = self._load(path)
+        name, book = self._load(path, self._ran[-1] if self._ran else None)
         if name in self._ran:
             raise BadNotebook(f"%run goes in a circle: {' > '.join([*self._ran, name])}.")
         self._ran.append(name)

@@ -55,4 +55,6 @@ CREATE TABLE firing (
 );
 -- The fence: a trigger fires at most once in a chain, whoever looks at it.
 CREATE UNIQUE INDEX firing_once ON firing (chain, trigger_id);
+-- And so is this, for firings that begin a chain: two servers that see the same moment count alike.
+CREATE UNIQUE INDEX firing_number ON firing (trigger_id, number);
 CREATE INDEX firing_trigger ON firing (trigger_id, id);

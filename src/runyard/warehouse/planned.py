@@ -1,0 +1,14 @@
+"""SQL text of any dialect, checked: what DuckDB will run is what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runyard.core.actions import SqlDialect
+from runyard.warehouse.checker import Plan, check
+from runyard.warehouse.dialects import translated
+
+
+def planned(text: str, dialect: SqlDialect, merged: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a text: what is checked is what DuckDB will run. Raises `Refused` or duckdb's ParserException."""
+    return check(text if dialect == "duckdb" else translated(text, dialect, merged))

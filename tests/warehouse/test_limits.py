@@ -1,0 +1,70 @@
+"""A statement that takes too long or gives too much is stopped, and what it did is undone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from runyard.core.actions import Sql
+from runyard.core.errors import RunyardError
+from tests.warehouse.desk import CROSS_JOIN, Desk
+
+JOIN = """
+SELECT count(*) FROM range(3000000) a JOIN range(3000000) b ON a.range % 1000 = b.range % 1000
+WHERE sqrt(a.range * b.range) > 1e12
+"""
+
+
+@pytest.mark.parametrize("why", ["cancel", "timeout"])
+@pytest.mark.parametrize("text", [JOIN, CROSS_JOIN], ids=["hash join", "cross join"])
+def test_a_large_join_ends_within_two_seconds(shared: Desk, text: str, why: str) -> None:
+    number = shared.start(text)
+    shared.wait_started(number)
+    time.sleep(0.5)  # in the middle of it
+    asked = time.monotonic()
+    shared.executor.stop(number, 1, grace=0, why=why)  # type: ignore[arg-type] # one of the literals
+    outcome = shared.wait(number, 5.0)
+    assert time.monotonic() - asked < 2
+    assert outcome.result == "stopped"
+
+
+def test_an_interactive_query_is_stopped_at_its_deadline_and_the_next_one_is_answered(shared: Desk) -> None:
+    began = time.monotonic()
+    with pytest.raises(RunyardError, match="took longer than 0\\.3 seconds"):
+        shared.executor.query("default", JOIN, seconds=0.3).result(10)
+    assert time.monotonic() - began < 2.5
+    assert shared.executor.query("default", "SELECT 1").result(10)["rows"] == [[1]]
+
+
+def test_a_result_with_too_many_rows_is_refused_before_it_is_whole(shared: Desk) -> None:
+    began = time.monotonic()
+    outcome = shared.run(Sql(statement="SELECT range FROM range(20000000000)", max_rows=100_000))
+    assert outcome.result == "failed"
+    assert outcome.detail == "The result has more than 100000 rows, which is its limit."
+    assert time.monotonic() - began < 5
+    assert not list(shared.attempts.rglob("*.parquet"))
+
+
+def test_a_result_of_exactly_the_limit_is_given(shared: Desk) -> None:
+    assert len(shared.run(Sql(statement="SELECT range FROM range(5)", max_rows=5)).output["rows"]) == 5
+    assert shared.run(Sql(statement="SELECT range FROM range(6)", max_rows=5)).result == "failed"
+
+
+def test_a_result_with_too_many_bytes_is_refused(shared: Desk) -> None:
+    text = "SELECT repeat('x', 1000) AS x FROM range(10000000)"
+    outcome = shared.run(Sql(statement=text, max_bytes=10_000_000))
+    assert outcome.detail == "The result has more than 10000000 bytes, which is its limit."
+    assert shared.run(Sql(statement="SELECT repeat('x', 1000)", max_bytes=500)).result == "failed"
+
+
+def test_rows_that_a_writer_returns_over_its_limit_undo_what_it_wrote(shared: Desk) -> None:
+    shared.run("CREATE TABLE counted (a BIGINT)")
+    outcome = shared.run(Sql(statement="INSERT INTO counted FROM range(10) RETURNING a", max_rows=5))
+    assert outcome.result == "failed"
+    assert shared.rows("SELECT count(*) FROM counted") == [[0]]
+
+
+def test_an_interactive_result_that_is_too_large_is_refused(shared: Desk) -> None:
+    with pytest.raises(RunyardError, match="more than 67108864 bytes"):
+        shared.executor.query("default", "SELECT repeat('x', 1000000) FROM range(200)", limit=10_000).result(10)
