@@ -9,7 +9,6 @@ import duckdb
 
 from runyard.warehouse.catalog import described
 from runyard.warehouse.database import Database
-from runyard.warehouse.dialects import translated
 from runyard.warehouse.locks import Ticket, WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Answer, Change, CreateView, DropTable, DropView
@@ -73,7 +72,7 @@ class Definer:
             name=message.name,
             schema=message.schema,
             source=message.source,
-            statement=message.statement if message.dialect == "duckdb" else _said(message),
+            statement=message.statement,
             target=message.target,
             dialect=message.dialect,
         )
@@ -99,8 +98,3 @@ class Definer:
             raise
         self._views.open(cursor)
         return {"dropped": True, "views": [view.name for view in views]}
-
-
-def _said(message: CreateView) -> str:
-    """A view's query in DuckDB's language."""
-    return translated(message.statement, message.dialect).strip().rstrip(";")

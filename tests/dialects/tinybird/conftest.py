@@ -15,8 +15,13 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with live_server(tmp_path_factory.mktemp("tinybird"), "--dev") as address:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tinybird")
+
+
+@pytest.fixture(scope="session")
+def url(folder: Path) -> Iterator[str]:
+    with live_server(folder, "--dev") as address:
         yield address
 
 
@@ -32,8 +37,3 @@ def name() -> Callable[[str], str]:
     """Names that no other test uses."""
     number = next(_NUMBERS)
     return lambda what: f"{what}_{number}"
-
-
-@pytest.fixture
-def golden() -> Path:
-    return Path(__file__).parent / "golden"

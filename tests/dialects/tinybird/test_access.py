@@ -159,6 +159,12 @@ def test_a_workspace_has_its_own_data_sources_jobs_and_token(admin: Tinybird) ->
     other.http.close()
 
 
+def test_a_url_of_a_private_network_is_refused_unless_it_is_allowed(admin: Tinybird) -> None:
+    job = admin.ended(admin.call("POST", "/v0/datasources?name=secret&mode=append&url=http://127.0.0.1:1/x.csv"))
+    assert job["status"] == "error"
+    assert "private" in job["error"] or "address" in job["error"]
+
+
 def test_tokens_of_a_local_server_are_handed_out_with_dev_only(admin: Tinybird, tb: Tinybird) -> None:
     assert tb.call("GET", "/tokens").keys() == {"user_token", "admin_token", "workspace_admin_token"}
     admin.error("GET", "/tokens", 403)
@@ -223,6 +229,7 @@ def test_an_unknown_service_data_source_is_refused(tb: Tinybird) -> None:
     assert "jobs_log" in tb.error("POST", "/v0/sql", 400, content="SELECT * FROM tinybird.nonsense")
 
 
+@pytest.mark.long
 def test_the_history_outlives_the_server(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", dev=True)
     tb = Tinybird(server.url)

@@ -14,7 +14,6 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from tests.api.helpers import Server
 from tests.dialects.tinybird.calls import Tinybird
 
 Name = Callable[[str], str]
@@ -195,22 +194,16 @@ def test_a_scheduled_copy_fires_pauses_and_goes_on(tb: Tinybird, name: Name, vis
     assert tb.call("GET", f"/v0/pipes/{pipe}")["schedule"] == {}
 
 
-def test_a_sink_writes_a_file(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    server = Server(tmp_path / "data", dev=True, allowed_paths=out)
-    try:
-        tb = Tinybird(server.url)
-        tb.source("ds", "a Int32")
-        tb.append("ds", "a\n1\n2\n")
-        sink = {"type": "sink", "path": str(out), "file_template": "rows", "format": "csv"}
-        tb.pipe("out", {"name": "s", "sql": "SELECT a FROM ds ORDER BY a", **sink})
-        job = tb.ended(tb.call("POST", "/v0/pipes/out/sink")["job"])
-        assert (job["kind"], job["status"], job["rows"]) == ("sink", "done", 2)
-        assert (out / "rows.csv").read_text().splitlines() == ["a", "1", "2"]
-        tb.http.close()
-    finally:
-        server.stop()
+def test_a_sink_writes_a_file(tb: Tinybird, name: Name, visits: str, folder: Path) -> None:
+    pipe, out = name("out"), folder / "data" / "files" / "out"
+    sink = {"type": "sink", "path": str(out), "file_template": pipe, "format": "csv"}
+    tb.pipe(pipe, {"name": "s", "sql": f"SELECT a, city FROM {visits} ORDER BY a", **sink})
+    job = tb.ended(tb.call("POST", f"/v0/pipes/{pipe}/sink")["job"])
+    assert (job["kind"], job["status"], job["rows"]) == ("sink", "done", 3)
+    assert (out / f"{pipe}.csv").read_text().splitlines() == ["a,city", "1,Rome", "2,Oslo", "3,Rome"]
+    logged = f"SELECT result, written_rows FROM tinybird.sinks_ops_log WHERE job_id = '{job['id']}'"
+    assert tb.rows(logged) == [{"result": "ok", "written_rows": 3}]
+    tb.error("POST", f"/v0/pipes/{pipe}/nodes/s/sink", 400, data={"path": "", "format": "csv"})
 
 
 # --- the Query API ----------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -234,19 +233,3 @@ def test_events_of_many_callers_are_counted_for_each(tb: Tinybird, name: Name) -
     for number, counts in found:
         assert counts == {"successful_rows": 10, "quarantined_rows": int(number % 3 == 0)}
     assert tb.rows(f"SELECT count() AS n FROM {source}") == [{"n": 120}]
-
-
-def test_a_url_of_a_private_network_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
-    from tests.api.helpers import Server
-
-    server = Server(tmp_path / "data")
-    try:
-        tb = Tinybird(server.url, server.admin_token)
-        tb.source("ds", "a Int32")
-        job = tb.call("POST", "/v0/datasources?name=ds&mode=append&url=http://127.0.0.1:1/x.csv")
-        ended = tb.ended(job)
-        assert ended["status"] == "error"
-        assert "private" in ended["error"] or "address" in ended["error"]
-        tb.http.close()
-    finally:
-        server.stop()
