@@ -1,8 +1,8 @@
 """What becomes of a worker that is frozen, declared lost, replaced, and wakes up again? The same script for all.
 
 `python -m bench.fences`. Every worker and all its processes get SIGSTOP in the middle of a task; when it counts as
-lost, another one does the task; then the first goes on. Told are: did both work on the task after the second had begun, how
-many effects are there, whose result is kept, and did the first one's end change what was kept.
+lost, another one does the task; then the first goes on. Told are: did the first work on after the second had begun,
+how many effects are there, whose result is kept, and did the first one's end change what was kept.
 """
 
 from __future__ import annotations
