@@ -395,13 +395,15 @@ def build_table(
     from runyard.core.opaque import Opaque
     from runyard.dialects.databricks.routes import card as databricks
     from runyard.dialects.glue.routes import card as glue
+    from runyard.dialects.tinybird.routes import card as tinybird
     from runyard.http.table import RouteTable
 
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only),
+        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
         glue(engine, opaque, settings),
+        tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
     environments = {card.name: card.connect for card in dialects}
     return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
