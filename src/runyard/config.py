@@ -80,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ""
     )
     allow_private_urls: Annotated[
-        bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
+        bool,
+        Meta(description="Let loads, webhooks, wheels and repositories use private addresses (always so with dev)."),
     ] = False
     smtp_url: Annotated[
         str, Meta(description="Mail server, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT; empty: no e-mail.")
@@ -88,7 +89,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
         list[str],
-        Meta(description="Folders that loads may read and triggers may watch; divided by colons in the environment."),
+        Meta(
+            description="Folders that loads may read, triggers watch, and repositories lie in; "
+            "divided by colons in the environment."
+        ),
     ] = []
     poll_seconds: Annotated[
         float, Meta(description="How often triggers look at URLs, and at folders of which nothing was heard.", ge=0.1)
@@ -106,6 +110,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="How many runs may be unfinished when AWS clients start one without queuing; 0: any.", ge=0),
     ] = 50
 
+    options: Annotated[
+        list[str],
+        Meta(description="Options of faces, FACE.NAME=VALUE each (see their pages); colons divide RUNYARD_OPTIONS."),
+    ] = []
+
+    def options_of(self, face: str) -> dict[str, str]:
+        """The options of one face by name; raises `invalid` for what is not FACE.NAME=VALUE."""
+        found: dict[str, str] = {}
+        for one in self.options:
+            name, mark, value = one.partition("=")
+            owner, dot, key = name.strip().partition(".")
+            if not (mark and dot and key):
+                raise invalid(f"The setting options holds {one!r}; each must be FACE.NAME=VALUE.", field="options")
+            if owner == face:
+                found[key] = value.strip()
+        return found
+
     @property
     def folder(self) -> Path:
         """The data folder as an absolute path."""
@@ -122,6 +143,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return Path(self.store.removeprefix("sqlite:///")).absolute() if self.store else self.folder / "runyard.db"
 
 
+_LISTS = ("allowed_paths", "options")
+
+
 def load(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings from arguments (None: not given) and environment; raises `invalid` naming the field."""
     given: dict[str, Any] = {}
@@ -129,7 +153,7 @@ def load(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.envir
         if arguments.get(name) is not None:
             given[name] = arguments[name]
         elif text := environment.get(f"RUNYARD_{name.upper()}"):
-            given[name] = text.split(os.pathsep) if name == "allowed_paths" else text
+            given[name] = text.split(os.pathsep) if name in _LISTS else text
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:

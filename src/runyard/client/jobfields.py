@@ -359,6 +359,7 @@ NOTIFICATION = {
     "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
     "on": Field(_points),
     "every_attempt": Field(Item.boolean),
+    "body": Field(Item.value_map),
 }
 
 

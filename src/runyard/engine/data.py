@@ -11,7 +11,8 @@ from runyard.core.actions import SqlDialect
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.engine.uploads import Upload, Uploads
 
-MAX_ROWS = 10_000
+MAX_ROWS = 100_001
+"""The most rows that one interactive read gives; a face may allow fewer."""
 
 
 class Pieces(Protocol):
