@@ -134,6 +134,7 @@ def test_additional_modules_are_installed_once(glue: World) -> None:
     assert first == second
 
 
+@pytest.mark.long
 def test_a_module_that_cannot_be_installed_fails_the_run_with_one_clear_line(glue: World) -> None:
     arguments = {
         "--additional-python-modules": "no-such-module-anywhere",

@@ -287,6 +287,20 @@ def test_a_run_keeps_the_triggers_that_it_began_with(glue: World) -> None:
     assert flow.jobs["b"] not in names
 
 
+def test_a_run_that_was_removed_is_left_out(glue: World) -> None:
+    flow = Flow(glue)
+    flow.job("a")
+    flow.job("b")
+    flow.start("a")
+    flow.after({"a": "SUCCEEDED"}, "b")
+    run_id = flow.begin()
+    flow.ended(run_id)
+    (found,) = glue.http.get("/api/v1/runs", params={"name": flow.jobs["a"]}).json()["items"]
+    assert glue.http.delete(f"/api/v1/runs/{found['id']}").status_code == 204
+    assert flow.states(flow.ended(run_id)) == {"a": [], "b": ["SUCCEEDED"]}
+    assert runs_of(glue, flow.jobs["b"])[0]["PredecessorRuns"] == []
+
+
 # --- stop ---
 
 

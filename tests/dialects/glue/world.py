@@ -30,13 +30,15 @@ class World:
         self.files.mkdir(exist_ok=True)
         self.s3 = folder / "data" / "s3"
         self._keys = {"aws_access_key_id": key, "aws_secret_access_key": secret}
-        self.clients: list[Any] = []
+        self.made: dict[str, Any] = {}
         self.client = self.new("glue")
         self.started: list[tuple[str, str]] = []
         self.http = httpx.Client(base_url=url, timeout=20)
 
     def new(self, service: str) -> Any:
-        """A client of a service; answers of glue are checked."""
+        """A client of a service, made once; answers of glue are checked."""
+        if service in self.made:
+            return self.made[service]
         made = boto3.client(
             service,
             endpoint_url=self.url,
@@ -46,13 +48,13 @@ class World:
         )
         if service == "glue":
             made.meta.events.register("before-parse.glue", check_answer)
-        self.clients.append(made)
+        self.made[service] = made
         return made
 
     def close(self) -> None:
         self.stop_all()
         self.http.close()
-        for one in self.clients:
+        for one in self.made.values():
             one.close()
 
     # --- sentences ---

@@ -8,7 +8,7 @@ from runyard.core.model import Run, TaskRun
 from runyard.core.states import TERMINAL
 from runyard.core.triggers import Firing
 from runyard.dialects.glue import scheme, tables, wire
-from runyard.dialects.glue.runs import JobRuns
+from runyard.dialects.glue.runs import JobRuns, found_run
 from runyard.engine.runs import Runs
 from runyard.engine.triggers import Triggers
 
@@ -83,7 +83,8 @@ class Chains:
         if root is None:
             return None
         ids = sorted({run_id for one in firings for run_id in one.runs})
-        return Chain(root, firings, [self._runs.get(run_id) for run_id in ids])
+        found = [found_run(self._runs, run_id) for run_id in ids]
+        return Chain(root, firings, [run for run in found if run is not None])
 
     def attempts(self, chain: Chain) -> dict[str, list[tuple[Run, TaskRun | None]]]:
         """The attempts of each job in the chain, oldest first."""

@@ -116,11 +116,8 @@ class JobRuns:
         wanted = wire.parse_run_id(self._opaque, text)
         if wanted is None:
             return None
-        try:
-            run = self._runs.get(wanted.run_id)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
+        run = found_run(self._runs, wanted.run_id)
+        if run is None:
             return None
         attempts = [one for one in self._runs.task_runs(run.id, newest=False) if one.task_key == compiling.TASK]
         for one in attempts:
@@ -139,14 +136,17 @@ class JobRuns:
         shown = wire.job_run(self._opaque, run, one, round(time.time() * 1000))
         if cause is None:
             return shown
-        return {**shown, "TriggerName": cause.name, "PredecessorRuns": [self._predecessor(one) for one in cause.after]}
+        return {**shown, "TriggerName": cause.name, "PredecessorRuns": self._predecessors(cause.after)}
 
-    def _predecessor(self, run_id: int) -> Json:
-        """A run whose end made the trigger fire: its last attempt."""
-        run = self._runs.get(run_id)
-        last = self._runs.task_runs(run_id)[-1:]
-        place = (last[0].round, last[0].attempt) if last else (0, 0)
-        return {"JobName": run.name, "RunId": wire.run_id_of(self._opaque, run_id, *place)}
+    def _predecessors(self, run_ids: list[int]) -> list[Json]:
+        """The runs whose ends made the trigger fire, by their last attempts; without those that were removed since."""
+        found: list[Json] = []
+        for run in (found_run(self._runs, run_id) for run_id in run_ids):
+            if run is not None:
+                last = self._runs.task_runs(run.id)[-1:]
+                place = (last[0].round, last[0].attempt) if last else (0, 0)
+                found.append({"JobName": run.name, "RunId": wire.run_id_of(self._opaque, run.id, *place)})
+        return found
 
     async def list_runs(self, asked: Json, who: Caller) -> Json:
         """GetJobRuns: newest first"""
@@ -187,6 +187,16 @@ class JobRuns:
             if error.code is not Code.NOT_FOUND:
                 raise
             return "EntityNotFoundException", error.message
+        return None
+
+
+def found_run(runs: Runs, run_id: int) -> Run | None:
+    """A run, or None when it was removed."""
+    try:
+        return runs.get(run_id)
+    except RunyardError as error:
+        if error.code is not Code.NOT_FOUND:
+            raise
         return None
 
 
