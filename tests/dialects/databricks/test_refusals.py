@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,9 @@ def test_a_call_without_a_token_is_unauthenticated_and_the_first_question_is_not
         assert httpx.get(f"{url}/.well-known/databricks-config").status_code == 200
         for auth in ({"Authorization": "Bearer secret"}, {"Authorization": "Basic dG9rZW46c2VjcmV0"}):
             assert httpx.get(f"{url}/api/2.2/jobs/list", headers=auth).json() == {}
+        # Some clients send the whole address on the first line, as to a proxy: their own drops the port otherwise.
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as plain:
+            head = "GET http://jobs.local/api/2.1/jobs/list HTTP/1.1\r\nHost: jobs.local\r\n"
+            plain.sendall(f"{head}Authorization: Bearer secret\r\nConnection: close\r\n\r\n".encode())
+            with plain.makefile("rb") as whole:
+                assert whole.read().endswith(b'{"has_more":false}')
