@@ -11,6 +11,7 @@ from bench import report
 
 NAMES = (
     "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "copy", "databricks", "glue",
+    "tinybird",
 )  # fmt: skip
 
 

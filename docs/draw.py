@@ -22,6 +22,11 @@ from runyard.dialects.databricks import errors as databricks_errors
 from runyard.dialects.databricks import routes as databricks_routes
 from runyard.dialects.databricks import tables as databricks
 from runyard.dialects.glue import errors, support, tables
+from runyard.dialects.tinybird import errors as tinybird_errors
+from runyard.dialects.tinybird import service_rows as tinybird_service
+from runyard.dialects.tinybird import support as tinybird_support
+from runyard.dialects.tinybird import tables as tinybird
+from runyard.dialects.tinybird.template import functions as tinybird_functions
 from runyard.engine.engine import Engine
 from runyard.http.card import Operation
 from runyard.http.counters import Counters
@@ -294,11 +299,63 @@ def sql() -> str:
     return "\n".join(lines) + "\n"
 
 
+TINYBIRD = """# Tinybird
+
+*This page is drawn from `src/runyard/dialects/tinybird/` by `python docs/draw.py`; a test compares the two.*
+
+Both `tb` command lines and plain HTTP calls work against this server:
+
+```console
+$ eval "$(runyard connect tinybird)"
+$ tb --host $TB_HOST --token $TB_TOKEN auth     # the Classic client; the newer one reads the environment
+```
+
+`yes`: answered as the platform does. `partly`: with what the note says. `notyet`: ours to do. `never`: with the reason.
+"""
+
+
+def _answered(rows: list[tinybird.Support]) -> str:
+    lines = ["| call | answered | note |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{one.call}` | {one.state} | {one.note} |" for one in rows)])
+
+
+def tinybird_page() -> str:
+    """The page of the Tinybird dialect."""
+    parts = [TINYBIRD]
+    parts += [f"## {title}\n\n{_answered(rows)}\n" for title, rows in tinybird_support.FAMILIES.items()]
+    listed = "\n".join(f"| `{one.call}` | {one.state} | {one.note} |" for one in tinybird_support.MISSING)
+    parts.append(f"## What is not there\n\n| what | state | why, and what to do |\n|---|---|---|\n{listed}\n")
+    states = "\n".join(f"| {state.value} | {said} |" for state, said in tinybird.STATES.items())
+    parts.append(f"## Statuses\n\n| state of a run | status of a job |\n|---|---|\n{states}\n")
+    kinds = "\n".join(f"| `{kind}` | {said} |" for kind, said in tinybird.KINDS.items())
+    parts.append(f"## Kinds of jobs\n\n| kind | what it does |\n|---|---|\n{kinds}\n")
+    codes = "\n".join(f"| `{code.value}` | {status} |" for code, status in tinybird_errors.STATUS.items())
+    said = "Every body is JSON with `error`."
+    parts.append(f"## Errors\n\n{said}\n\n| code | status |\n|---|---|\n{codes}\n")
+    defaults = tinybird.Options()
+    options = "\n".join(
+        f"| `{key}` | `{getattr(defaults, key)}` | {said} |" for key, said in tinybird.OPTION_HELP.items()
+    )
+    said = "`RUNYARD_OPTIONS=tinybird.NAME=VALUE:tinybird.NAME=VALUE`"
+    parts.append(f"## Options\n\n{said}\n\n| option | default | what it does |\n|---|---|---|\n{options}\n")
+    kept = "\n".join(
+        f"| `tinybird.{name}` | {', '.join(columns)} |" for name, columns in tinybird_service.TABLES.items()
+    )
+    views = ", ".join(f"`tinybird.{name}`" for name in tinybird_service.VIEWS)
+    parts.append(f"## Service Data Sources\n\n| name | columns |\n|---|---|\n{kept}\n\nFrom the last: {views}.\n")
+    told = "\n".join(f"- {one}" for one in tinybird_support.DIFFERENCES)
+    parts.append(f"## How it differs\n\n{told}\n")
+    names = ", ".join(f"`{name}`" for name in sorted([*tinybird_functions.OF_PARAMETER, *tinybird_functions.PLAIN]))
+    parts.append(f"## Templates\n\n`if`, `elif`, `else`, `for`, `set`, `comment`, `end`, and these: {names}.\n")
+    return "\n".join(parts)
+
+
 WHOLE: dict[str, Callable[[], str]] = {
     "cli.md": cli,
     "states.md": states,
     "settings.md": settings,
     "dialects/glue.md": glue,
+    "dialects/tinybird.md": tinybird_page,
 }
 PARTS: dict[str, Callable[[], str]] = {
     "api.md": routes,

@@ -38,7 +38,7 @@ def _draw() -> ModuleType:
 DRAW = _draw()
 
 
-@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md", "dialects/glue.md"])
+@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md", "dialects/glue.md", "dialects/tinybird.md"])
 def test_a_drawn_page_is_what_the_code_draws(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == DRAW.WHOLE[name](), "run: python docs/draw.py"
 

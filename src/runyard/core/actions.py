@@ -62,7 +62,8 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
     options: dict[str, Any] = {}
-    """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format."""
+    """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format. NDJSON:
+    paths, which says where in a line each column is (`{"city": "$.user.city"}`); other fields are then left out."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
     dialect: SqlDialect = "duckdb"
@@ -94,6 +95,8 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Where the table lies, and where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
@@ -151,6 +154,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):

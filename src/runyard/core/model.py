@@ -76,11 +76,10 @@ class Notification(Definition, frozen=True, kw_only=True):
         default_factory=lambda: ["failure"]
     )
     """`failure` includes timeouts; `duration` tells that it is still running after `warn_after`."""
-    payload: dict[str, Any] = {}
-    """What a webhook is sent instead of our own message; `{{ run.id }}`, `{{ job.name }}`, `{{ task.key }}` and
-    other facts of that message are filled in."""
     every_attempt: bool = True
     """Of a task: whether retries are told too, or only the first start and the last end."""
+    body: dict[str, Any] | None = None
+    """For a webhook: JSON that is sent in place of ours; `{{ run.id }}`, `{{ job.name }}` ... are filled in."""
 
 
 class Task(Definition, frozen=True, kw_only=True):

@@ -7,6 +7,12 @@ table that spells our error codes as the platform's status and body.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from runyard.core.errors import invalid
 from runyard.http.card import Answer, Card, Handler, Operation, Reader, Refuse, Route
 from runyard.http.gate import bearer, query_token
 from runyard.http.policy import OPEN, SIGNED_IN
@@ -23,4 +29,15 @@ __all__ = [
     "Route",
     "bearer",
     "query_token",
+    "read_options",
 ]
+
+T = TypeVar("T")
+
+
+def read_options(given: Mapping[str, str], type_: type[T]) -> T:
+    """A dialect's options from the setting `options`: texts by name, as its struct. Raises `invalid`."""
+    try:
+        return msgspec.convert(dict(given), type_, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(f"The setting options is wrong: {error}.", field="options") from None

@@ -84,6 +84,7 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
             cursor.execute(statement, values) if values else cursor.execute(statement)
             columns = columns_of(cursor)
             rows = fetched(cursor, columns, message.limit, Limits(size=message.max_bytes))
-        return {"columns": columns, "rows": fit(safe_rows(columns, rows))}
+        kept = fit(safe_rows(columns, rows))
+        return {"columns": columns, "rows": kept, "cut": len(kept) < len(rows)}
     finally:
         undo(cursor)

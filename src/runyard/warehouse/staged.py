@@ -19,13 +19,29 @@ _SAMPLE_ROWS = 20_000
 def load_ndjson(target: Target, source: Source, spool: Path) -> Counts:
     """One JSON object a line; lines that are none are invalid lines."""
     path = text(str(source.path))
+    if (paths := target.action.options.get("paths")) is not None:
+        return _by_paths(target, path, {str(column): str(place) for column, place in paths.items()})
     detected = _described(target, f"read_ndjson_auto({path}, ignore_errors = true)", "NDJSON")
     if list(detected.items()) == [("json", "JSON")]:  # some lines are no objects: look at the others
         detected = _structure(target, path)
     places = target.prepare(detected)
     columns = dict(zip(places, detected, strict=True))
     columns |= {column: column for column in target.columns if column not in columns}
-    raws = {place: _extracted(column, target.columns[place]) for place, column in columns.items()}
+    return _lines(target, path, {place: _extracted(column, target.columns[place]) for place, column in columns.items()})
+
+
+def _by_paths(target: Target, path: str, paths: dict[str, str]) -> Counts:
+    """Columns are where the load says (`$.user.name`); whatever else is in the lines is left out."""
+    places = target.prepare(dict.fromkeys(paths, "VARCHAR"))
+    raws = {}
+    for place, where in zip(places, paths.values(), strict=True):
+        call = "json_extract" if _is_nested(target.columns[place]) else "json_extract_string"
+        raws[place] = f"{call}(whole, {text(where)})"
+    return _lines(target, path, raws)
+
+
+def _lines(target: Target, path: str, raws: dict[str, str]) -> Counts:
+    """The lines that are objects, each column by its expression over `whole`."""
     reader = f"(SELECT json AS whole FROM read_ndjson_objects({path}, ignore_errors = true))"
     counts = _divide(target, raws, f"{reader} WHERE json_type(whole) = 'OBJECT'")
     row = target.cursor.execute(
@@ -90,8 +106,11 @@ def _kind(node: Any) -> str:
 def _extracted(column: str, kind: str) -> str:
     """A field of the line: its text for plain types, JSON for nested ones."""
     pointer = text("/" + column.replace("~", "~0").replace("/", "~1"))
-    nested = kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
-    return f"json_extract(whole, {pointer})" if nested else f"json_extract_string(whole, {pointer})"
+    return f"json_extract(whole, {pointer})" if _is_nested(kind) else f"json_extract_string(whole, {pointer})"
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
 
 
 def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:

@@ -68,10 +68,10 @@ def _webhook(
     for kind in ("generic_webhook", "slack", "microsoft_teams"):
         url = config.get(kind, {}).get("url")
         if url:
-            yield Notification(url=url, on=points, every_attempt=every, payload=_payload(name, task))
+            yield Notification(url=url, on=points, every_attempt=every, body=_body(name, task))
 
 
-def _payload(name: str, task: bool) -> dict[str, Any]:
+def _body(name: str, task: bool) -> dict[str, Any]:
     """The service's own message."""
     message = {"event_type": f"jobs.{name}", "workspace_id": WORKSPACE_ID, "run": RUN, "job": JOB}
     return {**message, "task": {"task_key": "{{ task.key }}", "run_id": "{{ task.id }}"}} if task else message

@@ -70,12 +70,9 @@ def needed(reads: Reads, delivery: Delivery) -> bool:
     """Whether a message that was owed in advance is still true: what it warns of has not ended before."""
     if not delivery.event.endswith(".duration"):
         return True
-    told, run = msgspec.json.decode(delivery.body), reads.run(delivery.run_id)
-    if run is None or run.ended_at is not None:
-        return False
-    if told.get("event") != delivery.event:  # a payload of the caller's own: nothing more is known of it
-        return True
-    if run.round != told["run"]["round"]:
+    told = msgspec.json.decode(delivery.body)
+    run = reads.run(delivery.run_id)
+    if run is None or run.ended_at is not None or run.round != told["run"]["round"]:
         return False
     task_run = reads.task_run(told["task_run"]["id"]) if "task_run" in told else None
     return task_run is None or task_run.ended_at is None
