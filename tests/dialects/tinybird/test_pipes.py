@@ -264,8 +264,10 @@ def test_final_merges_partial_states(tb: Tinybird, name: Name) -> None:
     for text in ("k,t,v\n1,a,1\n1,b,5\n", "k,t,v\n1,a,3\n2,c,1\n"):
         tb.append(raw, text)
     assert tb.rows(f"SELECT count() AS c FROM {states}") == [{"c": 3}]
-    assert tb.rows(f"SELECT k, countMerge(n) AS n, uniqMerge(u) AS u, max(m) AS m FROM {states} FINAL"
-                   " GROUP BY k ORDER BY k") == [{"k": 1, "n": 3, "u": 2, "m": 5}, {"k": 2, "n": 1, "u": 1, "m": 1}]  # fmt: skip
+    merged = "SELECT k, countMerge(n) AS n, uniqMerge(u) AS u, max(m) AS m"
+    assert tb.rows(f"{merged} FROM {states} FINAL GROUP BY k ORDER BY k") == [
+        {"k": 1, "n": 3, "u": 2, "m": 5}, {"k": 2, "n": 1, "u": 1, "m": 1},
+    ]  # fmt: skip
 
 
 def test_helpers_of_the_clients_answer(tb: Tinybird, visits: str) -> None:
