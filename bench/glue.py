@@ -43,7 +43,8 @@ def measure(given: argparse.Namespace) -> report.Table:
     rows += _moto(trials, seconds)
     notes = [
         "StartJobRun and native submit: raw HTTP over 16 kept connections with a token; the queue is paused, so that "
-        "only the start is measured. Checked: every answer has an id of its own, and so many runs are listed.",
+        "only the start is measured. A Glue job always has a limit of concurrent runs, which is counted in the "
+        "transaction of each start. Checked: every answer has an id of its own.",
         "boto3: one client in one process, which signs its requests; ours verifies them and stores each run durably, "
         "moto keeps them in memory and runs nothing. GetJobRuns asks for 100 of the runs that the starts made.",
         "First line: from before StartJobRun is sent, over a kept connection, to the clock that the script's first "
@@ -92,11 +93,13 @@ def _starts(where: str, place: Path, trials: int, seconds: float) -> list[Row]:
             _job(client, Path(folder), f"bench {number}")
         client.close()
         task = {"key": "one", "action": {"kind": "python", "source": SCRIPT}}
-        native = one.api.job("native", task, parameters={"n": 0})
+        free = one.api.job("native", task, parameters={"n": 0})
+        limited = [one.api.job("native", task, parameters={"n": 0}, max_concurrent_runs=100_000) for _ in range(JOBS)]
         one.api.pause("default", True)
         count = round(12_000 * seconds)
         asked = [("POST", "", {"JobName": f"bench {n % JOBS}", "Arguments": {"--n": str(n)}}) for n in range(count)]
-        submits = [("POST", "/runs", {"job": native, "parameters": {"n": n}}) for n in range(count)]
+        submits = [("POST", "/runs", {"job": free, "parameters": {"n": n}}) for n in range(count)]
+        counted = [("POST", "/runs", {"job": limited[n % JOBS], "parameters": {"n": n}}) for n in range(count)]
 
         def glue() -> load.Load:
             return load.run(one.url, asked, seconds=seconds, prefix="/", headers=TARGET)
@@ -104,7 +107,15 @@ def _starts(where: str, place: Path, trials: int, seconds: float) -> list[Row]:
         def plain() -> load.Load:
             return load.run(one.url, submits, seconds=seconds, status=201)
 
-        for who, call, key in (("Runyard, StartJobRun", glue, "JobRunId"), ("Runyard, native submit", plain, "id")):
+        def limits() -> load.Load:
+            return load.run(one.url, counted, seconds=seconds, status=201)
+
+        whos = (
+            ("Runyard, StartJobRun", glue, "JobRunId"),
+            ("Runyard, native submit, jobs with a limit", limits, "id"),
+            ("Runyard, native submit, a job without", plain, "id"),
+        )
+        for who, call, key in whos:
             found = report.repeated(trials, lambda call=call, key=key: _checked(call(), key))  # type: ignore[misc]
             rows.append(_row("starts over HTTP", who, where, 16, found))
     return rows

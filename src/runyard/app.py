@@ -12,7 +12,9 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
 
 from runyard.config import Settings, load
 from runyard.core.errors import Code, RunyardError, conflict, invalid
@@ -159,19 +161,87 @@ def open_store(settings: Settings) -> Store:
         from runyard.store.sqlite import SqliteStore
 
         return SqliteStore(settings.database, readers=settings.reader_threads)
-    try:
-        from runyard.store.postgres import PostgresStore
-    except ImportError as error:
-        if (error.name or "").split(".")[0] != "psycopg":
-            raise
-        message = (
-            "A PostgreSQL store needs the driver psycopg, which is not installed: pip install 'runyard[postgres]'."
-        )
-        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
+    _need_psycopg()
+    from runyard.store.postgres import PostgresStore
+
     return PostgresStore(settings.store, readers=settings.reader_threads)
 
 
-def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> Engine:
+def _need_psycopg() -> None:
+    """Refuses a PostgreSQL store where its driver is missing."""
+    try:
+        import psycopg  # noqa: F401 - only whether it is there
+    except ImportError:
+        message = "A PostgreSQL store needs the driver psycopg: pip install 'runyard[postgres]'."
+        raise RunyardError(Code.UNAVAILABLE, message, field="store") from None
+
+
+def work(settings: Settings, queues: list[str] | None = None) -> int:
+    """Runs process tasks of the shared store, of these queues or of all, until SIGTERM or SIGINT; the exit code."""
+    if not settings.shared:
+        message = "A worker needs a store that it can share: --store postgresql://USER@HOST/DATABASE."
+        raise invalid(f"{message} On SQLite the server does all work itself.", field="store")
+    lock = claim_folder(settings.folder)
+    try:
+        import uvloop
+
+        uvloop.run(_work(settings, settings.folder, set(queues) if queues else None))
+    finally:
+        lock.close()
+    return 0
+
+
+async def _work(settings: Settings, folder: Path, queues: set[str] | None) -> None:
+    import asyncio
+    import signal
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    engine = build_engine(settings, folder, loop, Part(worker=True, queues=queues))
+    engine.start()
+    sys.stdout.write(f"ready {engine.worker.name}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    await engine.drain(settings.grace)
+
+
+def move(folder: Path, url: str) -> dict[str, int]:
+    """Copies what a data folder's own database keeps into an empty PostgreSQL; the rows of each table there.
+
+    Raises conflict while a server uses the folder, or when the target is not empty.
+    """
+    settings = load({"data": str(folder), "store": url}, {})
+    if not settings.shared:
+        raise invalid("Everything moves to PostgreSQL: --to postgresql://USER@HOST/DATABASE.", field="to")
+    database = msgspec.structs.replace(settings, store="").database
+    if not database.exists():
+        raise invalid(
+            f"There is no {database.name} in {settings.folder}: give the data folder of a server.", field="from"
+        )
+    _need_psycopg()
+    from runyard.store.move import move as copy
+
+    lock = claim_folder(settings.folder)
+    try:
+        return copy(database, settings.folder / "attempts", url)
+    finally:
+        lock.close()
+
+
+class Part(NamedTuple):
+    """What this process is among those that share a store."""
+
+    worker: bool = False
+    """Only runs process tasks: it answers no requests, has no tables and never leads."""
+    queues: set[str] | None = None
+    """The queues that it works for; None: all."""
+
+
+SERVER = Part()
+
+
+def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part: Part = SERVER) -> Engine:
     """The engine over its store and its executors."""
     from functools import partial
 
@@ -189,7 +259,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
     tokens, mail = Tokens(key), _mail_server(settings)
     store = open_store(settings)
     node = node_name(folder) if settings.shared else None
-    warehouse = build_warehouse(settings, folder, key) if _has_tables(store, node) else None
+    warehouse = build_warehouse(settings, folder, key) if not part.worker and _has_tables(store, node) else None
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
@@ -223,6 +293,8 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop) -> E
         poll_seconds=settings.poll_seconds,
         node=node,
         lease=settings.lease,
+        queues=part.queues,
+        may_lead=not part.worker,
     )
 
 
@@ -329,7 +401,7 @@ def build_table(
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only),
+        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
         glue(engine, opaque, settings),
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]

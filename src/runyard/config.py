@@ -70,8 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reader_threads: Annotated[
         int, Meta(description="Threads, and read-only store connections, for lists and logs.", ge=1, le=64)
     ] = 4
-    s3_endpoint: Annotated[
-        str, Meta(description="URL of the S3 service behind s3:// sources and targets; empty: the folder s3 in data.")
+    s3_endpoint: Annotated[str, Meta(description="URL of an S3 service for s3:// paths; empty uses s3_root.")] = ""
+    s3_root: Annotated[
+        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
     ] = ""
     s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
     s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
@@ -79,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ""
     )
     allow_private_urls: Annotated[
-        bool, Meta(description="Let loads and webhooks use private and loopback addresses (always so with dev).")
+        bool,
+        Meta(description="Let loads, webhooks, wheels and repositories use private addresses (always so with dev)."),
     ] = False
     smtp_url: Annotated[
         str, Meta(description="Mail server, smtp://HOST:PORT or smtps://USER:PASSWORD@HOST:PORT; empty: no e-mail.")
@@ -87,7 +89,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mail_from: Annotated[str, Meta(description="The sender of e-mail, such as runyard@example.com.")] = ""
     allowed_paths: Annotated[
         list[str],
-        Meta(description="Folders that loads may read and triggers may watch; divided by colons in the environment."),
+        Meta(
+            description="Folders that loads may read, triggers watch, and repositories lie in; "
+            "divided by colons in the environment."
+        ),
     ] = []
     poll_seconds: Annotated[
         float, Meta(description="How often triggers look at URLs, and at folders of which nothing was heard.", ge=0.1)
@@ -104,9 +109,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         Meta(description="How many runs may be unfinished when AWS clients start one without queuing; 0: any.", ge=0),
     ] = 50
-    s3_root: Annotated[
-        str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
-    ] = ""
 
     options: Annotated[
         list[str],

@@ -114,5 +114,8 @@ def test_the_command_line_fires_pauses_and_tells(server: Server, trigger: dict[s
     assert '"y"' in _runyard(server, "triggers", "dry-run", number)
     _runyard(server, "triggers", "fire", number, "-p", "day=z")
     assert "manual" in _runyard(server, "triggers", "history", number)
+    with Client(server.url, server.admin_token) as client:
+        [firing] = client.firings(trigger["id"])
+    assert f"trigger {number}, chain {firing.chain}" in _runyard(server, "show", str(firing.runs[0]))
     assert "paused" in _runyard(server, "triggers", "pause", number)
     assert "manual, active" in _runyard(server, "triggers", "resume", number)

@@ -318,3 +318,14 @@ def test_a_rerun_leaves_out_what_the_first_run_left_out() -> None:
     states = {one.task_key: one.reason for one in bench.runs.task_runs(again.id)}
     assert states["a"] == "disabled"
     assert states["b"] != "disabled"
+
+
+def test_a_submission_may_be_refused_when_too_many_runs_are_not_over() -> None:
+    bench = Bench()
+    first, other = bench.submit(bench.job()), bench.job()
+    command = Submit(job_id=other.id, max_live=1)
+    error = refused(lambda: bench.runs.submit(command, "ann").result(), Code.LIMIT, "1 runs are not over yet")
+    assert error.details["max_live"] == 1
+    bench.begin(first)
+    bench.finish(first)
+    assert bench.runs.submit(command, "ann").result().created

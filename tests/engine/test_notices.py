@@ -13,7 +13,7 @@ from aiosmtpd.controller import Controller
 from runyard.core.commands import Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Notification, Retries, Run
-from runyard.engine import mails
+from runyard.engine import mails, webhooks
 from runyard.engine.duties import notifier
 from runyard.store.base import Delivery
 
@@ -148,6 +148,33 @@ def test_a_warning_of_an_earlier_round_is_not_sent_in_a_later_one() -> None:
         assert [notifier.needed(reads, one) for one in owed(bench)] == [False, True]
 
 
+# --- a body of one's own ---
+
+
+def test_a_webhook_may_have_a_body_of_its_own() -> None:
+    form = {"kind": "jobs.on_failure", "run": {"run_id": "{{ run.id }}"}, "text": "{{ job.name }}: {{ run.event }}"}
+    bench = Bench()
+    run = bench.submit(spec(notifications=[Notification(url=HOOK, body=form)], name="nightly"))
+    bench.finish(run, result="failed")
+    assert json.loads(webhooks._body(owed(bench)[0])) == {
+        "kind": "jobs.on_failure",
+        "run": {"run_id": run.id},
+        "text": "nightly: run.failure",
+    }
+
+
+def test_a_body_of_ones_own_does_not_keep_a_warning_from_being_dropped() -> None:
+    bench = Bench()
+    own = [Notification(url=HOOK, on=["duration"], body={"task": "{{ task.key }}"})]
+    run = bench.submit(spec(task("a", warn_after=5, notifications=own)))
+    bench.begin(run)
+    [warning] = owed(bench)
+    assert json.loads(webhooks._body(warning)) == {"task": "a"}
+    bench.finish(run)
+    with bench.store.reading() as reads:
+        assert not notifier.needed(reads, warning)
+
+
 # --- definitions ---
 
 
@@ -174,6 +201,9 @@ def test_e_mail_is_refused_where_no_mail_server_is_set() -> None:
         (Notification(email=["not an address"]), "notifications[0].email"),
         (Notification(email=["a@b>\r\nBcc: c@d"]), "notifications[0].email"),
         (Notification(url=HOOK, on=[]), "notifications[0].on"),
+        (Notification(email=["a@b"], body={}), "notifications[0].body"),
+        (Notification(url=HOOK, body={"x": "{{ run.secret }}"}), "notifications[0].body"),
+        (Notification(url=HOOK, body={"x": "{{ parameters.day }}"}), "notifications[0].body"),
     ],
 )
 def test_a_notification_that_reaches_nobody_is_refused(wrong: Notification, field: str) -> None:

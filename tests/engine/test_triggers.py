@@ -632,3 +632,63 @@ def test_a_firing_and_its_runs_are_kept_together_or_not_at_all() -> None:
     session.commit = commit  # type: ignore[method-assign]  # and is there again
     assert broken
     assert (runs_of(bench, b), history(bench, one)) == ([], [])
+
+
+# --- resumed chains ---
+
+
+def chained(bench: Bench) -> tuple[Trigger, Trigger, list[Job]]:
+    """start -> a, b; all of a and b -> c."""
+    a, b, c = jobs = [bench.job(), bench.job(), bench.job()]
+    return trigger(bench, Manual(), a, b), trigger(bench, after(a, b), c), jobs
+
+
+def test_a_resumed_chain_counts_the_kept_runs_of_the_earlier_one() -> None:
+    bench = Bench()
+    start, _, (a, b, c) = chained(bench)
+    first = fire(bench, start)
+    finish_all(bench, a)
+    finish_all(bench, b, "failed")
+    assert not runs_of(bench, c)
+    kept = runs_of(bench, a)[0].id
+    second = bench.engine.triggers.resume(first.chain, [(start.id, 1)], [kept], "eve").result()
+    assert (second.chain, second.trigger_id, second.by) == (second.id, start.id, "eve")
+    assert second.data == {"resumed": first.chain, "kept": [kept]}
+    assert len(runs_of(bench, a)) == 1
+    finish_all(bench, b)
+    [run] = runs_of(bench, c)
+    cause = cause_of(run.extras)
+    assert cause is not None
+    assert (cause.chain, sorted(cause.after)) == (second.chain, sorted([kept, runs_of(bench, b)[1].id]))
+    assert [firing.id for firing in bench.engine.triggers.chain(first.chain)] == [first.id]
+
+
+def test_what_cannot_be_resumed_is_refused_and_nothing_is_kept() -> None:
+    bench = Bench()
+    start, _, (a, _, _) = chained(bench)
+    first = fire(bench, start)
+    triggers = bench.engine.triggers
+    refused(lambda: triggers.resume(12345, [(start.id, 0)], [], "eve").result(), Code.NOT_FOUND)
+    refused(lambda: triggers.resume(first.chain, [(start.id + 1000, 0)], [], "eve").result(), Code.NOT_FOUND)
+    bench.registry.delete_job(a.id, "eve").result()
+    refused(lambda: triggers.resume(first.chain, [(start.id, 1), (start.id, 0)], [], "eve").result(), Code.NOT_FOUND)
+    assert [firing.id for firing in history(bench, start)] == [first.id]
+
+
+def test_an_action_may_set_the_time_of_each_task() -> None:
+    bench = Bench()
+    job = bench.job(task("a", timeout=100), task("b", timeout=200), timeout=1000)
+    fire(bench, trigger(bench, Manual(), StartRun(job=job.id, task_timeout=7)))
+    own = bench.runs.spec(runs_of(bench, job)[0].id)
+    assert ([one.timeout for one in own.tasks], own.timeout) == ([7, 7], 1000)
+    assert [one.timeout for one in bench.registry.job(job.id).spec.tasks] == [100, 200]
+
+
+def test_an_assignment_says_which_chain_its_run_belongs_to() -> None:
+    bench = Bench()
+    job = bench.job()
+    firing = fire(bench, trigger(bench, Manual(), job, scope="flow"))
+    claim = bench.held(runs_of(bench, job)[0])
+    assert (claim.chain, claim.scope) == (firing.chain, "flow")
+    by_hand = bench.held(bench.submit(job))
+    assert (by_hand.chain, by_hand.scope) == (None, "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +15,7 @@ import pytest
 
 from tests import postgres
 from tests.e2e.service import Service, python, shell, sql, wait
+from tests.live_server import environment
 
 LEASE = 3.0
 DIARY = """
@@ -25,12 +28,38 @@ while time.monotonic() < until:
 """
 
 
+class Worker:
+    """A process that runs work for servers elsewhere."""
+
+    def __init__(self, folder: Path, store: str, *arguments: str) -> None:
+        folder.mkdir()
+        command = [sys.executable, "-m", "runyard", "worker", "--store", store, "--data", str(folder / "data")]
+        with (folder / "worker.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, *arguments], stdout=subprocess.PIPE, stderr=log, env=environment(RUNYARD_GRACE="1")
+            )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith(b"ready "), (folder / "worker.log").read_text()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
 class Fleet:
     """Servers that share a store, each with a data folder of its own."""
 
     def __init__(self, folder: Path, stack: ExitStack, **settings: object) -> None:
         self._folder, self._stack = folder, stack
         self._settings = {"store": postgres.fresh_url(), "grace": 1, "process_capacity": 4, "lease": LEASE} | settings
+
+    def work(self, name: str, *arguments: str) -> Worker:
+        return self._stack.enter_context(Worker(self._folder / name, str(self._settings["store"]), *arguments))
 
     def start(self, name: str) -> Service:
         (self._folder / name).mkdir()
@@ -103,6 +132,23 @@ def test_the_work_of_a_killed_server_is_taken_over_and_never_overlaps(fleet: Fle
     assert _states(b, run_id) == [("lost", "lost_worker"), ("succeeded", "")]
     (_, first_end), (second_begin, _) = _spans(tmp_path / "diary")
     assert first_end < second_begin
+
+
+def test_a_worker_runs_the_work_of_its_queues_and_its_logs_are_on_the_server(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        fleet = Fleet(tmp_path, stack, process_capacity=1)
+        a = fleet.start("a")
+        fleet.work("w", "--queues", "far,further")
+        stays = a.submit(shell("sleep 60"))  # no worker takes it, so the server has no room for more
+        a.in_state(stays, "running")
+        far, waits = a.submit(shell("echo here"), queue="far"), a.submit(shell("true"))
+        assert a.ended(far)["state"] == "succeeded"
+        assert a.task(far)["worker"] != a.task(stays)["worker"]
+        assert a.log(a.task(far)["id"]) == "here\n"
+        assert a.run(waits)["state"] == "queued"
+        assert len(a.get("/info")["nodes"]) == 2
+        a.post(f"/runs/{stays}/cancel")
+        assert a.ended(waits)["state"] == "succeeded"
 
 
 def _freeze(fleet: Fleet, folder: Path, names: tuple[str, str]) -> None:

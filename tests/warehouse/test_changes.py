@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runyard.core.actions import Copy, Delete, Load, Truncate
+from runyard.core.actions import Copy, Delete, Export, Load, Truncate
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 
@@ -89,12 +89,21 @@ def test_a_delete_counts_first_and_then_deletes(shared: Desk) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["1=1) RETURNING (n", "1=1; DROP TABLE guarded", ") OR (1=1", "n IN (FROM read_csv('/etc/passwd'))", "", "]", "/*"],
+    [
+        "1=1) RETURNING (n",
+        "1=1; DROP TABLE guarded",
+        ") OR (1=1",
+        "n IN (FROM read_csv('/etc/passwd'))",
+        "",
+        "-- n",
+        "]",
+        "/*",
+    ],
 )
 def test_a_condition_cannot_leave_its_place(shared: Desk, where: str) -> None:
     shared.run("CREATE TABLE IF NOT EXISTS guarded AS SELECT 1 AS n")
     outcome = shared.run(Delete(table="guarded", where=where))
-    assert (outcome.result, outcome.retry) == ("failed", False), where
+    assert (outcome.result, outcome.retry) == ("failed", False), (where, outcome)
     assert shared.rows("SELECT count(*) FROM guarded") == [[1]]
 
 
@@ -161,3 +170,16 @@ def test_a_load_explains_its_types_and_shows_samples_of_what_did_not_fit(shared:
     assert output["quarantine_sample"][0]["columns"] == ["a"]
     assert [sample["text"] for sample in output["invalid_sample"]] == ["3", "4;w;extra"]
     assert shared.run(Load(source="odd.csv", table="odd")).output["types_from"] == "the table"
+
+
+def test_a_copy_and_an_export_read_only_the_schemas_that_they_were_granted(shared: Desk) -> None:
+    shared.run("CREATE SCHEMA other; CREATE TABLE other.secret AS SELECT 1 AS n; CREATE TABLE plain AS SELECT 2 AS n")
+    shared.run("CREATE VIEW through AS SELECT * FROM other.secret")
+    for text in ("FROM other.secret", "FROM through"):
+        works: list[Any] = [
+            Copy(statement=text, table="taken", reads=["main"]),
+            Export(statement=text, target="taken.csv", reads=["main"]),
+        ]
+        for work in works:
+            assert "may not read the schema other" in shared.run(work).detail
+    assert shared.run(Copy(statement="FROM plain", table="taken", reads=["main"])).result == "succeeded"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from runyard.core.actions import Sql, SqlDialect
+from runyard.core.actions import Delete, Sql, SqlDialect
 from runyard.core.errors import Code, RunyardError
 from tests.warehouse.desk import Desk
 
@@ -72,3 +74,29 @@ def test_a_merged_table_is_read_through_the_query_that_is_given_for_it(shared: D
     assert len(plain["rows"]) == 3
     bad = Sql(statement=text, dialect="clickhouse", merged={"versions": "SELECT getenv('HOME') AS x"})
     assert shared.run(bad).detail == "The function getenv is not available to SQL here."
+
+
+def test_stored_views_that_need_our_macros_work_after_a_restart(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    made = desk.run(Sql(statement="CREATE VIEW v AS SELECT toInt32('7') AS n", dialect="clickhouse"))
+    assert made.result == "succeeded", made.detail
+    desk.close()
+    desk = Desk(tmp_path)
+    assert desk.rows("SELECT n FROM v") == [[7]]
+    desk.rows("DROP VIEW v; CREATE TABLE events (x VARCHAR)")
+    view = ("default", "numbers", "main", "events", "SELECT toInt32(x) AS n FROM events", "target")
+    desk.executor.create_view(*view, dialect="clickhouse").result(10)
+    desk.close()
+    desk = Desk(tmp_path)
+    desk.wait(desk.start("INSERT INTO events VALUES ('8')", same_as=100))  # no run of before
+    assert desk.rows("SELECT n FROM target") == [[8]]
+    desk.close()
+
+
+def test_a_condition_in_another_dialect_has_our_macros(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.rows("CREATE TABLE t AS SELECT DATE '2024-05-06' AS d, 1 AS n")
+    gone = desk.run(Delete(table="t", where="toDate(d) = toDate('2024-05-06')", dialect="clickhouse"))
+    assert gone.result == "succeeded", gone.detail
+    assert desk.rows("SELECT count(*) FROM t") == [[0]]
+    desk.close()

@@ -65,6 +65,9 @@ def test_work_begins_in_the_tree_of_its_ref(bench: Bench, repository: Path, ref:
     assert bench.log(one).decode().splitlines()[-1] == said
     name = f"refs/tags/{ref['tag']}" if "tag" in ref else ref.get("branch", "main")
     assert outcome.metrics == {"commit": git(repository, "rev-parse", name)}
+    page = bench.executor.read_artifact(one.run_id, one.task_run_id, "export.html")
+    assert page is not None
+    assert b"print(lib.words.SAID)" in page
 
 
 def test_a_commit_is_found_also_by_its_beginning(bench: Bench, repository: Path) -> None:

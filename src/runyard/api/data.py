@@ -14,8 +14,8 @@ from runyard.engine.data import Data
 from runyard.http.answers import answer
 from runyard.http.body import Query, query, read
 from runyard.http.card import Answer, Route
-from runyard.http.request import Request, offload
-from runyard.http.streams import ByteStream
+from runyard.http.request import Request
+from runyard.http.streams import ByteStream, begun
 
 MAX_ROWS = 10_000
 _QUERY = msgspec.json.Decoder(bodies.QueryGiven)
@@ -55,9 +55,8 @@ class DataRoutes:
         if not 1 <= given.limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {given.limit}.", field="limit")
         if wants_arrow(request):
-            source = await offload(
-                self._data.stream, given.workspace, given.sql, given.parameters, "main", given.dialect
-            )
+            source = self._data.stream(given.workspace, given.sql, given.parameters, "main", given.dialect)
+            await begun(request, source)
             return ByteStream(source, ARROW)
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
         return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))

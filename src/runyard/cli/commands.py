@@ -40,6 +40,8 @@ GROUPS: dict[str, list[Command]] = {
     ],
     "Serve": [
         Command("up", "runyard.cli.server:up", "Start a server on this machine"),
+        Command("worker", "runyard.cli.server:worker", "Run process tasks for servers that share a PostgreSQL"),
+        Command("move", "runyard.cli.server:move", "Copy everything from SQLite to PostgreSQL"),
         Command("doctor", "runyard.cli.server:doctor", "Check this machine and the server"),
         Command("connect", "runyard.cli.server:connect", "The environment that points a client here"),
     ],

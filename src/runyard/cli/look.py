@@ -106,12 +106,21 @@ def _print_run(client: Client, run: Run) -> None:
         print(f"\n{words.why(run)}")
 
 
+def _cause(kept: Any) -> str:
+    """Which trigger started the run, and after which runs."""
+    if not isinstance(kept, dict) or "firing" not in kept:
+        return ""
+    after = f", after {', '.join(map(str, kept['after']))}" if kept.get("after") else ""
+    return f"trigger {kept['id']} {kept.get('name') or ''}".rstrip() + f", chain {kept.get('chain')}{after}"
+
+
 def _print_facts(run: Run) -> None:
     facts = {
         "created": f"{when(run.created_at)} by {run.submitted_by} ({run.trigger}, {run.origin})",
         "started": when(run.started_at),
         "ended": f"{when(run.ended_at)} after {elapsed(run.started_at, run.ended_at)}" if run.ended_at else "",
         "job": f"{run.job_id} version {run.job_version}" if run.job_id else "",
+        "fired by": _cause(run.extras.get("trigger")),
         "queue": run.queue,
         "parameters": run.parameters or "",
         "tags": run.tags or "",

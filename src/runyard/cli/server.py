@@ -39,6 +39,38 @@ def up(
     return int(serve(load(given | {"allow_private_urls": allow_private_urls})))
 
 
+def worker(
+    *,
+    store: Annotated[str | None, Parameter(help="the servers' PostgreSQL, postgresql://USER@HOST/DATABASE")] = None,
+    data: Annotated[str | None, Parameter(help="folder of its attempts, of no other process (~/.runyard)")] = None,
+    queues: Annotated[str | None, Parameter(help="only of these queues, divided by commas")] = None,
+) -> int:
+    """Run process tasks of a store that servers share. Prints `ready NAME`; SIGTERM stops it cleanly.
+
+    All other settings are read from RUNYARD_* in the environment.
+    """
+    from runyard.app import work
+    from runyard.config import load
+
+    names = [name for name in (queues or "").split(",") if name]
+    return int(work(load({"store": store, "data": data}), names or None))
+
+
+def move(
+    *,
+    source: Annotated[str, Parameter(name="--from", help="data folder of a server that is stopped")],
+    target: Annotated[str, Parameter(name="--to", help="empty PostgreSQL, postgresql://USER@HOST/DATABASE")],
+    common: Common = COMMON,
+) -> None:
+    """Copy everything from the SQLite database in a data folder to PostgreSQL. The data folder is left as it is."""
+    from pathlib import Path
+
+    from runyard.app import move as copy
+
+    counts = copy(Path(source), target)
+    emit_one(counts, common.output, lambda: print(*(f"{count:>9} {name}" for name, count in counts.items()), sep="\n"))
+
+
 def doctor(*, common: Common = COMMON) -> int:
     """Check Python, the installation, the data folder, the disk and the server."""
     from runyard.cli.checks import print_checks, run_checks

@@ -125,7 +125,8 @@ LOAD = {
     "max_bad_rows": Field(Item.integer),
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
-COPY = {**STATEMENT, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+QUERY = {**STATEMENT, "file": Field(read_beside, "statement"), "reads": Field(Item.texts)}
+COPY = {**QUERY, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
     **TRUNCATE,
@@ -135,7 +136,7 @@ DELETE = {
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 EXPORT = {
-    **STATEMENT,
+    **QUERY,
     "target": Field(Item.text),
     "format": Field(_choice("auto", "csv", "ndjson", "parquet", "arrow")),
     "compression": Field(_choice("auto", "none", "gzip", "zstd")),
@@ -358,6 +359,7 @@ NOTIFICATION = {
     "email": Field(lambda item: item.texts() if item.is_list() else [item.text()]),
     "on": Field(_points),
     "every_attempt": Field(Item.boolean),
+    "body": Field(Item.value_map),
 }
 
 

@@ -95,6 +95,8 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Where the table lies, and where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Truncate(_Action, frozen=True, kw_only=True, tag_field="kind", tag="truncate"):
@@ -152,6 +154,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
+    reads: list[str] | None = None
+    """The schemas that the statement may read, also through views; None: all of the workspace."""
 
 
 class Python(_Action, frozen=True, kw_only=True, tag_field="kind", tag="python"):

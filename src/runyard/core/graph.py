@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runyard.core import references, schedule, surroundings, triggers
+from runyard.core import notices, references, schedule, surroundings, triggers
 from runyard.core.actions import (
     Condition,
     Copy,
@@ -30,15 +30,13 @@ from runyard.core.actions import (
     kind_of,
 )
 from runyard.core.errors import Code, RunyardError, invalid
-from runyard.core.model import JobSpec, Notification, Retries, Run, RunIf, Task, TaskRun
+from runyard.core.model import JobSpec, Retries, Run, RunIf, Task, TaskRun
 from runyard.core.moments import PARTS
 from runyard.core.states import TERMINAL, Reason, State
 
 MAX_TASKS = 10_000
 MAX_NAME = 4096
 MAX_TEXT = 4 * 1024 * 1024
-MAX_ADDRESSES = 50
-_ADDRESS = re.compile(r"[^\s@<>,;:\"]{1,64}@[^\s@<>,;:\"]{1,255}")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _RUN_KEYS = frozenset(
     {
@@ -123,7 +121,7 @@ def validate(spec: JobSpec) -> Plan:
         raise invalid(f"max_concurrent_runs must be 0 or more; it is {found}.", field="max_concurrent_runs")
     _positive(spec.timeout, "timeout")
     _positive(spec.warn_after, "warn_after")
-    _check_notifications(spec.notifications, "notifications")
+    notices.check(spec.notifications, "notifications")
     _queue_name(spec.queue, "queue")
     _priority(spec.priority, "priority")
     _check_schedule(spec)
@@ -158,21 +156,6 @@ def _check_triggers(spec: JobSpec) -> None:
             raise invalid(said, field=f"triggers[{index}].parameters") from None
 
 
-def _check_notifications(notifications: list[Notification], at: str) -> None:
-    for index, one in enumerate(notifications):
-        place = f"{at}[{index}]"
-        if bool(one.url) == bool(one.email):
-            raise invalid("A notification has exactly one of url and email.", field=place)
-        if one.url and not one.url.startswith(("http://", "https://")):
-            raise invalid(f"A webhook is an http(s) URL; found {one.url!r}.", field=f"{place}.url")
-        wrong = [address for address in one.email if not _ADDRESS.fullmatch(address)]
-        if wrong or len(one.email) > MAX_ADDRESSES:
-            said = f"email holds at most {MAX_ADDRESSES} addresses such as ann@example.com"
-            raise invalid(f"{said}; found {wrong[0] if wrong else len(one.email)!r}.", field=f"{place}.email")
-        if not one.on:
-            raise invalid("A notification says of what it tells: on is empty.", field=f"{place}.on")
-
-
 def _check_keys(spec: JobSpec) -> None:
     seen: set[str] = set()
     for index, task in enumerate(spec.tasks):
@@ -190,7 +173,7 @@ def _check_task(actions: dict[str, Any], task: Task, at: str) -> None:
     _check_needs(actions, task, at)
     _positive(task.timeout, f"{at}.timeout")
     _positive(task.warn_after, f"{at}.warn_after")
-    _check_notifications(task.notifications, f"{at}.notifications")
+    notices.check(task.notifications, f"{at}.notifications")
     _queue_name(task.queue, f"{at}.queue")
     _priority(task.priority or 0, f"{at}.priority")
     _check_retries(task.retries, f"{at}.retries")

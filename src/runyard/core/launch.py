@@ -63,6 +63,8 @@ Order = StopOrder | Attach | Lease
 
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
 ARTIFACTS = "artifacts"
+TREE = "checkout"
+"""In the folder of the work: the working tree of its repository."""
 LOCK, MARK, SOCKET, NOTES, CONTEXT = "lock", "mark", "sock", "notes", "context.json"
 """Names in an attempt's folder."""
 

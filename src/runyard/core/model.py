@@ -78,6 +78,8 @@ class Notification(Definition, frozen=True, kw_only=True):
     """`failure` includes timeouts; `duration` tells that it is still running after `warn_after`."""
     every_attempt: bool = True
     """Of a task: whether retries are told too, or only the first start and the last end."""
+    body: dict[str, Any] | None = None
+    """For a webhook: JSON that is sent in place of ours; `{{ run.id }}`, `{{ job.name }}` ... are filled in."""
 
 
 class Task(Definition, frozen=True, kw_only=True):

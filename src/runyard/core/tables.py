@@ -44,9 +44,9 @@ class Read(msgspec.Struct, frozen=True, tag="read"):
     access: Access
     statement: str
     parameters: dict[str, Any]
+    dialect: SqlDialect = "duckdb"
     schema: str = "main"
     """Where unqualified table names are looked up."""
-    dialect: SqlDialect = "duckdb"
     framed: bool = False
     """Whether the Arrow stream comes in pieces, each after its length (4 bytes, little-endian), and then a length 0:
     for who passes the bytes on without reading them."""

@@ -16,7 +16,10 @@ MAX_ROWS = 100_001
 
 
 class Pieces(Protocol):
-    """Bytes in pieces, to be taken off the event loop: iterate once, then close."""
+    """Bytes in pieces, to be taken off the event loop: begin, iterate once, then close."""
+
+    def begin(self) -> None:
+        """Waits until there are pieces; raises `RunyardError` when there will be none."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises `RunyardError` when they break off."""
@@ -159,10 +162,7 @@ class Data:
         schema: str = "main",
         dialect: SqlDialect = "duckdb",
     ) -> Pieces:
-        """One reading statement's rows as an Arrow IPC stream, as they come. Blocks: call it off the event loop.
-
-        Raises invalid for a statement that is refused or fails.
-        """
+        """One reading statement's rows as an Arrow IPC stream, as they come; `begin` tells what is wrong with it."""
         return self._need().stream(workspace, sql, parameters or {}, schema, dialect)
 
     def views(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:

@@ -74,6 +74,7 @@ class Engine:
         node: str | None = None,
         queues: set[str] | None = None,
         lease: float = LEASE_SECONDS,
+        may_lead: bool = True,
     ) -> None:
         """Where several servers use the store, `node` is this one's name, and it works for `queues` (None: all)."""
         self.store = store
@@ -90,7 +91,7 @@ class Engine:
             self.transactions = Transactions(self.ledger, self.worker.claim, self._announce, self._give_back)
             self.writer: Writer = LoopWriter(self.transactions, loop) if loop else InlineWriter(self.transactions)
         else:
-            self._join(node, executors, grace, queues, lease)
+            self._join(node, executors, grace, queues, lease, may_lead)
         self.runs = Runs(store, self.writer, self.worker, self.bus, mail=mail)
         self.runs.elsewhere = self.peers.kept_log if self.peers is not None else None
         self.registry = Registry(store, self.writer, self.worker, self.clock, mail=mail, folders=folders)
@@ -112,7 +113,13 @@ class Engine:
         self.started_at = self.clock.now()
 
     def _join(
-        self, name: str, executors: Sequence[Executor], grace: float, queues: set[str] | None, lease: float
+        self,
+        name: str,
+        executors: Sequence[Executor],
+        grace: float,
+        queues: set[str] | None,
+        lease: float,
+        may_lead: bool,
     ) -> None:
         store, loop = cast("SharedStore", self.store), self._loop
         worker = SharedWorker(name, executors, grace=grace, only=queues)
@@ -120,7 +127,7 @@ class Engine:
         transactions = SharedTransactions(ledger, worker, self._announce, self._give_back)
         self.worker, self.ledger, self.transactions = worker, ledger, transactions
         self.writer = SharedLoopWriter(transactions, loop) if loop else SharedInlineWriter(transactions)
-        self.peers = Peers(self, store, worker, ledger, transactions, lease, loop)
+        self.peers = Peers(self, store, worker, ledger, transactions, lease, may_lead, loop)
 
     # --- life ---
 

@@ -50,10 +50,12 @@ class Node:
         on_notice: Callable[[Notice], None],
         on_loss: Callable[[Membership], None],
         lease: float = LEASE_SECONDS,
+        may_lead: bool = True,
     ) -> None:
         self._store = store
         self.name = name
         self._lease = lease
+        self._may_lead = may_lead
         self._each_beat = each_beat
         self._on_beat, self._on_notice, self._on_loss = on_beat, on_notice, on_loss
         begun = boottime()
@@ -95,7 +97,7 @@ class Node:
             sent, self.membership = boottime(), self._store.join(self.name, self._lease)
             self._on_loss(self.membership)
         self.until = sent + self._lease * (1 - MARGIN)
-        term = self.membership.lead()
+        term = self.membership.lead() if self._may_lead else None
         expired = self.membership.expired() if term is not None else []
         self._on_beat(Beat(self.until, term, expired))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +11,7 @@ from runyard.core.changes import Changes
 from runyard.core.errors import invalid
 from runyard.core.graph import Plan
 from runyard.core.model import JobSpec, Notification, Run, TaskRun
+from runyard.core.notices import filled, message
 from runyard.core.states import State
 from runyard.store.base import Delivery
 
@@ -64,19 +65,18 @@ def owe(ledger: Ledger, run: Run, plan: Plan, changes: Changes) -> None:
 def _about_run(ledger: Ledger, run: Run, spec: JobSpec, point: str) -> None:
     for one in spec.notifications:
         if point in one.on:
-            _owe(ledger, run, one, f"run.{point}", {})
+            _owe(ledger, one, run, None, point)
         if point == "start" and "duration" in one.on and spec.warn_after:
-            _owe(ledger, run, one, "run.duration", {"limit_seconds": spec.warn_after}, spec.warn_after)
+            _owe(ledger, one, run, None, "duration", spec.warn_after)
 
 
 def _about_task(ledger: Ledger, run: Run, plan: Plan, slot: TaskRun, point: str, changes: Changes) -> None:
     task = plan.tasks[slot.task_key]
-    told = {"task_run": _facts(slot)}
     for one in task.notifications:
         if point in one.on and (one.every_attempt or not _repeated(slot, point, changes)):
-            _owe(ledger, run, one, f"task.{point}", told)
+            _owe(ledger, one, run, slot, point)
         if point == "start" and "duration" in one.on and task.warn_after:
-            _owe(ledger, run, one, "task.duration", {**told, "limit_seconds": task.warn_after}, task.warn_after)
+            _owe(ledger, one, run, slot, "duration", task.warn_after)
 
 
 def _repeated(slot: TaskRun, point: str, changes: Changes) -> bool:
@@ -87,36 +87,14 @@ def _repeated(slot: TaskRun, point: str, changes: Changes) -> bool:
     return any((one.task_key, one.iteration, one.attempt) == following for one in changes.added.values())
 
 
-def _owe(ledger: Ledger, run: Run, one: Notification, event: str, told: dict[str, Any], seconds: float = 0.0) -> None:
-    body = msgspec.json.encode({"event": event, "run": _about(run), **told}).decode()
-    due = ledger.now() + round(seconds * 1000)
+def _owe(
+    ledger: Ledger, one: Notification, run: Run, slot: TaskRun | None, point: str, seconds: float | None = None
+) -> None:
+    event = f"{'task' if slot else 'run'}.{point}"
+    told = message(event, run, slot, seconds)
+    if one.body is not None:
+        told["send"] = filled(one.body, told)
+    body = msgspec.json.encode(told).decode()
+    due = ledger.now() + round((seconds or 0) * 1000)
     for url in [one.url] if one.url else [f"{MAILTO}{address}" for address in one.email]:
         ledger.session.put(Delivery(ledger.draw(), run.id, url, event, body, 0, due))
-
-
-def _about(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "name": run.name,
-        "job_id": run.job_id,
-        "state": run.state.value,
-        "reason": run.reason,
-        "detail": run.detail,
-        "round": run.round,
-        "trigger": run.trigger,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-    }
-
-
-def _facts(slot: TaskRun) -> dict[str, Any]:
-    return {
-        "id": slot.id,
-        "key": slot.task_key,
-        "attempt": slot.attempt,
-        "state": slot.state.value,
-        "reason": slot.reason,
-        "detail": slot.detail,
-        "started_at": slot.started_at,
-        "ended_at": slot.ended_at,
-    }

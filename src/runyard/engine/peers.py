@@ -35,6 +35,7 @@ class Peers:
         ledger: SharedLedger,
         transactions: SharedTransactions,
         lease: float,
+        may_lead: bool,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self._engine = engine
@@ -50,6 +51,7 @@ class Peers:
             store,
             worker.name,
             lease=lease,
+            may_lead=may_lead,
             each_beat=self._follow_logs,
             on_beat=lambda beat: self._call(self._beat, beat),
             on_notice=lambda notice: self._call(self._notice, notice),
@@ -146,6 +148,9 @@ class Peers:
             self._engine.bus.tell_all()
         else:
             self._engine.bus.tell(notice.runs)
+        for run_id in notice.gone:
+            for executor in self._worker.executors.values():
+                executor.forget(run_id)
         if notice.settings:
             self._engine.registry.open()
         held = {held.run_id for held, _ in self._worker.held.values()}

@@ -44,9 +44,9 @@ class Runs:
         self._writer = writer
         self._worker = worker
         self._bus = bus
-        self._mail = mail
         self.elsewhere: Read | None = None
         """Reads the log of an attempt that was not this process's."""
+        self._mail = mail
 
     # --- writes ---
 

@@ -37,7 +37,8 @@ V = TypeVar("V")
 PATIENCE_SECONDS = 10.0
 """How long a command is tried again before its caller is told that another server has what it needs."""
 _LONGEST_PAUSE = 0.008
-_NOTICE_BYTES = 7_000
+_NAMED = 400
+_NOTICE_BYTES = 7_500
 """PostgreSQL takes up to 8,000 bytes; a longer list of runs becomes "any run"."""
 
 
@@ -51,6 +52,8 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether there may be work to claim."""
     settings: bool = False
     """Whether queues or principals changed."""
+    gone: list[int] = []
+    """Runs that were deleted, and what is left of them on disks should be."""
 
 
 encode_notice = msgspec.json.Encoder().encode
@@ -162,6 +165,14 @@ class SharedWorker(Worker):
         self.passed_over = False
         """Whether something could not be claimed because another server was at it."""
 
+    def claim(self, ledger: Ledger, effects: Effects) -> Claims | None:
+        """Claims as much queued work as the executors and the queues have room for."""
+        try:
+            return super().claim(ledger, effects)
+        except Contended:
+            self.passed_over = True
+            raise
+
     def _claim_round(self, ledger: Ledger, claims: Claims, fresh: Sequence[TaskRun]) -> None:
         super()._claim_round(ledger, claims, [one for one in fresh if self._only is None or one.queue in self._only])
         self.passed_over |= cast("SharedLedger", ledger).shared.passed_over
@@ -236,15 +247,15 @@ class SharedTransactions(Transactions):
 
     def _notice(self, batch: Batch) -> str | None:
         effects, changed = batch.effects, self._ledger.settings_changed
-        runs = [*effects.touched, *effects.deleted]
+        runs = [*effects.touched]
         claimed = sum(1 for _ in batch.claims.all()) if batch.claims is not None else 0
         slots = any(queue.slots is not None for queue in self._worker.queues.values())
         look = effects.look or len(effects.ready) > claimed or (slots and bool(effects.touched))
-        if not runs and not changed and not look:
+        if not (runs or changed or look or effects.deleted):
             return None
-        told = encode_notice(Notice(self._worker.name, runs, look, changed))
+        told = encode_notice(Notice(self._worker.name, runs, look, changed, effects.deleted))
         if len(told) > _NOTICE_BYTES:
-            told = encode_notice(Notice(self._worker.name, None, look, changed))
+            told = encode_notice(Notice(self._worker.name, None, look, changed, effects.deleted[:_NAMED]))
         return told.decode()
 
 

@@ -11,6 +11,8 @@ import http.client
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from runyard.net import addresses, connect
 from runyard.store.base import Delivery
 
@@ -27,9 +29,9 @@ def post(delivery: Delivery, *, allow_private: bool, key: Key | None = None) -> 
         address = addresses.resolve(parts, allow_private=allow_private)
         connection = connect.pinned(parts, address, TIMEOUT_SECONDS)
         try:
-            connection.request(
-                "POST", connect.target(parts), body=delivery.body.encode(), headers=_headers(delivery, key)
-            )
+            body = _body(delivery)
+            headers = _headers(delivery, body, key)
+            connection.request("POST", connect.target(parts), body=body.encode(), headers=headers)
             status = connection.getresponse().status
         finally:
             connection.close()
@@ -45,10 +47,16 @@ def signature(key: str, sent_at: str, body: str) -> str:
     return f"sha256={hmac.new(key.encode(), f'{sent_at}.{body}'.encode(), 'sha256').hexdigest()}"
 
 
-def _headers(delivery: Delivery, key: Key | None) -> dict[str, str]:
+def _body(delivery: Delivery) -> str:
+    """Our message, or the form that was asked for in its place, which is kept inside of it."""
+    told = msgspec.json.decode(delivery.body)
+    return msgspec.json.encode(told["send"]).decode() if "send" in told else delivery.body
+
+
+def _headers(delivery: Delivery, body: str, key: Key | None) -> dict[str, str]:
     # The receiver can tell a repeated message by its id: delivery is at least once.
     sent_at = str(int(time.time() * 1000))
-    signed = {"Runyard-Signature": signature(key(delivery.url), sent_at, delivery.body)} if key else {}
+    signed = {"Runyard-Signature": signature(key(delivery.url), sent_at, body)} if key else {}
     return {
         "Content-Type": "application/json",
         "User-Agent": "runyard",

@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from runyard.core.errors import Code, RunyardError
 from runyard.engine.ledger import Effects, Ledger
-from runyard.store.base import Session
+from runyard.store.base import Contended, Session
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -128,6 +128,8 @@ class Transactions:
         except Exception as error:  # a defect here must not refuse the commands that came before it
             session.undo()
             ledger.undo(ledger.effects)
+            if isinstance(error, Contended):  # the work is still there, and looked at again
+                return None
             log.exception("claiming failed", exc_info=error)
             return None
         session.keep()

@@ -11,11 +11,12 @@ import msgspec
 
 from runyard.core.actions import Dbt, Notebook, Python, Shell, Wheel
 from runyard.core.errors import Code, RunyardError
-from runyard.core.launch import ARTIFACTS, CLAIM, LOG, decode_claim
+from runyard.core.launch import ARTIFACTS, CLAIM, LOG, TREE, WORK, decode_claim
 from runyard.executors import export
 
 EXPORT, RECORD = "export.html", "notebook.json"
 MAX_BYTES = 64 * 1024 * 1024
+SCRIPT_BYTES = 1024 * 1024
 LOG_BYTES = 5 * 1024 * 1024
 """How much of the end of a log stands in an export."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -67,11 +68,25 @@ def _export(folder: Path) -> bytes | None:
     return export.document(_program(folder, action))
 
 
+def _script(folder: Path, file: str) -> str | None:
+    """The text of a program on the server, or in the attempt's checkout, as it is now; None if it cannot be shown."""
+    try:
+        fd = os.open(folder / WORK / TREE / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
+    with open(fd, "rb") as opened:
+        return opened.read(SCRIPT_BYTES).decode("utf-8", "replace")
+
+
 def _program(folder: Path, action: object) -> export.Book:
     """A program and what it wrote, as a notebook of one cell."""
     source, kind = "", "python"
     if isinstance(action, Python):
-        source = action.source or action.file or f"python -m {action.module}"
+        script = _script(folder, action.file) if action.file else None
+        source = action.source or script or action.file or f"python -m {action.module}"
     elif isinstance(action, Dbt):
         kind, source = "shell", "\n".join(action.commands)
     elif isinstance(action, Wheel):

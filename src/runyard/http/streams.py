@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Protocol
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from runyard.core.errors import invalid
@@ -21,7 +22,9 @@ _log = logging.getLogger("runyard.http")
 
 
 class Source(Protocol):
-    """Bytes in pieces. `close` may be called by another thread while the next piece is waited for."""
+    """Bytes in pieces. `close` may be called by another thread while one of the others waits."""
+
+    def begin(self) -> None: ...
 
     def __iter__(self) -> Iterator[bytes]: ...
 
@@ -119,6 +122,26 @@ class ByteStream:
         pieces = iter(self._source)
         while (piece := await offload(next, pieces, None)) is not None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def begun(request: Request, source: Source) -> None:
+    """Begins a source whose request has been read; closes it when that fails or the client leaves meanwhile.
+
+    Raises what `begin` raises, and `ClientDisconnect`.
+    """
+    begin = asyncio.ensure_future(offload(source.begin))
+    left = asyncio.create_task(_client_left(request.receive))
+    try:
+        await asyncio.wait({begin, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not begin.done():
+            raise ClientDisconnect
+        begin.result()
+    except BaseException:
+        source.close()
+        raise
+    finally:
+        left.cancel()
+        await asyncio.gather(begin, left, return_exceptions=True)
 
 
 async def _client_left(receive: Receive) -> None:

@@ -13,6 +13,7 @@ from runyard.core.states import Reason
 from runyard.warehouse.checker import Plan
 from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
+from runyard.warehouse.grants import granted
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
@@ -68,6 +69,7 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
     read = tables_of(plan.statements[0].query, action.schema).read
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
+    granted(action.reads, None).check(cursor, plan.statements[0].query, values, action.schema)
     if not columns(cursor, action.schema, action.table):
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
     elif action.mode == "replace":

@@ -61,6 +61,8 @@ class Plan(msgspec.Struct, frozen=True):
     writes: bool
     statement_writes: tuple[bool, ...]
     """Which of the statements write."""
+    macros: bool
+    """Whether it may call macros of ours."""
     tables: frozenset[str] | None
     """Unqualified lower-case names of the tables written; None: cannot be told, lock everything."""
 
@@ -83,6 +85,7 @@ def check(text: str) -> Plan:
         parameters=tuple(frozenset(statement.named_parameters) for statement in statements),
         last_reads=effects[-1] == frozenset(),
         writes=bool(writes),
+        macros=CATALOG in text.lower(),
         statement_writes=tuple(tables != frozenset() for tables in effects),
         tables=frozenset().union(*known) if len(known) == len(writes) else None,
     )

@@ -47,8 +47,10 @@ def _translated(text: str, dialect: SqlDialect) -> str:
 
 
 def _check_brackets(text: str) -> None:
-    depth = 0
-    for word in words(text):
+    depth, found = 0, words(text)
+    if not found:
+        raise Refused("The condition is empty.")
+    for word in found:
         depth += sum(_DEPTH.get(char, 0) for char in word.text) if word.kind == "operator" else 0
         if depth < 0 or (word.kind == "operator" and ";" in word.text):
             raise Refused(f"The condition {text!r} is not one expression.")

@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
 )
 """
 
+_STORED_TEXTS = f"SELECT query FROM {HIDDEN_SCHEMA}.views"
+
 # The only options that our own cursors change after the lock; SET is refused in user SQL.
 _OPEN_OPTIONS = "['schema', 'search_path', 'enable_progress_bar', 'enable_progress_bar_print', 'progress_bar_time']"
 
@@ -59,7 +61,7 @@ class Database:
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
         for statement in _OURS.split(";"):
             self._root.execute(statement)
-        macros.provide(self._root)
+        macros.OURS.open(self._root, _STORED_TEXTS)
         self._lock_down()
 
     def _lock_down(self) -> None:

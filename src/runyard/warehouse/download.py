@@ -68,7 +68,7 @@ class Download:
     def run(self) -> dict[str, Any]:
         """Fetches the whole file, resuming where a connection broke."""
         empty_tries = 0
-        with Path(self.request.path).open("wb", buffering=0) as target:
+        with Path(self.request.path).open("wb") as target:
             while True:
                 before = self.got
                 try:

@@ -17,6 +17,7 @@ from runyard.warehouse.changes import ended, one_query, subquery
 from runyard.warehouse.conditions import bound
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.grants import granted
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.objects import S3, is_object, local, put, split
@@ -89,6 +90,7 @@ def format_of(action: Export) -> tuple[str, str]:
 def _write(cursor: duckdb.DuckDBPyConnection, action: Export, path: Path, form: str, packed: str) -> int:
     plan = one_query(action.statement, action.dialect)
     values = bound(plan.parameters[0], action.parameters)
+    granted(action.reads, None).check(cursor, plan.statements[0].query, values, action.schema)
     if form == "arrow":
         return _write_arrow(cursor, f"SELECT * FROM {subquery(plan)}", values, path, packed)
     options = _COPY[form]

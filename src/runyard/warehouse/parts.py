@@ -62,13 +62,13 @@ class Parts:
         return [part_path(self._first, number) for number in range(len(self.rows))]
 
     def abandon(self) -> None:
-        """Removes what there is of a result that will not be whole."""
-        for part in self.files():
-            part.unlink(missing_ok=True)
+        """Removes what was written: the result will not be whole."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
             self._open().unlink(missing_ok=True)
+        for file in self.files():
+            file.unlink(missing_ok=True)
 
     def _open(self) -> Path:
         return part_path(self._first, len(self.rows)).with_suffix(".writing")

@@ -112,8 +112,7 @@ def to_file(
         {"name": column, "type": str(kind)} for column, kind in zip(relation.columns, relation.types, strict=True)
     ]
     reader = relation.to_arrow_reader(_BATCH_ROWS)
-    parts, first = Parts(path, reader.schema), None
-    count, size = 0, 0
+    parts, first, count, size = Parts(path, reader.schema), None, 0, 0
     try:
         for batch in reader:
             count, size = count + batch.num_rows, size + batch.nbytes

@@ -24,6 +24,7 @@ from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
 OUTPUT = "output.parquet"
+_RESHAPING = {"CREATE", "DROP", "ALTER", "MULTI"}
 
 
 def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects) -> Outcome:
@@ -55,7 +56,8 @@ def _note(touched: Touched, plan: Plan, action: Any) -> None:
     known = {named(action.schema, table) for table in plan.tables or ()}
     touched.read |= found.read
     touched.changed |= (found.inserted | found.changed) or known
-    touched.unsure = True
+    touched.suspects = plan.tables
+    touched.reshaped = any(statement.type.name in _RESHAPING for statement in plan.statements)
 
 
 def reading(

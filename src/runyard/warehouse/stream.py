@@ -19,18 +19,24 @@ LENGTH = struct.Struct("<I")
 
 
 class Stream:
-    """The pieces of one answer, in order; iterate it once, and close it. Blocking: not for the event loop."""
+    """The pieces of one answer, in order: begin it, iterate it once, and close it.
+
+    What blocks is not for the event loop; `close` may be called by another thread meanwhile.
+    """
 
     def __init__(self, asked: Read) -> None:
-        """Asks, and waits for the first word; raises invalid for a query that is refused, unavailable."""
+        """Asks, and waits for nothing; raises unavailable."""
         self._channel = _connect(asked.access.socket)
         self._source = cast(IO[bytes], self._channel.makefile("rb", 1 << 18))
         try:
             self._channel.sendall(pack(asked))
-            self._reply()
-        except BaseException:
+        except OSError:
             self.close()
-            raise
+            raise _broken() from None
+
+    def begin(self) -> None:
+        """Waits for the first word; raises invalid for a query that is refused or fails, unavailable."""
+        self._reply()
 
     def __iter__(self) -> Iterator[bytes]:
         """Ends after the last byte; raises when the query fails in its middle."""

@@ -25,8 +25,10 @@ class Touched(msgspec.Struct):
     changed: set[Name] = msgspec.field(default_factory=set)
     """Anything else: rows were deleted or updated, the table itself was made or altered."""
     read: set[Name] = msgspec.field(default_factory=set)
-    unsure: bool = False
-    """Whether other tables than these may have got rows: SQL that we did not write."""
+    suspects: frozenset[str] | None = frozenset()
+    """Unqualified names of tables that may have got rows, by SQL that we did not write; None: any."""
+    reshaped: bool = False
+    """Whether tables may have been dropped or changed in their shape."""
 
     def written(self) -> list[str]:
         """Every table that was written, as `schema.table`, in order."""

@@ -24,6 +24,7 @@ from runyard.warehouse.touched import Name, Touched, named
 _LIST = f"""
 SELECT name, schema, source, statement, target, dialect, query, created_at FROM {HIDDEN_SCHEMA}.views ORDER BY name
 """
+_THERE = "SELECT lower(schema_name), lower(table_name) FROM duckdb_tables() WHERE database_name = current_database()"
 _ADD = f"INSERT INTO {HIDDEN_SCHEMA}.views VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE = f"DELETE FROM {HIDDEN_SCHEMA}.views WHERE name = ?"
 
@@ -85,7 +86,7 @@ class Views:
     def follow(self, cursor: duckdb.DuckDBPyConnection, touched: Touched) -> None:
         """Inside a writer's transaction: brings the targets of the touched tables up to date, and notes them."""
         views = self.all()
-        if touched.unsure:
+        if touched.reshaped and views:
             _check_there(cursor, views)
         for target in dict.fromkeys(view.writes for view in views):
             feeders = [view for view in views if view.writes == target]
@@ -95,7 +96,7 @@ class Views:
                 touched.replaced[target] = replaced[0] if len(replaced) == 1 else ""
                 continue
             for view in feeders:
-                if view.reads in touched.appended or (touched.unsure and _grew(cursor, view)):
+                if view.reads in touched.appended or (_suspected(touched, view) and _grew(cursor, view)):
                     insert(cursor, view, view.block())
                     touched.appended.add(target)
 
@@ -170,15 +171,20 @@ def _make_anew(cursor: duckdb.DuckDBPyConnection, feeders: list[View], replaced:
         insert(cursor, view, view.everything(), where)
 
 
+def _suspected(touched: Touched, view: View) -> bool:
+    return touched.suspects is None or view.reads[1] in touched.suspects
+
+
 def _grew(cursor: duckdb.DuckDBPyConnection, view: View) -> bool:
     return cursor.execute(f"SELECT 1 FROM ({view.block()}) LIMIT 1").fetchone() is not None
 
 
 def _check_there(cursor: duckdb.DuckDBPyConnection, views: tuple[View, ...]) -> None:
     """After SQL that may have dropped anything: what views need is still there, or all is undone."""
+    there = set(cursor.execute(_THERE).fetchall())
     for view in views:
         for table in (view.source, view.target):
-            if not columns(cursor, view.schema, table):
+            if named(view.schema, table) not in there:
                 raise Refused(f"The table {table} belongs to the view {view.name}; drop the view first.")
 
 

@@ -134,9 +134,9 @@ def _download(url: str, path: Path, places: Places) -> None:
         "read_seconds": 60.0,
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "runyard.warehouse.download", json.dumps(request)],
+        [sys.executable, "-m", "runyard.warehouse.download"],
         env={**os.environ, "PYTHONPATH": str(Path(runyard.__file__).parents[1])},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=1, text=True, check=False,
+        input=json.dumps(request), stdout=subprocess.PIPE, stderr=1, text=True, check=False,
     )  # fmt: skip
     last = json.loads(ended.stdout.splitlines()[-1]) if ended.stdout else {"failed": f"{url} could not be downloaded."}
     if "failed" in last:

@@ -9,10 +9,8 @@ import msgspec
 
 from runyard.core.actions import InProcess, Shell, Wheel
 from runyard.core.attempts import Assignment
-from runyard.core.launch import WORK
+from runyard.core.launch import TREE, WORK
 from runyard.runtime import context
-
-TREE = "checkout"
 
 
 class Unprepared(Exception):

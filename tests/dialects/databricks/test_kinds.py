@@ -140,6 +140,7 @@ def wheel(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_wheel_runs_its_entry_point_with_positional_or_named_parameters(rest: Rest) -> None:
     library: dict[str, Any] = {"libraries": [{"whl": str(wheel(rest.folder))}]}
     task = {"package_name": "greet", "entry_point": "greet"}

@@ -66,6 +66,8 @@ def test_a_new_file_starts_a_run(rest: Rest, folder: Path) -> None:
 def test_a_changed_table_starts_a_run(rest: Rest) -> None:
     trigger = {"table_update": {"table_names": ["main.watched"], "condition": "ANY_UPDATED"}}
     job_id = rest.create(condition("c"), trigger=trigger)
+    state = rest.get("/jobs/get", job_id=job_id, include_trigger_state="true")["trigger_state"]["table"]
+    assert state["last_seen_table_states"] == [{"table_name": "main.watched", "has_seen_updates": False}]
     statement = "CREATE TABLE IF NOT EXISTS watched (n INT); INSERT INTO watched VALUES (1)"
     spec = {"name": "writes", "tasks": [{"key": "a", "action": {"kind": "sql", "statement": statement}}]}
     assert rest.http.post("/api/v1/runs", json={"spec": spec}).status_code == 201

@@ -13,7 +13,7 @@ import msgspec
 from runyard.core.actions import Condition
 from runyard.core.errors import invalid
 from runyard.core.model import JobSpec, OnLimit, Task
-from runyard.dialects.databricks import compile_tasks, compile_triggers, parse
+from runyard.dialects.databricks import compile_notices, compile_tasks, compile_triggers, parse
 from runyard.dialects.databricks.parts import Parts, Surroundings
 from runyard.dialects.databricks.schema import TYPES
 from runyard.dialects.databricks.tables import LIMITS, NAME
@@ -165,6 +165,8 @@ def job(settings: dict[str, Any], around: Surroundings) -> JobSpec:
         timeout=settings.get("timeout_seconds") or None,
         max_concurrent_runs=1 if parts.continuous else settings.get("max_concurrent_runs", 1),
         on_limit=OnLimit.QUEUE if queued else OnLimit.SKIP,
+        warn_after=compile_notices.warn_after(settings),
+        notifications=compile_notices.of(settings, around),
         schedule=compile_triggers.schedule(settings),
         triggers=compile_triggers.triggers(settings, around),
         tags=settings.get("tags", {}),

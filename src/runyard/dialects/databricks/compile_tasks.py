@@ -10,7 +10,7 @@ import msgspec
 from runyard.core.actions import Condition, ForEach, Leaf, Notebook, RunJob, executor_of
 from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import Dependency, Retries, RunIf, Task
-from runyard.dialects.databricks import leaves
+from runyard.dialects.databricks import compile_notices, leaves
 from runyard.dialects.databricks.parts import Parts, Settings
 from runyard.dialects.databricks.tables import LIMITS, OPERATORS, TASK_TYPES
 
@@ -44,6 +44,8 @@ def _task(settings: Settings, parts: Parts) -> Task:
         run_if=RunIf[settings.get("run_if", "ALL_SUCCESS")],
         retries=_retries(own if "max_retries" in own else settings, parts, kind),
         timeout=own.get("timeout_seconds") or None,
+        warn_after=compile_notices.warn_after(settings),
+        notifications=compile_notices.of(settings, parts.surroundings, task=True),
         disabled=settings.get("disabled", False) or recorded,
         description=settings.get("description", ""),
     )
@@ -167,6 +169,7 @@ _LEAVES: dict[str, Make] = {
     "spark_python_task": leaves.spark_python,
     "python_wheel_task": leaves.wheel,
     "sql_task": leaves.sql,
+    "dbt_task": leaves.dbt,
 }
 
 

@@ -10,6 +10,7 @@ from runyard.core.commands import Submit
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, JobSpec, OnLimit, Run
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
+from runyard.core.triggers import qualified
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import compile_triggers, parse, serve, wire
 from runyard.dialects.databricks.permissions import Permissions
@@ -56,7 +57,7 @@ class JobRoutes:
         if not given and version_of(request) == "2.0":
             raise invalid("Run settings must be specified.")
         settings = _with_queue(compiling.settings_of(given), request)
-        spec = self._compiled(settings, request)
+        spec = await self._compiled(settings, request)
         acl = parse.request("Create", {"access_control_list": given.get("access_control_list")})
         entries = self._permissions.checked(acl.get("access_control_list", []), request.principal.name)
         by = request.principal.name
@@ -92,14 +93,15 @@ class JobRoutes:
         return done()
 
     async def _replace(self, job: Job, settings: Given, request: Request) -> None:
-        spec = self._compiled(settings, request)
+        spec = await self._compiled(settings, request)
         by = request.principal.name
         await self._kept(lambda: self._registry.update_job(job.id, spec, by=by), settings)
         self._plain.pop(job.id, None)
 
-    def _compiled(self, settings: Given, request: Request) -> JobSpec:
+    async def _compiled(self, settings: Given, request: Request) -> JobSpec:
+        around = await self._place.surroundings(request, settings)
         try:
-            return compiling.job(settings, self._place.surroundings(request))
+            return compiling.job(settings, around)
         except RunyardError as error:
             raise compile_triggers.refusal(error, settings) from None
 
@@ -126,7 +128,23 @@ class JobRoutes:
         given, version = serve.asked(request, "Get"), version_of(request)
         job = await serve.found_job(self._place, parse.need(given, "job_id"))
         offset = wire.parse_array_token(given.get("page_token"))
-        return answer(wire.job_body(job, version, offset=offset))
+        state = await offload(self._trigger_state, job) if given.get("include_trigger_state") else None
+        return answer(wire.job_body(job, version, offset=offset, trigger_state=state))
+
+    def _trigger_state(self, job: Job) -> Given | None:
+        """What the job's file arrival or table update trigger has seen since it fired last; None without one."""
+        given = compiling.settings_in(job.spec).get("trigger", {})
+        if "file_arrival" in given:
+            return {"file_arrival": {"using_file_events": False}}
+        if "table_update" not in given:
+            return None
+        trigger = self._place.engine.triggers.by_key(job.workspace, job.origin, "trigger", job.id)
+        seen = trigger.memory.get("tables", [])
+        states = [
+            {"table_name": name, "has_seen_updates": qualified(".".join(name.split(".")[-2:])) in seen}
+            for name in given["table_update"].get("table_names", [])
+        ]
+        return {"table": {"last_seen_table_states": states, "using_scalable_monitoring": False}}
 
     async def list_(self, request: Request) -> Answer:
         """GET jobs/list"""
@@ -173,7 +191,7 @@ class JobRoutes:
         if compile_triggers.keeps_running(compiling.settings_in(job.spec)):
             run_id = await self._restart(job, given, request.principal.name)
             return answer({"run_id": run_id, "number_in_job": run_id})
-        command = self._submission(job, given, request)
+        command = await self._submission(job, given, request)
         run = await submit(self._place, command, request.principal.name)
         self._remember(job, run)
         return answer({"run_id": run.id, "number_in_job": run.id})
@@ -215,7 +233,7 @@ class JobRoutes:
         firing = await self._place.engine.triggers.fire(trigger.id, by, parameters=named, extras=extras)
         return firing.runs[0]
 
-    def _submission(self, job: Job, given: Given, request: Request) -> Submit:
+    async def _submission(self, job: Job, given: Given, request: Request) -> Submit:
         settings, old, named = (
             compiling.settings_in(job.spec),
             compiling.overrides(given),
@@ -224,7 +242,8 @@ class JobRoutes:
         undefined = [name for name in named if name not in job.spec.parameters]
         own = None
         if old or undefined:
-            own = compiling.job(compiling.changed(settings, old, named), self._place.surroundings(request))
+            around = await self._place.surroundings(request, settings)
+            own = compiling.job(compiling.changed(settings, old, named), around)
         return _command(job.id, given, {"overriding_parameters": old, "undefined": undefined}, own)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from runyard.core.actions import Leaf, Notebook, Python, Sql, Wheel
+import msgspec
+
+from runyard.core.actions import Dbt, Leaf, Notebook, Python, Sql, Wheel
 from runyard.core.errors import invalid
 from runyard.dialects.databricks import paths
 from runyard.dialects.databricks.parts import Parts, Settings
+from runyard.dialects.databricks.tables import LIMITS
 
 
 def notebook(settings: Settings, parts: Parts) -> Notebook:
@@ -77,7 +80,8 @@ def sql(settings: Settings, parts: Parts) -> Leaf:
         raise invalid("sql_task has exactly one of query, file, alert and dashboard.")
     named = parts.named(given.get("parameters", {}))
     if kinds[0] == "query":
-        file = paths.inside(parts.surroundings.roots.queries, f"{given['query'].get('query_id', '')}.sql")
+        query_id = given["query"].get("query_id", "")
+        file = paths.inside(parts.surroundings.roots.queries, f"{query_id}.sql")
     elif kinds[0] == "file":
         path = given["file"].get("path", "")
         checkout = parts.checkout(given["file"])
@@ -87,3 +91,27 @@ def sql(settings: Settings, parts: Parts) -> Leaf:
     else:
         raise invalid(f"sql_task with {kinds[0]} cannot run here: there are no alerts and dashboards.")
     return Sql(file=file, parameters=named, dialect="databricks")
+
+
+def dbt(settings: Settings, parts: Parts) -> Dbt:
+    """Commands of dbt over the warehouse's tables; its profile is made here, whatever the project says."""
+    given = settings["dbt_task"]
+    commands = given.get("commands", [])
+    if not 1 <= len(commands) <= LIMITS["dbt_commands"]:
+        raise invalid(f"dbt_task needs 1 to {LIMITS['dbt_commands']} commands; it has {len(commands)}.")
+    folder = given.get("project_directory", "")
+    checkout = parts.checkout(given)
+    if checkout is None and not folder:
+        raise invalid("dbt_task needs a project_directory, or a git_source.")
+    project = folder.lstrip("/") or "." if checkout else paths.file(parts.surroundings.roots, folder)
+    work = Dbt(
+        commands=parts.refs(commands),
+        project=project,
+        schema=given.get("schema", "main"),
+        environment=parts.environment(settings),
+        checkout=checkout,
+    )
+    requirements, wheels = parts.packages(settings)
+    # The adapter of the vendor's own warehouse is of no use here; ours comes with the action.
+    more = [one for one in (*requirements, *wheels) if not one.startswith("dbt-")]
+    return msgspec.structs.replace(work, requirements=[*work.requirements, *more])

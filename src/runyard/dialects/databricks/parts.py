@@ -20,6 +20,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     roots: paths.Roots
     url: str = ""
     one_time: bool = False
+    mail: bool = False
+    """Whether there is a mail server."""
+    destinations: dict[str, dict[str, Any]] = {}
+    """Where webhooks go, by the ids that settings name."""
     record_only: bool = False
     """Accept tasks that cannot run here; they are kept, shown and passed over."""
 

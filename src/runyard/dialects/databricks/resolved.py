@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runyard.core import control, references
-from runyard.core.actions import Condition, ForEach, Notebook, Python, RunJob, Sql, Wheel
+from runyard.core.actions import Condition, Dbt, ForEach, Notebook, Python, RunJob, Sql, Wheel
 from runyard.core.graph import Plan, Snapshot
 from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.core.references import Unresolved
@@ -45,6 +45,8 @@ def _values(action: Any) -> dict[str, Any] | None:
         return {"run_job_task": {"job_parameters": values, "parameters": values}}
     if isinstance(action, Notebook):
         return {"notebook_task": {"base_parameters": action.parameters}}
+    if isinstance(action, Dbt):
+        return {"dbt_task": {"commands": action.commands}}
     if isinstance(action, Wheel):
         return {"python_wheel_task": {"parameters": action.arguments}}
     if isinstance(action, Python):

@@ -7,6 +7,7 @@ import binascii
 from pathlib import Path
 
 from runyard.dialects.base import Card, bearer
+from runyard.dialects.databricks.destinations import DestinationRoutes
 from runyard.dialects.databricks.errors import refuse
 from runyard.dialects.databricks.files import DbfsRoutes
 from runyard.dialects.databricks.jobs import JobRoutes
@@ -23,9 +24,9 @@ from runyard.engine.engine import Engine
 from runyard.http.request import Request
 
 
-def card(engine: Engine, folder: Path, *, record_only: bool = False) -> Card:
+def card(engine: Engine, folder: Path, *, record_only: bool = False, mail: bool = False) -> Card:
     """The dialect over the engine; its files lie below the data folder."""
-    place = Place(engine, Roots.below(str(folder)), record_only)
+    place = Place(engine, Roots.below(str(folder)), record_only, mail)
     permissions = Permissions(place)
     runs = RunRoutes(place, permissions)
     families = (
@@ -37,6 +38,7 @@ def card(engine: Engine, folder: Path, *, record_only: bool = False) -> Card:
         DbfsRoutes(place),
         WorkspaceRoutes(place),
         QueryRoutes(place),
+        DestinationRoutes(place),
     )
     return Card(
         name=NAME,
@@ -54,7 +56,7 @@ def password(request: Request) -> str | None:
     if value is None or value[:6].lower() != "basic ":
         return None
     try:
-        user, _, secret = base64.b64decode(value[6:]).decode().partition(":")
+        user, _, secret = base64.b64decode(value[6:], validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return secret or user
+    return secret or user or None

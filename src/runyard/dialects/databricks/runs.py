@@ -12,6 +12,7 @@ from runyard.core.query import MAX_PAGE, Page, RunFilter, cursor_of
 from runyard.core.states import TERMINAL, Reason, State
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import jobs, parse, resolved, serve, wire, wire_runs
+from runyard.dialects.databricks.parts import Surroundings
 from runyard.dialects.databricks.permissions import Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, host_of, read, version_of
 from runyard.dialects.databricks.tables import ACTIVE, COMPLETED, LIMITS, NAME
@@ -61,7 +62,8 @@ class RunRoutes:
         if not settings.get("tasks"):
             raise invalid("A submission needs at least one task.")
         settings.pop("queue", None)
-        spec = compiling.job(settings, self._place.surroundings(request, one_time=True))
+        around = await self._place.surroundings(request, settings, one_time=True)
+        spec = compiling.job(settings, around)
         kept = {"performance_target": given.get("performance_target")}
         command = Submit(
             spec=spec,
@@ -233,12 +235,16 @@ class RunRoutes:
         """POST jobs/runs/repair"""
         given = await read(request, "Repair")
         run_id = parse.need(given, "run_id")
-        command = await offload(self._repair, request, run_id, given)
+        run, _ = await offload(serve.any_run, self._place, run_id)
+        newest = await offload(self._job_spec, run)
+        settings = compiling.settings_in(newest) if newest is not None else {}
+        around = await self._place.surroundings(request, settings, one_time=run.job_id is None)
+        command = await offload(self._repair, around, run_id, given)
         repaired = await self._runs.repair(command, request.principal.name)
         task_runs = await offload(self._runs.task_runs, run_id)
         return answer({"repair_id": wire_runs.repair_ids(task_runs)[repaired.round]})
 
-    def _repair(self, request: Request, run_id: int, given: Given) -> Repair:
+    def _repair(self, around: Surroundings, run_id: int, given: Given) -> Repair:
         run, one = serve.any_run(self._place, run_id)
         if one is not None:
             raise invalid(f"Run {run_id} is a task run of run {run.id}; repair that one.")
@@ -248,7 +254,7 @@ class RunRoutes:
         task_runs = self._runs.task_runs(run_id, newest=False)
         if run.round and given.get("latest_repair_id") != wire_runs.repair_ids(task_runs)[run.round]:
             raise invalid("The latest repair ID needs to be provided in order to create a new repair")
-        spec, own = self._newest(request, run, given)
+        spec, own = self._newest(around, run, given)
         named = given.get("job_parameters", {})
         return Repair(
             run_id=run_id,
@@ -259,7 +265,7 @@ class RunRoutes:
             spec=spec if own else None,
         )
 
-    def _newest(self, request: Request, run: Run, given: Given) -> tuple[JobSpec, bool]:
+    def _newest(self, around: Surroundings, run: Run, given: Given) -> tuple[JobSpec, bool]:
         """What the repair follows: the job's settings of today; and whether that is another definition than before."""
         spec, old = self._runs.spec(run.id), compiling.overrides(given)
         newest = self._job_spec(run) or spec
@@ -267,7 +273,7 @@ class RunRoutes:
         undefined = [name for name in named if name not in newest.parameters]
         if old or undefined:
             settings = compiling.changed(compiling.settings_in(newest), old, named)
-            newest = compiling.job(settings, self._place.surroundings(request, one_time=run.job_id is None))
+            newest = compiling.job(settings, around)
         if newest == spec:
             return spec, False
         return compiling.repaired(spec, newest), True

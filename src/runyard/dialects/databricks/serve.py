@@ -13,6 +13,7 @@ from runyard.core.model import Job, Run, TaskRun
 from runyard.dialects.databricks import parse
 from runyard.dialects.databricks.parts import Surroundings
 from runyard.dialects.databricks.paths import Roots
+from runyard.dialects.databricks.tables import NAME
 from runyard.engine.engine import Engine
 from runyard.http.answers import Whole, answer
 from runyard.http.card import Route
@@ -20,6 +21,7 @@ from runyard.http.request import Request, offload
 
 T = TypeVar("T")
 Given = dict[str, Any]
+DESTINATION = "notification_destination"
 VERSIONS = ("2.0", "2.1", "2.2")
 _VERSION = re.compile(r"/api/(2\.[0-2])/")
 
@@ -30,10 +32,31 @@ class Place(msgspec.Struct, frozen=True):
     engine: Engine
     roots: Roots
     record_only: bool = False
+    mail: bool = False
 
-    def surroundings(self, request: Request, *, one_time: bool = False) -> Surroundings:
-        """What a definition that this request brings is compiled with."""
-        return Surroundings(roots=self.roots, url=host_of(request), one_time=one_time, record_only=self.record_only)
+    async def surroundings(self, request: Request, settings: Given, *, one_time: bool = False) -> Surroundings:
+        """What these settings are compiled with."""
+        asked = "webhook_notifications" in settings or any(
+            "webhook_notifications" in task for task in settings.get("tasks", [])
+        )
+        return Surroundings(
+            roots=self.roots,
+            url=host_of(request),
+            one_time=one_time,
+            mail=self.mail,
+            destinations=await offload(self._destinations) if asked else {},
+            record_only=self.record_only,
+        )
+
+    def _destinations(self) -> dict[str, Given]:
+        found: dict[str, Given] = {}
+        cursor: str | None = None
+        while True:
+            page = self.engine.documents.find(NAME, DESTINATION, limit=1000, cursor=cursor)
+            found |= {one.key: one.body.get("config", {}) for one in page.items}
+            cursor = page.next
+            if cursor is None:
+                return found
 
 
 async def body(request: Request) -> Given:

@@ -178,11 +178,25 @@ KEPT: dict[str, str] = {
     "SqlTask.warehouse_id": "there is one warehouse, whatever it is called",
     "DbtTask.warehouse_id": "there is one warehouse",
     "DbtTask.catalog": "there is one catalog",
+    "DbtTask.profiles_directory": "the profile is made for the warehouse here",
+    "RunJobTask.pipeline_params": "refused: a run_job_task takes job_parameters",
+    "SqlTask.alert": "refused: there are no alerts",
+    "SqlTask.dashboard": "refused: there are no dashboards",
     "CronSchedule.sql_condition": "refused: conditions of stored queries are not watched",
     "TriggerSettings.sql_condition": "refused: conditions of stored queries are not watched",
     "TriggerSettings.model": "refused: there is no model registry",
     "TriggerConfiguration.sql_condition": "refused: conditions of stored queries are not watched",
     "TriggerConfiguration.model": "refused: there is no model registry",
+    "JobEmailNotifications.on_maintenance_start": "there is no maintenance of the vendor's",
+    "JobEmailNotifications.on_maintenance_complete": "there is no maintenance of the vendor's",
+    "JobEmailNotifications.on_streaming_backlog_exceeded": "there are no streams",
+    "WebhookNotifications.on_maintenance_start": "there is no maintenance of the vendor's",
+    "WebhookNotifications.on_maintenance_complete": "there is no maintenance of the vendor's",
+    "WebhookNotifications.on_streaming_backlog_exceeded": "there are no streams",
+    "TaskEmailNotifications.on_maintenance_start": "there is no maintenance of the vendor's",
+    "TaskEmailNotifications.on_maintenance_complete": "there is no maintenance of the vendor's",
+    "TaskEmailNotifications.on_streaming_backlog_exceeded": "there are no streams",
+    "JobSettings.email_notifications": "sent where the setting smtp_url names a mail server; else recorded",
     "JobsHealthRule.metric": "RUN_DURATION_SECONDS works; the STREAMING_ ones are kept, for there are no streams",
 }
 """Fields that are given back as they came and do nothing else, or are refused, with the reason.
@@ -209,6 +223,7 @@ LIMITS = {
     "offset": 10_000,
     "log_bytes": 5 * 1024 * 1024,
     "table_names": 10,
+    "webhooks": 3,
 }
 """Published limits that are held here. Bytes, characters or counts."""
 

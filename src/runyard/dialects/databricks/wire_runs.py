@@ -324,7 +324,8 @@ def task_body(view: View, one: TaskRun) -> Body:
 
 def task_times(one: TaskRun) -> Body:
     """Start, end and the phases between. A task that waits shows when it was made."""
-    began = one.claimed_at or one.queued_at or one.started_at or one.created_at
+    decided = one.ended_at if one.state in TERMINAL else None  # what never began: when that was settled
+    began = one.claimed_at or one.queued_at or one.started_at or decided or one.created_at
     started, ended = one.started_at or began, one.ended_at
     queued = max(0, (one.claimed_at or ended or began) - (one.queued_at or began))
     body: Body = {

@@ -81,12 +81,14 @@ class Watcher:
 
     def _paused(self, ledger: Ledger, trigger: Trigger, why: str) -> None:
         self._done(trigger)
+        ledger.lock("trigger", trigger.id)
         kept = ledger.session.trigger(trigger.id)
         if kept is not None and kept.active and kept.version == trigger.version:
             ledger.session.put(replace(kept, active=False, detail=why, next_at=None))
 
     def _found(self, ledger: Ledger, trigger: Trigger, found: Arrived) -> None:
         self._done(trigger)
+        ledger.lock("trigger", trigger.id)
         kept = ledger.session.trigger(trigger.id)
         # Another server, or a pause, came between: the next look begins from what is kept then.
         if kept is None or not kept.active or _marks(kept) != _marks(trigger):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 from typing import Any
 
@@ -31,8 +32,10 @@ class Spark:
 
     def _real(self) -> Any:
         if self._session is None and importlib.util.find_spec("pyspark") is not None:
+            # A driver for this machine alone: the task's environment may say otherwise.
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             session = importlib.import_module("pyspark.sql").SparkSession
-            self._session = session.builder.appName("notebook").getOrCreate()
+            self._session = session.builder.appName("notebook").config("spark.ui.enabled", "false").getOrCreate()
         return self._session
 
     def sql(self, sqlQuery: str, args: dict[str, Any] | None = None, **values: Any) -> Any:

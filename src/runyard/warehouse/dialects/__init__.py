@@ -9,6 +9,7 @@ import functools
 from collections.abc import Mapping
 
 from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects.macros import CATALOG, OURS
 from runyard.warehouse.refused import Refused
 
 MAX_TEXT = 256 * 1024
@@ -20,7 +21,10 @@ def translated(text: str, dialect: SqlDialect, merged: Mapping[str, str] | None 
 
     `merged` gives the query for a table that the text asks to be merged first, by its name as it is written there.
     """
-    return _translated(text, dialect, tuple((merged or {}).items()))
+    found = _translated(text, dialect, tuple((merged or {}).items()))
+    if CATALOG in found:
+        OURS.need()  # whoever runs this text, or keeps it
+    return found
 
 
 @functools.lru_cache(maxsize=2048)

@@ -6,6 +6,8 @@ depends on them, since the text is rewritten without knowing any table.
 
 from __future__ import annotations
 
+import threading
+
 import duckdb
 
 CATALOG = "runyard_sql"
@@ -108,8 +110,48 @@ MACROS = [
 ]
 
 
+_STORED = f"""
+SELECT EXISTS (SELECT 1 FROM duckdb_views() WHERE NOT internal AND contains(sql, '{CATALOG}'))
+    OR EXISTS (SELECT 1 FROM duckdb_functions() WHERE NOT internal AND contains(macro_definition, '{CATALOG}'))
+    OR EXISTS (SELECT 1 FROM duckdb_columns() WHERE NOT internal AND contains(column_default, '{CATALOG}'))
+"""
+
+
+class Macros:
+    """The macros of one database. They take some 30 ms to make, so they are made when the first text needs them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: duckdb.DuckDBPyConnection | None = None
+
+    def open(self, root: duckdb.DuckDBPyConnection, texts: str = "SELECT ''") -> None:
+        """Before the database is locked down. What is stored in it and needs macros gets them at once.
+
+        `texts` is a query for statements that are kept in tables.
+        """
+        root.execute(f"ATTACH ':memory:' AS {CATALOG}")
+        self._waiting = root.cursor()
+        row = root.execute(f"{_STORED} OR EXISTS (FROM ({texts}) t(text) WHERE contains(text, '{CATALOG}'))").fetchone()
+        if row is not None and row[0]:
+            self.need()
+
+    def need(self) -> None:
+        """They are there when this returns."""
+        if self._waiting is None:
+            return
+        with self._lock:
+            if self._waiting is not None:
+                for macro in MACROS:
+                    self._waiting.execute(f"CREATE MACRO {CATALOG}.{macro}")
+                self._waiting = None
+
+
+OURS = Macros()
+"""Those of this process, which has one database."""
+
+
 def provide(root: duckdb.DuckDBPyConnection) -> None:
-    """Makes the macros; before the database is locked down."""
-    root.execute(f"ATTACH ':memory:' AS {CATALOG}")
-    for macro in MACROS:
-        root.execute(f"CREATE MACRO {CATALOG}.{macro}")
+    """All macros at once."""
+    own = Macros()
+    own.open(root)
+    own.need()

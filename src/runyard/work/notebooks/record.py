@@ -14,7 +14,8 @@ from runyard.work.notebooks.cells import Cell
 NAME = "notebook.json"
 MAX_BYTES = 20 * 1024 * 1024
 """Outputs beyond this are not kept; the log has the text of all of them."""
-MAX_TEXT = 1024 * 1024
+PIECE = 64 * 1024
+"""Text goes on in a further output after so much, so that a line more never copies much."""
 _EVERY_SECONDS = 1.0
 
 
@@ -75,7 +76,7 @@ class Record:
         """Text that the present cell wrote to `stdout` or `stderr`."""
         text, outputs = _sayable(text), self._present["outputs"]
         last = outputs[-1] if outputs else {}
-        if last.get("kind") != "text" or last.get("name") != name or len(last["text"]) > MAX_TEXT:
+        if last.get("kind") != "text" or last.get("name") != name or len(last["text"]) > PIECE:
             return self.add({"kind": "text", "name": name, "text": text})
         if self._size + len(text) <= MAX_BYTES:
             self._size += len(text)

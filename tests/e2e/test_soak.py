@@ -1,0 +1,112 @@
+"""Fifty clients with mixed calls while work burns processor and memory: nothing grows, nothing fails, all stays quick.
+
+`RUNYARD_SOAK_SECONDS=3600` makes the ten minutes an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.service import Service, python, shell, spec, sql
+
+SECONDS = float(os.environ.get("RUNYARD_SOAK_SECONDS", "600"))
+CLIENTS, PAUSE = 50, 0.5
+BURN = "x = bytearray(50_000_000)\nimport time\nend = time.time() + 2\nwhile time.time() < end: sum(range(10_000))"
+
+
+class Tally:
+    """What the clients saw."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.wrong: list[str] = []
+        self.runs: list[int] = []
+        self.ended = threading.Event()
+
+
+def client(number: int, url: str, tally: Tally) -> None:
+    """One of many: a call, a pause, another call."""
+    chance = random.Random(number)
+    with httpx.Client(base_url=url, timeout=30) as http:
+        while not tally.ended.wait(chance.uniform(0, 2 * PAUSE)):
+            method, path, body, good = call(chance, tally)
+            begun = time.perf_counter()
+            answer = http.request(method, path, json=body)
+            tally.seconds.append(time.perf_counter() - begun)
+            if answer.status_code not in good:
+                tally.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+            elif answer.status_code == 201:
+                tally.runs.append(answer.json()["id"])
+
+
+def call(chance: random.Random, tally: Tally) -> tuple[str, str, Any, set[int]]:
+    """A request, and the statuses that are right for it."""
+    known = chance.choice(tally.runs) if tally.runs else None
+    kind = chance.random()
+    if kind < 0.2 or known is None:
+        action = chance.choice([sql("select sum(i) from range(1000) t(i)"), shell("echo hello; exit $((RANDOM % 2))")])
+        return "POST", "/runs", {"spec": spec(action, retries={"max": 1}, name="mixed")}, {201}
+    if kind < 0.203:
+        return "POST", "/runs", {"spec": spec(python(BURN), queue="burn", name="burn")}, {201}
+    if kind < 0.5:
+        return "GET", f"/runs/{known}", None, {200}
+    if kind < 0.65:
+        return "GET", "/runs?limit=25&state=failed", None, {200}
+    if kind < 0.75:
+        return "GET", f"/runs/{known}/events", None, {200}
+    if kind < 0.85:
+        return "POST", f"/runs/{known}/cancel", {}, {200, 409}
+    if kind < 0.95:
+        return "POST", "/query", {"sql": "select 42 as answer"}, {200}
+    return "POST", "/runs", {"spec": {"name": ""}}, {400}
+
+
+def measure(pid: int) -> tuple[int, int]:
+    """Bytes of memory, and open files, of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+@pytest.mark.long
+def test_fifty_clients_for_ten_minutes_leave_no_trace(tmp_path: Path) -> None:
+    tally = Tally()
+    with Service(tmp_path, grace=1, process_capacity=8) as service:
+        service.http.put("/queues/burn", json={"slots": 1})
+        assert service.process is not None
+        samples: list[tuple[int, int]] = []
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            work = [clients.submit(client, number, str(service.http.base_url), tally) for number in range(CLIENTS)]
+            try:
+                end = time.monotonic() + SECONDS
+                while time.monotonic() < end and not any(one.done() for one in work):
+                    time.sleep(SECONDS / 60)
+                    samples.append(measure(service.process.pid))
+            finally:
+                tally.ended.set()
+            for one in work:
+                one.result()
+        assert tally.wrong == []
+        memory, files = (slope([sample[place] for sample in samples]) for place in (0, 1))
+        p99 = statistics.quantiles(tally.seconds, n=100)[98]
+        told = f"{len(tally.seconds)} calls, {len(tally.runs)} runs, p99 {p99:.3f} s, bytes {memory}, files {files}"
+        sys.stderr.write(f"\nsoak of {SECONDS:.0f} s: {told}\n")
+        assert memory[1] < memory[0] * 1.1 + 8_000_000, told
+        assert files[1] < files[0] + 10, told
+        assert p99 <= 0.1, told
+
+
+def slope(values: list[int]) -> tuple[float, float]:
+    """The middle of the second third, when all is warm, and of the last one."""
+    third = len(values) // 3
+    return statistics.median(values[third : 2 * third]), statistics.median(values[-third:])
