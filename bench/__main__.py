@@ -10,8 +10,8 @@ import sys
 from bench import report
 
 NAMES = (
-    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "copy", "databricks", "glue",
-    "tinybird",
+    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "table_copy", "databricks",
+    "glue", "tinybird", "fences",
 )  # fmt: skip
 
 

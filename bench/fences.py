@@ -1,12 +1,13 @@
 """What becomes of a worker that is frozen, declared lost, replaced, and wakes up again? The same script for all.
 
-`python -m bench.fences`. Every worker and all its processes get SIGSTOP in the middle of a task; when it counts as
+Every worker and all its processes get SIGSTOP in the middle of a task; when it counts as
 lost, another one does the task; then the first goes on. Told are: did the first work on after the second had begun,
 how many effects are there, whose result is kept, and did the first one's end change what was kept.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -39,17 +40,16 @@ with effects.open("a") as file:
 COLUMNS = ["who", "frozen one worked on after the other began", "effects", "kept before it woke", "kept after"]
 
 
-def main() -> None:
-    """Prints the table and keeps it."""
+def measure(given: argparse.Namespace) -> report.Table:
+    """The table; it takes about two minutes."""
     rows = [_runyard(), _peer("procrastinate"), _peer("dbos")]
-    table = report.table(COLUMNS, rows)
     notes = [
         "All processes of the first worker are stopped with SIGSTOP in the middle of the task, and go on with SIGCONT "
         "after the second one has ended it.",
         "Runyard: two servers on one PostgreSQL, a lease of 3 s. Procrastinate: heartbeats every second, stalled after "
         "3 s, `get_stalled_jobs` and `retry_job`. DBOS: a second process of the same executor recovers at its start.",
     ]
-    report.keep("fences", "a frozen worker that wakes up", table, notes, "python -m bench.fences")
+    return report.Table("fences", "a frozen worker that wakes up", COLUMNS, rows, notes)
 
 
 def _wait(what: Callable[[], Any]) -> Any:
@@ -157,7 +157,3 @@ def _peer(peer: str) -> list[str]:
 def _status(text: str) -> str:
     found = json.loads(text.splitlines()[-1])
     return f"{found['state']}, {found['result']}"
-
-
-if __name__ == "__main__":
-    main()

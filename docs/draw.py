@@ -257,6 +257,8 @@ def databricks_page() -> str:
         "All other fields of the published schema do what they say. Below a cluster's specification, and below a kind\n"
         "of task that cannot run, fields are kept as they come; unknown ones are left out.\n",
         _table(("field", "why"), ((f"`{name}`", why) for name, why in databricks.KEPT.items())),
+        "## Fields of answers that are never sent\n",
+        _table(("field", "why"), ((f"`{name}`", why) for name, why in databricks.NEVER_SENT.items())),
         "## Limits\n",
         _table(("limit", "value"), ((name.replace("_", " "), f"{n:,}") for name, n in databricks.LIMITS.items())),
         "## Errors\n",

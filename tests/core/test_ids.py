@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runyard.core.errors import RunyardError
-from runyard.core.ids import EPOCH_MS, LIMIT, IdSource, first_at, time_of
+from runyard.core.ids import EPOCH_MS, LIMIT, NODES, IdSource, NodeIdSource, first_at, time_of
 from runyard.core.query import check_limit, cursor_of, parse_cursor
 
 from .driver import T0
@@ -62,3 +62,11 @@ def test_a_page_size_out_of_range_is_refused_and_named(limit: int) -> None:
 
 def test_no_cursor_is_the_first_page() -> None:
     assert parse_cursor(None) is None
+
+
+@given(st.lists(st.integers(EPOCH_MS, EPOCH_MS + 50), max_size=300), st.integers(0, NODES - 1), st.integers(0, 1 << 20))
+def test_the_ids_of_a_node_grow_and_end_in_its_number(times: list[int], node: int, last: int) -> None:
+    source = NodeIdSource(node, last)
+    drawn = [source.draw(at) for at in times]
+    assert drawn == sorted(set(drawn))
+    assert all(one % NODES == node and one > last for one in drawn)

@@ -27,9 +27,9 @@ def test_eight_servers_never_give_away_more_slots_than_a_queue_has() -> None:
     with engines(*NAMES) as some:
         some[0].registry.put_queue(Queue(name="narrow", slots=3), "ann").result()
         command = Submit(spec=a_spec(queue="narrow"))
-        meter = compete(some, lambda engine: engine.runs.submit(command, "ann").result(), 80)
+        meter = compete(some, lambda engine: engine.runs.submit(command, "ann").result(), 48)
     assert 0 < meter.most <= 3
-    assert len(meter.begun) == 80
+    assert len(meter.begun) == 48
     assert set(meter.begun.values()) == {1}
 
 
@@ -37,7 +37,7 @@ def test_eight_servers_never_let_in_more_runs_than_a_job_may_have() -> None:
     with engines(*NAMES) as some:
         spec = a_spec(max_concurrent_runs=2, on_limit=OnLimit.QUEUE)
         job = some[0].registry.create_job(spec, by="ann").result()
-        meter = compete(some, lambda engine: engine.runs.submit(Submit(job_id=job.id), "ann").result(), 80)
+        meter = compete(some, lambda engine: engine.runs.submit(Submit(job_id=job.id), "ann").result(), 48)
     assert 0 < meter.most <= 2
     assert set(meter.begun.values()) == {1}
 

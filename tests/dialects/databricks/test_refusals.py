@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+
+from tests.live_server import live_server
 
 from .conftest import Rest, condition, needs
 
@@ -138,3 +143,18 @@ def test_a_missing_program_is_told_when_it_runs(rest: Rest) -> None:
     run = rest.ended(rest.create(task))
     assert run["tasks"][0]["status"]["termination_details"]["code"] == "RESOURCE_NOT_FOUND"
     assert "No such file" in rest.get("/jobs/runs/get-output", run_id=run["tasks"][0]["run_id"])["error"]
+
+
+def test_a_call_without_a_token_is_unauthenticated_and_the_first_question_is_not(tmp_path: Path) -> None:
+    with live_server(tmp_path, "--token", "secret") as url:
+        answer = httpx.get(f"{url}/api/2.2/jobs/list")
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
+        assert httpx.get(f"{url}/.well-known/databricks-config").status_code == 200
+        for auth in ({"Authorization": "Bearer secret"}, {"Authorization": "Basic dG9rZW46c2VjcmV0"}):
+            assert httpx.get(f"{url}/api/2.2/jobs/list", headers=auth).json() == {}
+        # Some clients send the whole address on the first line, as to a proxy: their own drops the port otherwise.
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as plain:
+            head = "GET http://jobs.local/api/2.1/jobs/list HTTP/1.1\r\nHost: jobs.local\r\n"
+            plain.sendall(f"{head}Authorization: Bearer secret\r\nConnection: close\r\n\r\n".encode())
+            with plain.makefile("rb") as whole:
+                assert whole.read().endswith(b'{"has_more":false}')

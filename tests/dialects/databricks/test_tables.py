@@ -112,3 +112,27 @@ def test_every_state_of_ours_has_its_words_and_they_are_published() -> None:
     assert set(tables.FAILURE_CODES.values()) <= {
         (code.value, type_.value) for code in jobs.TerminationCodeCode for type_ in jobs.TerminationTypeType
     }
+
+
+ANSWERS = [
+    jobs.Run, jobs.RunTask, jobs.RunOutput, jobs.Job, jobs.RepairHistoryItem, jobs.RunStatus, jobs.RunState,
+    jobs.QueueDetails, jobs.TerminationDetails, jobs.ForEachStats, jobs.ForEachTaskTaskRunStats, jobs.TriggerInfo,
+    jobs.ForEachTaskErrorMessageStats, jobs.ResolvedValues, jobs.JobParameter, jobs.SqlOutput, jobs.SqlQueryOutput,
+    jobs.DbtOutput, jobs.NotebookOutput, jobs.ViewItem, jobs.ClusterInstance,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda one: str(one.__name__))
+def test_every_field_of_an_answer_is_sent_or_said_to_be_never_sent(answer: type) -> None:
+    """Settings of a task are given back whole, so their fields need no line of ours."""
+    text = "\n".join(path.read_text() for path in SOURCE.glob("*.py") if path.name != "schema.py")
+    fields = {one.name for one in dataclasses.fields(answer)} - set(schema.TYPES["Task"])
+    silent = {name for name in fields if f'"{name}"' not in text}
+    name = str(answer.__name__)
+    assert silent <= {key.partition(".")[2] for key in tables.NEVER_SENT if key.startswith(f"{name}.")}
+
+
+def test_what_is_never_sent_is_published() -> None:
+    for key in tables.NEVER_SENT:
+        name, _, field = key.partition(".")
+        assert field in {one.name for one in dataclasses.fields(getattr(jobs, name))}, key

@@ -128,6 +128,11 @@ def test_2_0_has_single_tasks_and_lists_without_pages(rest: Rest, rest20: Rest) 
     assert len(rest20.get("/jobs/list")["jobs"]) >= 26
     submitted = rest20.post("/jobs/runs/submit", run_name="one", spark_python_task={"python_file": path})
     assert rest20.until(submitted["run_id"])["state"]["result_state"] == "SUCCESS"
+    changed = {"max_retries": 2, "timeout_seconds": 60}
+    rest20.post("/jobs/update", job_id=job_id, new_settings=changed, fields_to_remove=["existing_cluster_id"])
+    shown = rest20.get("/jobs/get", job_id=job_id)["settings"]
+    assert (shown["max_retries"], shown["timeout_seconds"], shown["format"]) == (2, 60, "SINGLE_TASK")
+    assert "existing_cluster_id" not in shown
     assert rest20.call("POST", "/jobs/create", 400, json={})["message"] == "Run settings must be specified."
 
 
@@ -212,3 +217,23 @@ def test_the_first_question_of_clients_is_answered_without_a_credential(http: ht
         "oidc_endpoint": f"{url}/oidc",
         "workspace_id": "1",
     }
+
+
+def test_a_run_of_another_face_can_be_seen_by_its_id_and_is_in_no_list(rest: Rest) -> None:
+    tasks = [
+        {"key": "a", "action": {"kind": "sql", "statement": "SELECT 1"}},
+        {"key": "b", "action": {"kind": "condition", "op": "==", "left": 1, "right": 1}, "needs": [{"task": "a"}]},
+    ]
+    run_id = rest.http.post("/api/v1/runs", json={"spec": {"name": "native", "tasks": tasks}}).json()["id"]
+    run = rest.until(run_id, "TERMINATED", "INTERNAL_ERROR")
+    assert (run["run_name"], run["state"]["result_state"]) == ("native", "SUCCESS")
+    assert [one["task_key"] for one in run["tasks"]] == ["a", "b"]
+    assert run["tasks"][1]["depends_on"] == [{"task_key": "a"}]
+    assert run_id not in {one["run_id"] for one in rest.get("/jobs/runs/list").get("runs", [])}
+
+
+def test_a_job_of_this_face_can_be_seen_and_run_by_the_native_one(rest: Rest) -> None:
+    job_id = rest.create(condition("c"), name="both")
+    assert rest.http.get(f"/api/v1/jobs/{job_id}").json()["spec"]["name"] == "both"
+    run_id = rest.http.post("/api/v1/runs", json={"job": job_id}).json()["id"]
+    assert rest.until(run_id, "TERMINATED")["job_id"] == job_id

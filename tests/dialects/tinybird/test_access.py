@@ -230,18 +230,21 @@ def test_an_unknown_service_data_source_is_refused(tb: Tinybird) -> None:
 
 
 @pytest.mark.long
-def test_the_history_outlives_the_server(tmp_path: Path) -> None:
+def test_the_history_outlives_the_server_and_may_be_made_to_expire(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", dev=True)
     tb = Tinybird(server.url)
     tb.source("ds", "a Int32")
     job = tb.append("ds", "a\n1\n")["import_id"]
     assert tb.rows("SELECT count() AS n FROM tinybird.jobs_log") == [{"n": 1}]
+    assert {one["id"] for one in tb.call("GET", "/v0/jobs")["jobs"]} == {job}
     tb.http.close()
     server.stop()
-    server = Server(tmp_path / "data", dev=True)
+    server = Server(tmp_path / "data", dev=True, options="tinybird.job_hours=0.0001:tinybird.expire_jobs=true")
     try:
         tb = Tinybird(server.url)
-        assert tb.job(job)["status"] == "done"
+        time.sleep(0.5)
+        assert tb.call("GET", "/v0/jobs")["jobs"] == []
+        tb.error("GET", f"/v0/jobs/{job}", 404)
         assert tb.rows("SELECT job_id FROM tinybird.jobs_log") == [{"job_id": job}]
         tb.http.close()
     finally:

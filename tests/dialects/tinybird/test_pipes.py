@@ -254,6 +254,22 @@ def test_final_merges_the_rows_of_a_key(tb: Tinybird, name: Name) -> None:
     assert tb.rows(f"SELECT s.k, s.n FROM {sums} AS s FINAL") == [{"k": 1, "n": 5}]
 
 
+def test_final_merges_partial_states(tb: Tinybird, name: Name) -> None:
+    schema = "k Int32, n AggregateFunction(count), u AggregateFunction(uniq, String)"
+    schema += ", m SimpleAggregateFunction(max, Int8)"
+    states = tb.source(name("states"), schema, engine="AggregatingMergeTree", engine_sorting_key="k")["name"]
+    raw = tb.source(name("raw"), "k Int32, t String, v Int8")["name"]
+    sql = f"SELECT k, countState() AS n, uniqState(t) AS u, max(v) AS m FROM {raw} GROUP BY k"
+    tb.pipe(name("mv"), {"name": "m", "sql": sql, "type": "materialized", "datasource": states})
+    for text in ("k,t,v\n1,a,1\n1,b,5\n", "k,t,v\n1,a,3\n2,c,1\n"):
+        tb.append(raw, text)
+    assert tb.rows(f"SELECT count() AS c FROM {states}") == [{"c": 3}]
+    merged = "SELECT k, countMerge(n) AS n, uniqMerge(u) AS u, max(m) AS m"
+    assert tb.rows(f"{merged} FROM {states} FINAL GROUP BY k ORDER BY k") == [
+        {"k": 1, "n": 3, "u": 2, "m": 5}, {"k": 2, "n": 1, "u": 1, "m": 1},
+    ]  # fmt: skip
+
+
 def test_helpers_of_the_clients_answer(tb: Tinybird, visits: str) -> None:
     sql = f"SELECT * FROM {visits} JOIN x.y ON 1"
     assert tb.call("POST", "/v0/sql_tables", data={"q": sql})["tables"] == [["", visits, ""], ["x", "y", ""]]

@@ -75,6 +75,15 @@ def test_a_data_source_is_made_from_a_url(tb: Tinybird, name: Name, files: Any, 
     assert shown["statistics"]["row_count"] == 2
 
 
+def test_a_data_source_is_made_from_a_body_or_not_at_all(tb: Tinybird, name: Name) -> None:
+    good, bad = name("good"), name("bad")
+    assert tb.append(good, "a,b\n1,x\n", mode="create")["datasource"]["statistics"]["row_count"] == 1
+    path = f"/v0/datasources?name={bad}&mode=create&format=parquet"
+    tb.error("POST", path, 400, files={"parquet": ("parquet", b"no parquet at all")})
+    tb.error("GET", f"/v0/datasources/{bad}", 404)
+    assert tb.append(bad, "a\n1\n", mode="create")["successful_rows"] == 1
+
+
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_a_local_file_is_appended_at_once(tb: Tinybird, name: Name, form: str) -> None:
     source = tb.source(name("ds"), "a Int32, b String")["name"]

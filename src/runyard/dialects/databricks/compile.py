@@ -34,8 +34,7 @@ _OF_TASKS = frozenset(TYPES["Task"]) - frozenset(TYPES["JobSettings"]) - {"task_
 def settings_of(given: dict[str, Any]) -> dict[str, Any]:
     """Known settings; the single-task form becomes one task, and says so in `format`."""
     _no_shared_libraries(given)
-    settings = parse.structure("JobSettings", given)
-    single = parse.structure("Task", {key: value for key, value in given.items() if key in _OF_TASKS})
+    settings, single = parse.structure("JobSettings", given), single_fields(given)
     if single and "tasks" not in settings:
         for name in ("email_notifications", "timeout_seconds"):  # these belong to the job in that form
             single.pop(name, None)
@@ -46,6 +45,11 @@ def settings_of(given: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def single_fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a task that stand among settings, as the single-task form has them."""
+    return parse.structure("Task", {key: value for key, value in given.items() if key in _OF_TASKS})
+
+
 def _no_shared_libraries(given: dict[str, Any]) -> None:
     clusters = given.get("job_clusters")
     for cluster in clusters if isinstance(clusters, list) else []:
@@ -53,9 +57,16 @@ def _no_shared_libraries(given: dict[str, Any]) -> None:
             raise invalid("Libraries cannot be declared in a shared job cluster; declare them in task settings.")
 
 
-def merged(settings: dict[str, Any], new: dict[str, Any], remove: list[str]) -> dict[str, Any]:
-    """An update: fields are replaced whole, arrays with keys entry by entry, then the named ones are removed."""
+def merged(
+    settings: dict[str, Any], new: dict[str, Any], remove: list[str], single: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An update: fields are replaced whole, arrays with keys entry by entry, then the named ones are removed.
+
+    `single` are fields of the one task of a job in the single-task form.
+    """
     result = dict(settings)
+    if single and settings.get("format") == "SINGLE_TASK":
+        result["tasks"] = [{**one, **single} for one in settings["tasks"]]
     for name, value in new.items():
         key = _KEYS.get(name)
         result[name] = _merged_list(result.get(name, []), value, key) if key else value
@@ -80,6 +91,9 @@ def _merged_list(old: list[dict[str, Any]], new: list[dict[str, Any]], key: str)
 
 def _remove(settings: dict[str, Any], word: str) -> None:
     name, _, key = word.partition("/")
+    if settings.get("format") == "SINGLE_TASK" and name in _OF_TASKS:
+        settings["tasks"] = [{k: v for k, v in one.items() if k != name} for one in settings["tasks"]]
+        return
     if name not in TYPES["JobSettings"]:
         raise invalid(f"Cannot remove the unknown field {word!r}.")
     if key and name in _KEYS:

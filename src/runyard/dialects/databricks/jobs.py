@@ -72,9 +72,11 @@ class JobRoutes:
         given = parse.request("Update", raw)
         job = await serve.found_job(self._place, parse.need(given, "job_id"))
         new = given.get("new_settings", {})
-        if isinstance(raw.get("new_settings"), dict):
-            compiling.settings_of(raw["new_settings"])  # refuses what only the raw form shows
-        settings = compiling.merged(compiling.settings_in(job.spec), new, given.get("fields_to_remove", []))
+        sent = raw.get("new_settings")
+        sent = sent if isinstance(sent, dict) else {}
+        compiling.settings_of(sent)  # refuses what only the raw form shows
+        before, remove = compiling.settings_in(job.spec), given.get("fields_to_remove", [])
+        settings = compiling.merged(before, new, remove, compiling.single_fields(sent))
         await self._replace(job, settings, request)
         return done()
 

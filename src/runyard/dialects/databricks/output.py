@@ -75,7 +75,7 @@ class OutputRoutes:
             trace = (one.error or {}).get("trace") or body.get("logs")
             if trace:
                 body["error_trace"] = trace
-        body |= self._result(one, settings)
+        body |= self._result(one, settings, view.host)
         return body
 
     def _add_logs(self, body: dict[str, Any], one: TaskRun, settings: dict[str, Any]) -> None:
@@ -88,7 +88,7 @@ class OutputRoutes:
         body["logs"] = text.rstrip("\n") + "\n" if text.strip() else text
         body["logs_truncated"] = size > most
 
-    def _result(self, one: TaskRun, settings: dict[str, Any]) -> dict[str, Any]:
+    def _result(self, one: TaskRun, settings: dict[str, Any], host: str) -> dict[str, Any]:
         data = self._place.engine.runs.output(one.id)
         output = msgspec.json.decode(data) if data is not None else {}
         if "notebook_task" in settings:
@@ -97,8 +97,9 @@ class OutputRoutes:
             return {"sql_output": _sql_output(settings, output)} if output else {}
         if "run_job_task" in settings and one.child_run_id is not None:
             return {"run_job_output": {"run_id": one.child_run_id}}
-        if "dbt_task" in settings and isinstance(output, dict) and output:
-            return {"dbt_output": output}
+        if "dbt_task" in settings and output:
+            link = f"{host}/api/v1/task-runs/{one.id}/artifacts/run_results.json"
+            return {"dbt_output": {"artifacts_link": link, "artifacts_headers": {}}}
         return {}
 
     def _notebook_output(self, one: TaskRun, output: dict[str, Any]) -> dict[str, Any]:

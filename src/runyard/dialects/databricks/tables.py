@@ -204,6 +204,26 @@ KEPT: dict[str, str] = {
 What lies below a cluster's specification, and below a kind of task that cannot run, is kept as well.
 """
 
+_NO_KIND = "of a kind of task that cannot run here"
+NEVER_SENT: dict[str, str] = {
+    "Run.deployment_id": "a record of the client that made the job, which stands in its settings",
+    "Run.version_id": "a record of the client that made the job, which stands in its settings",
+    "Run.duration_target": "there is one speed",
+    "RunOutput.ai_runtime_task_output": _NO_KIND,
+    "RunOutput.alert_output": _NO_KIND,
+    "RunOutput.clean_rooms_notebook_output": _NO_KIND,
+    "RunOutput.dashboard_output": _NO_KIND,
+    "RunOutput.dbt_cloud_output": _NO_KIND,
+    "RunOutput.dbt_platform_output": _NO_KIND,
+    "RunOutput.info": "there is nothing to add",
+    "SqlOutput.alert_output": _NO_KIND,
+    "SqlOutput.dashboard_output": _NO_KIND,
+    "SqlQueryOutput.output_link": "there is no page of queries; the rows themselves are given",
+    "ResolvedValues.simulation_task": "unpublished beyond its name",
+    "Job.trigger_details": "a preview; trigger_state is given",
+}
+"""Fields of the published answers that are never sent, with the reason."""
+
 LIMITS = {
     "tasks": 1000,
     "name_bytes": 4096,

@@ -245,10 +245,21 @@ def _merged(source: dict[str, Any], keys: list[str]) -> list[str]:
 def _merge_call(kind: str, name: str, summing: bool) -> str:
     inner = split(kind[kind.index("(") + 1 : -1]) if "(" in kind else []
     if kind.startswith("AggregateFunction("):
-        function = inner[0].strip()
-        head, _, rest = function.partition("(")
-        return f"{head}MergeState({'(' + rest if rest else ''}{')(' if rest else ''}{name})"
+        return _state_call(inner[0].partition("(")[0].strip().removesuffix("If"), name)
     if kind.startswith("SimpleAggregateFunction("):
         return f"{inner[0].strip()}({name})"
     numeric = kind.removeprefix("Nullable(").startswith(("Int", "UInt", "Float", "Decimal"))
     return f"sum({name})" if summing and numeric else f"any({name})"
+
+
+def _state_call(function: str, name: str) -> str:
+    """The merge of partial states, as a state again: states are plain values here."""
+    if function in ("count", "sum"):
+        return f"sum({name})"
+    if function in ("min", "max", "any", "anyLast"):
+        return f"{function}({name})"
+    if function.startswith(("uniq", "groupUniqArray")):
+        return f"arrayDistinct(arrayFlatten(groupArray({name})))"
+    if function.startswith(("groupArray", "quantile", "median")):
+        return f"arrayFlatten(groupArray({name}))"
+    raise invalid(f"FINAL cannot merge states of {function!r} here; use {function}Merge({name}) and GROUP BY instead.")

@@ -23,7 +23,10 @@ from runyard.dialects.tinybird.workspace_routes import WorkspaceRoutes
 from runyard.engine.engine import Engine
 from runyard.http.tokens import Tokens as Keys
 
-PREFIXES = ("/v0/", "/v1/", "/tokens")
+PREFIXES = (
+    "/v0/", "/v1/workspace", "/v1/user", "/v1/datasources", "/v1/pipes", "/v1/regions", "/v1/build", "/v1/deploy",
+    "/tokens",
+)  # fmt: skip
 CONNECT = {"TB_HOST": "{url}", "TB_TOKEN": "{token}", "TB_VERSION_WARNING": "0", "TB_CLI_TELEMETRY_OPTOUT": "1"}
 
 

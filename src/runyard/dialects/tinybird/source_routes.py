@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from runyard.core.actions import Delete, Truncate
-from runyard.core.errors import invalid
+from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import Run
 from runyard.core.states import State
 from runyard.dialects.base import SIGNED_IN, Answer, Handler, Route
@@ -156,7 +156,12 @@ class SourceRoutes:
         run = await self._imports.start(caller, source, kept.source, mode, values)
         if not wait:
             return answer(await self._started(request, caller, run, source))
-        return answer(await self._imports.local(caller, source, run))
+        try:
+            return answer(await self._imports.local(caller, source, run))
+        except RunyardError:
+            if mode == "create":  # it was made for these rows, and the caller is told that there are none
+                await self._sources.drop(caller, source)
+            raise
 
     async def _from_schema(self, caller: Caller, values: dict[str, Any]) -> Answer:
         caller.need("DATASOURCES:CREATE")

@@ -143,6 +143,7 @@ DIFFERENCES = [
     "A populate is one transaction. Its `queries` are the parts in which the source is read; they are all known once"
     " it works, and `progress_percentage` is the share that has begun.",
     "A file that goes into a Data Source synchronously is a job of kind import too.",
+    "A Data Source that is made from a URL stays, empty, when its import fails; one that is made from a body does not.",
     "Columns that are not Nullable take NULL; defaults, codecs, TTL, indexes and partition keys are kept and shown and"
     " do nothing. Sorting keys, `ver` and `is_deleted` count for FINAL.",
     "FINAL answers for ReplacingMergeTree, SummingMergeTree and AggregatingMergeTree with plain columns in the sorting"
