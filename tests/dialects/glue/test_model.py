@@ -8,10 +8,10 @@ from typing import Any
 import botocore.session
 import pytest
 
-from runyard.core.errors import RunyardError
+from runyard.core.errors import Code, RunyardError
 from runyard.core.states import State
 from runyard.dialects.glue import compile as compiling
-from runyard.dialects.glue import requests, shapes, tables
+from runyard.dialects.glue import errors, requests, shapes, tables
 from tests.dialects.glue.world import World
 
 SESSION = botocore.session.get_session()
@@ -199,3 +199,23 @@ def test_every_worker_type_has_its_capacity() -> None:
 def test_capacity_follows_workers() -> None:
     found = compiling.capacity("glueetl", {"WorkerType": "G.8X", "NumberOfWorkers": 2})
     assert found == {"MaxCapacity": 16.0, "AllocatedCapacity": 16}
+
+
+def test_every_code_of_ours_has_an_exception_that_glue_or_aws_knows() -> None:
+    known = {shape for shape in GLUE.shape_names if shape.endswith("Exception")}
+    general = {"UnrecognizedClientException", "AccessDeniedException"}
+    assert set(errors.EXCEPTIONS) == set(Code)
+    assert {name for name, _ in errors.EXCEPTIONS.values()} <= known | general
+
+
+@pytest.mark.parametrize(
+    ("code", "exception", "status"),
+    [
+        (Code.UNAVAILABLE, "OperationTimeoutException", 400),
+        (Code.INTERNAL, "InternalServiceException", 500),
+        (Code.STORAGE_FULL, "InternalServiceException", 500),
+        (Code.CONFLICT, "ConcurrentModificationException", 400),
+    ],
+)
+def test_what_befalls_the_server_has_its_exception(code: Code, exception: str, status: int) -> None:
+    assert errors.exception_of(RunyardError(code, "why")) == (exception, status)

@@ -341,3 +341,17 @@ def test_a_native_client_sees_the_run_too(glue: World) -> None:
     found = glue.http.get("/api/v1/runs", params={"origin": "glue", "name": job}).json()["items"]
     assert [run["state"] for run in found] == ["succeeded"]
     assert found[0]["parameters"]["arguments"] == {"--a": "1"}
+
+
+def test_over_the_accounts_limit_a_start_without_queuing_is_refused(glue: World) -> None:
+    job = glue.job(ExecutionProperty={"MaxConcurrentRuns": 100})
+    glue.http.put("/api/v1/queues/default", json={"paused": True})
+    try:
+        started = [glue.start(job) for _ in range(50)]
+        said = glue.refused("ResourceNumberLimitExceededException", glue.client.start_job_run, JobName=job)
+        assert "50 concurrent job runs" in said
+        assert glue.get(job, glue.start(job, JobRunQueuingEnabled=True))["JobRunState"] == "WAITING"
+        assert len(glue.client.get_job_runs(JobName=job)["JobRuns"]) == len(started) + 1
+    finally:
+        glue.stop_all()
+        glue.http.put("/api/v1/queues/default", json={"paused": False})
