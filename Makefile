@@ -22,7 +22,7 @@ demo: $(VENV)/.project ## Show Runyard at work
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.project ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-all: $(VENV)/.project ## Run all tests, also those marked long
 	@$(BIN)/python -m pytest -m ''
