@@ -37,7 +37,7 @@ while time.monotonic() < end:
 with effects.open("a") as file:
     file.write(f"{{name}}\\n")
 """
-COLUMNS = ["who", "frozen one worked on after the other began", "effects", "kept before it woke", "kept after"]
+COLUMNS = ["who", "frozen one went on after the other began", "effects", "kept before it woke", "kept after"]
 
 
 def measure(given: argparse.Namespace) -> report.Table:
@@ -66,14 +66,14 @@ def _lines(file: Path) -> list[str]:
 
 
 def _overlap(folder: Path) -> str:
-    """How long the first one wrote into the diary after the second one's first line."""
+    """Whether the first one wrote anything after the second one's first line: into the diary, or its effect."""
     spans: dict[str, list[float]] = {}
     for line in _lines(folder / "diary"):
         name, at = line.split()
         spans.setdefault(name, []).append(float(at))
     first, second = spans.values()
-    over = [at for at in first if at > second[0]]
-    return f"yes, for {max(over) - min(over):.1f} s" if over else "no"
+    over = any(at > second[0] for at in first) or len(_lines(folder / "effects")) > 1
+    return "yes" if over else "no"
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
