@@ -165,9 +165,9 @@ $ aws glue create-job --name hello --role any --command Name=pythonshell,ScriptL
 $ aws glue start-job-run --job-name hello
 ```
 
-`runyard connect glue` prints AWS_ENDPOINT_URL_GLUE (and _LOGS, _STS, _IAM), a region and a key pair. The secret key is
-the token that you use with Runyard, and the key id is the token without its last part; the signature of each request
-is verified ([decision 9](../decisions/0009-signed-requests.md)). With `--dev` any key will do.
+`runyard connect glue` prints AWS_ENDPOINT_URL_GLUE (and _CLOUDWATCH_LOGS, _STS, _IAM), a region and a key pair. The
+secret key is the token that you use with Runyard, and the key id is the token without its last part; the signature of
+each request is verified ([decision 9](../decisions/0009-signed-requests.md)). With `--dev` any key will do.
 
 A script may lie on the server's disk (below `allowed_paths` or the data folder's `files`; anywhere with `--dev`), at
 an http(s) URL, or on `s3://`: in the service that the setting `s3_endpoint` names, or below the folder `s3_root`,

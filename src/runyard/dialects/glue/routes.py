@@ -50,7 +50,7 @@ def card(engine: Engine, opaque: Opaque, settings: Settings) -> Card:
 
 CONNECT = {
     "AWS_ENDPOINT_URL_GLUE": "{url}",
-    "AWS_ENDPOINT_URL_LOGS": "{url}",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": "{url}",
     "AWS_ENDPOINT_URL_STS": "{url}",
     "AWS_ENDPOINT_URL_IAM": "{url}",
     "AWS_DEFAULT_REGION": call.DEFAULT_REGION,
