@@ -71,6 +71,8 @@ class Ledger:
     def __init__(self, session: Session, clock: Clock, ids: IdSource) -> None:
         self.session = session
         self.clock = clock
+        self.now = clock.now
+        """The time in milliseconds."""
         self.ids = ids
         self.effects = Effects()
         self.lent: dict[int, int] = {}
@@ -81,13 +83,9 @@ class Ledger:
         self.on_end: Callable[[Ledger, Run], None] | None = None
         """What is told of each run of a job that has ended, once the command that ended it is through."""
 
-    def now(self) -> int:
-        """The time in milliseconds."""
-        return self.clock.now()
-
     def draw(self) -> int:
         """A new id."""
-        return self.ids.draw(self.clock.now())
+        return self.ids.draw(self.now())
 
     def lock(self, kind: str, key: object) -> None:
         """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
@@ -256,7 +254,7 @@ class Ledger:
 
     def _within_limit(self, run: Run, asked: OnLimit | None, own: JobSpec | None) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id):
-            return replace(run, admitted_at=self.now())
+            return run
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
@@ -267,8 +265,10 @@ class Ledger:
             )
         if on_limit is OnLimit.SKIP:
             now = self.now()
-            return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
-        return replace(run, reason=Reason.JOB_LIMIT, detail=said)
+            moved: dict[str, Any] = {"state": State.SKIPPED, "ended_at": now}
+        else:
+            moved = {}
+        return replace(run, admitted_at=None, reason=Reason.JOB_LIMIT, detail=said, **moved)
 
     def _limit(self, job_id: int) -> int | None:
         """How many runs the job may have at once: as its newest version says, whichever the runs follow."""
@@ -345,23 +345,23 @@ def look(ledger: Ledger) -> None:
 
 
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
-    """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`."""
+    """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`, None means by default.
+
+    It counts as let in: `create` sees to its job's limit.
+    """
     now = ledger.now()
-    values: dict[str, Any] = {
-        "name": spec.name,
-        "queue": spec.queue,
-        "priority": spec.priority,
-        "tags": spec.tags,
-        **{name: value for name, value in fields.items() if value is not None},
-    }
+    for name in ("name", "queue", "priority", "tags"):
+        if fields.get(name) is None:
+            fields[name] = getattr(spec, name)
     return Run(
-        id=ledger.draw(),
+        id=ledger.ids.draw(now),
         job_id=job.id if job else None,
         job_version=job.version if job else None,
         state=State.QUEUED,
         created_at=now,
+        admitted_at=now,
         submitted_by=by,
-        **values,
+        **fields,
     )
 
 
