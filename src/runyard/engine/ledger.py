@@ -24,6 +24,7 @@ from runyard.core.states import TERMINAL, Reason, State
 from runyard.core.triggers import Trigger
 from runyard.engine import notices
 from runyard.engine.clock import Clock
+from runyard.engine.counts import Counts
 from runyard.store.base import Session
 
 K = TypeVar("K")
@@ -80,6 +81,7 @@ class Ledger:
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self._counts = Counts(session)
         self.on_end: Callable[[Ledger, Run], None] | None = None
         """What is told of each run of a job that has ended, once the command that ended it is through."""
 
@@ -186,7 +188,7 @@ class Ledger:
         run = self._within_limit(run, on_limit, spec)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
-        self._keep(snapshot, changes, spec)
+        self._keep(snapshot, changes, spec, None)
         if run.ended_at is not None and run.job_id is not None:  # skipped by its job's limit
             self.effects.ended.append(run)
         return snapshot.run
@@ -194,6 +196,7 @@ class Ledger:
     def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
         """Moves a run by one event and stores what changed; raises what `decide` raises."""
         snapshot = self.snapshot(run_id)
+        before = snapshot.run
         try:
             changes = lifecycle.decide(snapshot, event, self.now(), self.ids)
         except RunyardError:  # a refusal, made before anything was changed
@@ -202,12 +205,13 @@ class Ledger:
             self.forget([run_id])
             raise
         if changes:
-            self._keep(snapshot, changes, None)
+            self._keep(snapshot, changes, None, before)
         return changes
 
-    def _keep(self, snapshot: Snapshot, changes: Changes, spec: JobSpec | None) -> None:
+    def _keep(self, snapshot: Snapshot, changes: Changes, spec: JobSpec | None, before: Run | None) -> None:
         run = changes.run
         self.effects.touched.add(run.id)
+        self._counts.moved(before, run, self.effects.undos)
         self.session.apply(changes, spec)
         self.effects.stops += changes.stops
         if changes.ready:
@@ -281,13 +285,22 @@ class Ledger:
     def at_limit(self, job_id: int) -> bool:
         """Whether the job has as many runs as it may have at once."""
         limit = self._limit(job_id)
-        return limit is not None and self.session.admitted_count(job_id) >= limit
+        return limit is not None and self.standing(job_id)[0] >= limit
+
+    def standing(self, job_id: int) -> tuple[int, int]:
+        """How many runs of a job are let in and not over, and how many wait for its limit."""
+        return self._counts.of_job(job_id, self.effects.undos)
+
+    def live(self) -> int:
+        """How many runs are not over."""
+        return self._counts.of_all(self.effects.undos)
 
     def admit_waiting(self, job_id: int) -> None:
         """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
         limit = self._limit(job_id)
-        free = 1000 if limit is None else limit - self.session.admitted_count(job_id)
-        if free > 0:
+        admitted, waiting = self.standing(job_id)
+        free = 1000 if limit is None else limit - admitted
+        if free > 0 and waiting > 0:
             for run_id in self.session.awaiting_admission(job_id, free):
                 self.advance(run_id, lifecycle.Admit())
 
