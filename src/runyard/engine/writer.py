@@ -26,6 +26,8 @@ Command = Callable[[Ledger], T]
 MAX_BATCH = 256
 HAND_OVER_SECONDS = 0.0003
 """A commit faster than this costs less than handing it to another thread and waiting for the interpreter lock."""
+ALONE_SECONDS = 0.001
+"""So also where the transaction has one command: hardly anybody else is there whom the loop could serve meanwhile."""
 log = logging.getLogger("runyard.engine")
 
 
@@ -218,9 +220,12 @@ class Committer:
         """What a commit took of late."""
         threading.Thread(target=self._serve, name="commit", daemon=True).start()
 
-    def start(self, done: Callable[[BaseException | None], None]) -> None:
-        """Commits, and calls `done` on the loop's thread with what went wrong, if anything did."""
-        if self._seconds > HAND_OVER_SECONDS:
+    def start(self, done: Callable[[BaseException | None], None], *, alone: bool = False) -> None:
+        """Commits, and calls `done` on the loop's thread with what went wrong, if anything did.
+
+        `alone` says that there is one command in it, and none that waits.
+        """
+        if self._seconds > (ALONE_SECONDS if alone else HAND_OVER_SECONDS):
             self._asked.put(done)
         else:
             done(self._timed())
@@ -286,7 +291,8 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
             self._next()
             return
-        self._committer.start(lambda error: self._after(error, batch, taken))
+        alone = len(taken) == 1 and not self._queue
+        self._committer.start(lambda error: self._after(error, batch, taken), alone=alone)
 
     def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:
         if error is not None:
