@@ -35,22 +35,23 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     places = target.prepare(shape.columns)
     kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
     cursor = target.cursor
-    rows = target.count(
-        f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
-        f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
-        " store_rejects = true, rejects_limit = 0)"
-    )
+    with source.reading() as path:
+        rows = target.count(
+            f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
+            f" read_csv({text(str(path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
+            " store_rejects = true, rejects_limit = 0)"
+        )
     if cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
         return Counts(rows, reading=_told(shape))
     invalid, first = _invalid(cursor)
     counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape))
     bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")
-    path = spool / f"{source.path.name}.rejected"
+    rejected = spool / f"{source.path.name}.rejected"
     try:
-        if _write(bad, path, shape.delimiter):
-            counts.quarantined = _keep_aside(target, places, path, shape)
+        if _write(bad, rejected, shape.delimiter):
+            counts.quarantined = _keep_aside(target, places, rejected, shape)
     finally:
-        path.unlink(missing_ok=True)
+        rejected.unlink(missing_ok=True)
     return counts
 
 
@@ -69,12 +70,12 @@ def _shape(target: Target, source: Source) -> Shape:
 def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
     given = {"ignore_errors": "true", "quote": "'\"'"}
     given |= options
-    if source.size == 0:
+    if source.size == 0 and source.coming is None:
         raise LoadFailed("The file is empty.")
     try:
         row = target.cursor.execute(
             "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns FROM"
-            f" sniff_csv({text(str(source.path))}, {_said(given)})"
+            f" sniff_csv({text(str(source.head or source.path))}, {_said(given)})"
         ).fetchone()
     except duckdb.Error as error:
         raise LoadFailed(_not_csv(source, error)) from None
@@ -92,7 +93,7 @@ def _types(found: tuple[Any, ...]) -> dict[str, str]:
 
 
 def _not_csv(source: Source, error: duckdb.Error) -> str:
-    line = str(error).splitlines()[0].replace(str(source.path), "the file")
+    line = str(error).splitlines()[0].replace(str(source.head or source.path), "the file")
     return f"The file cannot be read as CSV: {line}"
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runyard.warehouse import objects
+from runyard.warehouse.coming import Coming
 from runyard.warehouse.download import Request
+from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tasks import Task
@@ -30,6 +28,8 @@ _TYPES = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json-seq": "ndjs
 _PACKED = (".gz", ".zst")
 _UPLOAD = "upload:"
 _ID = re.compile(r"[0-9a-f]{32}")
+_HEAD_BYTES = 32 * 1024**2
+"""A file is read while it still comes once so much is there: more than the lines by which its shape is detected."""
 
 
 class Source(msgspec.Struct):
@@ -47,11 +47,36 @@ class Source(msgspec.Struct):
     """Bytes of the plain file."""
     most: int = 0
     """So many bytes may come out of it."""
+    coming: Coming | None = None
+    """The rest of the file is still on its way."""
+    head: Path | None = None
+    """The first lines of a file that is still on its way."""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Path]:
+        """A path that gives the whole file, once, from its start to its end; raises `LoadFailed` if it did not come."""
+        if self.coming is None:
+            yield self.path
+            return
+        with self.coming.following() as pipe:
+            yield pipe
+        self.size = self.unpacked = self.coming.finish()
+        self.seconds = self.coming.seconds
+
+    def remove(self) -> None:
+        """Nothing of it is left here."""
+        if self.coming is not None:
+            self.coming.close()
+        for path in (self.head, self.path if self.temporary else None):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
 
 def plain(source: Source, settings: Settings, task: Task) -> Source:
     """The source unpacked, with its format told; raises `LoadFailed`, and then the file is removed."""
     source.unpacked, source.most = source.size, settings.download_bytes
+    if source.coming is not None:
+        return source
     try:
         source.packed = packing(source.path)
         if source.packed:
@@ -154,12 +179,14 @@ def download(
     settings: Settings,
     task: Task,
     tell: Callable[[dict[str, Any]], None],
+    downloads: Downloads,
     service: objects.S3 | None = None,
 ) -> Source:
-    """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was."""
-    name = Path(urlsplit(source).path).name
+    """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was.
+
+    Of a large CSV file the source is given as soon as its head is there.
+    """
     path = _place(spool, task)
-    began = time.monotonic()
     request = Request(
         url=source,
         path=str(path),
@@ -169,42 +196,34 @@ def download(
         read_seconds=settings.read_seconds,
         s3=service if objects.is_object(source) else None,
     )
+    coming = Coming(downloads.start(request), path, task, tell)
     try:
-        done = _run(request, task, tell)
+        return _arriving(coming, Path(urlsplit(source).path).name, wanted)
     except BaseException:
+        coming.close()
         path.unlink(missing_ok=True)
         raise
-    return Source(path, _format(wanted, name, done["content_type"]), done["bytes"], True, time.monotonic() - began)
 
 
-def _run(request: Request, task: Task, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "runyard.warehouse.download"]
-    last: dict[str, Any] = {}
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True)
-    with child, task.ended_by(child.kill):
-        assert child.stdin is not None
-        assert child.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it was ended already
-            child.stdin.write(msgspec.json.encode(request))
-            child.stdin.close()
-        for line in child.stdout:
-            last = json.loads(line)
-            if "bytes" in last:
-                tell(_progress(last))
-    task.check()
-    if "failed" in last:
-        raise LoadFailed(last["failed"], retry=last["retry"])
-    if "done" not in last:
-        raise LoadFailed(f"The downloader ended without a result (exit code {child.returncode}).", retry=True)
-    done: dict[str, Any] = last["done"]
-    return done
+def _arriving(coming: Coming, name: str, wanted: str) -> Source:
+    """The file once it is there, or while it still comes if it can be read from its start to its end."""
+    path = coming.path
+    if coming.has(_HEAD_BYTES):
+        kind = _format(wanted, name, coming.kind)
+        if not packing(path) and (kind if kind != "auto" else _seen(path)) == "csv":
+            return Source(path, "csv", coming.total, temporary=True, coming=coming, head=_headed(path))
+    size = coming.finish()
+    coming.close()
+    return Source(path, _format(wanted, name, coming.kind), size, temporary=True, seconds=coming.seconds)
 
 
-def _progress(line: dict[str, Any]) -> dict[str, Any]:
-    data = {"message": "Downloading.", "bytes": line["bytes"]}
-    if line["total"]:
-        data["fraction"] = round(line["bytes"] / line["total"], 4)
-    return data
+def _headed(path: Path) -> Path:
+    """A copy of the whole lines at the start of a file that is being written."""
+    head = path.with_suffix(".head")
+    with path.open("rb") as file:
+        start = file.read(_HEAD_BYTES)
+    head.write_bytes(start[: start.rfind(b"\n") + 1] or start)
+    return head
 
 
 def _format(wanted: str, name: str, content_type: str) -> str:
