@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from runyard.warehouse import objects
+from runyard.warehouse import charset, objects
 from runyard.warehouse.coming import Coming
 from runyard.warehouse.download import Request
 from runyard.warehouse.downloads import Downloads
@@ -26,6 +26,7 @@ _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".
 _ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 _TYPES = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json-seq": "ndjson", "json": "ndjson"}
 _PACKED = (".gz", ".zst")
+_TEXTS, _UTF8 = {"csv", "ndjson"}, {"utf-8", "utf-8-sig"}
 _UPLOAD = "upload:"
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEAD_BYTES = 32 * 1024**2
@@ -47,6 +48,8 @@ class Source(msgspec.Struct):
     """Bytes of the plain file."""
     most: int = 0
     """So many bytes may come out of it."""
+    encoding: str = "utf-8"
+    """How a text was written; the file is UTF-8 by now."""
     coming: Coming | None = None
     """The rest of the file is still on its way."""
     head: Path | None = None
@@ -83,6 +86,8 @@ def plain(source: Source, settings: Settings, task: Task) -> Source:
             _unpack(source, settings, task)
         if source.format == "auto":
             source.format = _seen(source.path)
+        if source.format in _TEXTS:
+            _as_utf8(source, task)
     except BaseException:
         source.path.unlink(missing_ok=True)
         raise
@@ -94,6 +99,21 @@ def _unpack(source: Source, settings: Settings, task: Task) -> None:
     try:
         limits = {"most": settings.download_bytes, "ratio": settings.unpack_ratio}
         source.unpacked = unpack(source.path, to, source.packed, check=task.check, **limits)
+        to.replace(source.path)
+    finally:
+        to.unlink(missing_ok=True)
+
+
+def _as_utf8(source: Source, task: Task) -> None:
+    given = getattr(task.assignment.action, "options", {}).get("encoding")
+    source.encoding = charset.known(str(given)) if given else charset.detected(source.path)
+    if source.encoding == "utf-8-sig" and source.format == "csv":
+        source.encoding = "utf-8"  # that reader knows the mark itself
+    if source.encoding == "utf-8":
+        return
+    to = source.path.with_suffix(".plain")
+    try:
+        charset.to_utf8(source.path, to, source.encoding, strict=bool(given), check=task.check)
         to.replace(source.path)
     finally:
         to.unlink(missing_ok=True)
@@ -198,19 +218,21 @@ def download(
     )
     coming = Coming(downloads.start(request), path, task, tell)
     try:
-        return _arriving(coming, Path(urlsplit(source).path).name, wanted)
+        encoding = str(getattr(task.assignment.action, "options", {}).get("encoding") or "").lower()
+        return _arriving(coming, Path(urlsplit(source).path).name, wanted, encoding)
     except BaseException:
         coming.close()
         path.unlink(missing_ok=True)
         raise
 
 
-def _arriving(coming: Coming, name: str, wanted: str) -> Source:
+def _arriving(coming: Coming, name: str, wanted: str, encoding: str) -> Source:
     """The file once it is there, or while it still comes if it can be read from its start to its end."""
     path = coming.path
     if coming.has(_HEAD_BYTES):
         kind = _format(wanted, name, coming.kind)
-        if not packing(path) and (kind if kind != "auto" else _seen(path)) == "csv":
+        plain = not packing(path) and charset.detected(path) in _UTF8 and encoding in ("", "utf-8")
+        if plain and (kind if kind != "auto" else _seen(path)) == "csv":
             return Source(path, "csv", coming.total, temporary=True, coming=coming, head=_headed(path))
     size = coming.finish()
     coming.close()
