@@ -7,7 +7,7 @@ from typing import Any
 
 from runyard.core.commands import Cancel, Repair, Submit
 from runyard.core.errors import Code, RunyardError, conflict, invalid
-from runyard.core.model import JobSpec, Run
+from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.core.query import MAX_PAGE, Page, RunFilter, cursor_of
 from runyard.core.states import TERMINAL, Reason, State
 from runyard.dialects.databricks import compile as compiling
@@ -22,6 +22,7 @@ from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 
 MAX_SPECS = 200
+MAX_LARGE = 4
 MAX_EVENTS = 100_000
 SUBMITTED = "submit"
 SPAWNED = "attempt"
@@ -36,6 +37,7 @@ class RunRoutes:
         self._runs = place.engine.runs
         self._permissions = permissions
         self._followed: OrderedDict[tuple[int, int], Followed] = OrderedDict()
+        self._large: OrderedDict[tuple[int, int], list[TaskRun]] = OrderedDict()
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
@@ -101,7 +103,7 @@ class RunRoutes:
 
     def view(self, request: Request, run: Run, *, resolve: bool = False, history: bool = False) -> View:
         """A run with all that its body shows."""
-        followed, task_runs = self._definition(run), self._runs.task_runs(run.id, newest=False)
+        followed, task_runs = self._definition(run), self._task_runs(run)
         return View(
             run=run,
             followed=followed,
@@ -112,6 +114,18 @@ class RunRoutes:
             events=self._runs.events(run.id, limit=MAX_EVENTS) if history and run.round else [],
             resolved=resolved.resolver(run, followed.spec, task_runs) if resolve else None,
         )
+
+    def _task_runs(self, run: Run) -> list[TaskRun]:
+        """All attempts of a run. Those of the last large ones that are over are remembered: they come in many pages."""
+        key = (run.id, run.seq)
+        found = self._large.get(key)
+        if found is None:
+            found = self._runs.task_runs(run.id, newest=False)
+            if run.state in TERMINAL and len(found) > LIMITS["page_of_arrays"]:
+                self._large[key] = found
+                if len(self._large) > MAX_LARGE:
+                    self._large.popitem(last=False)
+        return found
 
     async def list_(self, request: Request) -> Answer:
         """GET jobs/runs/list"""
