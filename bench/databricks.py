@@ -17,6 +17,8 @@ from bench import load, report, seed, server
 from bench.report import ms, percentile, whole
 
 WIDTH, DEPTH = 100, 10
+LIMIT = 1000
+"""Every job of this service has a limit of concurrent runs, so the native one that it is compared with has it too."""
 COLUMNS = ("what", "data on", "figure", "low-high", "beside", "goal")
 JOBS = "/api/2.2/jobs"
 TERMINAL = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
@@ -34,7 +36,7 @@ def measure(given: argparse.Namespace) -> report.Table:
     rows.append(_lists(*report.places()[0], kept))
     notes = [
         "run-now and the native submit start runs of one kept job whose queue is paused, from 16 connections; `beside` "
-        "is the native rate and how many times slower run-now is.",
+        "is the native rate and how many times slower run-now is. Both jobs have a limit of 1,000 concurrent runs.",
         "A graph is a kept job of sql_task; the clock runs from before run-now until a list shows the run over. "
         "Checked: every task succeeded, and none began before what it needs had ended.",
         "A notebook's start: from before run-now is sent until its first cell runs, by the same clock. Cold is the "
@@ -55,13 +57,13 @@ def ask(one: server.Server, method: str, path: str, body: Any = None) -> Any:
 def _starts(where: str, place: Path, trials: int) -> list[object]:
     with server.server(place) as one:
         sql = {"key": "one", "action": {"kind": "sql", "statement": "SELECT 1 AS n"}}
-        native = one.api.job("native", sql, queue="bench")
+        native = one.api.job("native", sql, queue="bench", max_concurrent_runs=LIMIT)
         one.api.pause("bench", True)
         query = {"query": {"query_text": "SELECT 1 AS n"}}
         asked = load.run(one.url, [("POST", "/api/2.0/sql/queries", query)], connections=1, prefix="")
         work = {"query": {"query_id": json.loads(asked.bodies[0])["id"]}, "warehouse_id": "w"}
         task = {"task_key": "one", "sql_task": work}
-        job = ask(one, "POST", "/create", {"name": "theirs", "tasks": [task], "max_concurrent_runs": 1000})["job_id"]
+        job = ask(one, "POST", "/create", {"name": "theirs", "tasks": [task], "max_concurrent_runs": LIMIT})["job_id"]
         one.api.pause("default", True)
 
         def trial() -> dict[str, float]:
