@@ -20,6 +20,7 @@ from runyard.core.states import RUN_MOVES, TASK_MOVES, TERMINAL, Move, Reason, S
 from runyard.core.triggers import JobTrigger
 from runyard.dialects.databricks import errors as databricks_errors
 from runyard.dialects.databricks import routes as databricks_routes
+from runyard.dialects.databricks import spark as databricks_spark
 from runyard.dialects.databricks import tables as databricks
 from runyard.dialects.glue import errors, support, tables
 from runyard.dialects.tinybird import errors as tinybird_errors
@@ -249,6 +250,8 @@ def databricks_page() -> str:
         "## Kinds of tasks\n",
         _table(("task", "here"), ((f"`{name}`", said) for name, said in databricks.TASK_TYPES.items())),
         "With the setting `record_only` those that cannot run are kept, shown and passed over as disabled.\n",
+        "## Options\n\n`RUNYARD_OPTIONS=databricks.NAME=VALUE:databricks.NAME=VALUE`\n",
+        _table(("option", "what it does"), ((f"`{name}`", said) for name, said in databricks_spark.OPTIONS.items())),
         "## States\n",
         _table(heads, _databricks_states()),
         "## Triggers\n",
