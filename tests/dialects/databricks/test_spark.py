@@ -115,7 +115,8 @@ print("sum", sys.argv[1], spark.range(101).selectExpr("sum(id) AS n").first().n)
     task_run = run["tasks"][0]["run_id"]
     assert f"sum {run['run_id']} 5050" in cluster.get("/jobs/runs/get-output", run_id=task_run)["logs"]
     shown = cluster.run(run["run_id"], include_resolved_values="true")["tasks"][0]["resolved_values"]
-    assert shown == {"spark_submit_task": {"parameters": ["dbfs:/app.py", str(run["run_id"])]}}
+    file = str(cluster.folder / "data" / "files" / "app.py")
+    assert shown == {"spark_submit_task": {"parameters": [file, str(run["run_id"])]}}
 
 
 @pytest.mark.long
