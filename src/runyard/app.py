@@ -416,7 +416,13 @@ def build_table(
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
+        databricks(
+            engine,
+            settings.folder,
+            record_only=settings.record_only,
+            mail=bool(settings.smtp_url),
+            options=settings.options_of("databricks"),
+        ),
         glue(engine, opaque, settings),
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
