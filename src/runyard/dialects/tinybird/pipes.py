@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from runyard.core.actions import Copy, Export, Materialize
@@ -63,17 +64,7 @@ class Pipes:
 
     def dependencies(self, workspace: str, sql: str, pipe: dict[str, Any]) -> list[str]:
         """The Data Sources and pipes that a node's text names; template tags are looked through."""
-        own = {node["name"].lower() for node in pipe["nodes"]}
-        found: list[str] = []
-        for one in references(_TAGS.sub(" ", sql.lstrip().removeprefix("%"))):
-            if one.name in own:
-                found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
-                continue
-            for kind in (DATASOURCE, PIPE):
-                body = self._catalog.find(workspace, kind, one.name) if not one.schema else None
-                if body is not None and body["name"] not in found:
-                    found.append(body["name"])
-        return found
+        return read_by(sql, pipe, lambda kind, name: self._catalog.find(workspace, kind, name))
 
     async def check(self, caller: Caller, pipe: dict[str, Any], ignore_errors: bool) -> None:
         """Asks the warehouse whether each node's SQL can run; a template that needs parameters is only parsed."""
@@ -99,7 +90,7 @@ class Pipes:
     async def save(self, caller: Caller, pipe: dict[str, Any]) -> dict[str, Any]:
         """Keeps a changed pipe, and its schedule in step with it."""
         kept = await self._catalog.replace(caller.workspace, PIPE, pipe, caller.name)
-        await self._keep_schedule(caller, kept)
+        await self.keep_schedule(caller, kept)
         return kept
 
     async def rename(self, caller: Caller, pipe: dict[str, Any], name: str) -> dict[str, Any]:
@@ -113,7 +104,7 @@ class Pipes:
             raise Refusal(409, f"The pipe is used by {', '.join(users)}; change those first, then rename it.")
         name = catalog.check_name(name, "Pipe")
         renamed = await self._catalog.rename(caller.workspace, PIPE, pipe, name, caller.name)
-        await self._keep_schedule(caller, renamed)
+        await self.keep_schedule(caller, renamed)
         return renamed
 
     async def delete(self, caller: Caller, pipe: dict[str, Any]) -> None:
@@ -121,7 +112,7 @@ class Pipes:
         for node in pipe["nodes"]:
             if node["materialized"] is not None:
                 await self._face.engine.data.drop_view(caller.workspace, node["id"])
-        await self._drop_schedule(caller, pipe)
+        await self.drop_schedule(caller, pipe)
         await self._catalog.delete(caller.workspace, PIPE, pipe, caller.name)
 
     async def compiled(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], given: dict[str, Any]) -> str:
@@ -140,7 +131,7 @@ class Pipes:
         name = str(given.get("datasource") or node.get("target") or "")
         if not name:
             raise invalid("A materialized node needs the Data Source that it fills: `datasource`.", field="datasource")
-        source = self._trigger(caller, pipe, node)
+        source = followed(pipe, node, lambda kind, name: self._catalog.find(caller.workspace, kind, name))
         text = await self.compiled(caller, pipe, node, {})
         target = self._catalog.find(caller.workspace, DATASOURCE, name)
         made = target is None
@@ -160,20 +151,6 @@ class Pipes:
             raise
         node |= {"materialized": target["id"], "target": target["name"], "node_type": "materialized"}
         return target, made
-
-    def _trigger(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-        """The Data Source whose appends a node follows: the first one that it reads."""
-        for one in references(_TAGS.sub(" ", node["sql"])):
-            inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
-            if inner is not None and inner is not node and depth < 30:
-                return self._trigger(caller, pipe, inner, depth + 1)
-            source = self._catalog.find(caller.workspace, DATASOURCE, one.name)
-            if source is not None:
-                return source
-            other_pipe = self._catalog.find(caller.workspace, PIPE, one.name)
-            if other_pipe is not None and depth < 30:
-                return self._trigger(caller, other_pipe, output_node(other_pipe), depth + 1)
-        raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
 
     async def _make_target(self, caller: Caller, name: str, text: str, given: dict[str, Any]) -> dict[str, Any]:
         """The target of a materialized node that does not exist yet: its columns are those of the query."""
@@ -250,11 +227,11 @@ class Pipes:
         node["copy"]["paused"] = paused
         return await self.save(caller, pipe)
 
-    async def _keep_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
+    async def keep_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
         """The kept job of a scheduled copy, as the pipe is now."""
         node = next((one for one in pipe["nodes"] if one["copy"] is not None), None)
         if node is None or not node["copy"]["schedule"]:
-            return await self._drop_schedule(caller, pipe)
+            return await self.drop_schedule(caller, pipe)
         registry, copy = self._face.engine.registry, node["copy"]
         target = self._sources.needed(caller.workspace, copy["target"])
         text = await self.compiled(caller, pipe, node, {})
@@ -275,7 +252,7 @@ class Pipes:
         schedules = self._face.engine.schedules
         await (schedules.pause if copy["paused"] else schedules.resume)(job, caller.name)
 
-    async def _drop_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
+    async def drop_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
         if (job := self._job(caller, pipe)) is not None:
             await self._face.engine.registry.delete_job(job, caller.name)
 
@@ -312,6 +289,40 @@ def _target(sink: dict[str, Any]) -> str:
     packed = {"gz": ".gz", "gzip": ".gz", "zstd": ".zst"}.get(sink["compression"], "")
     ending = f".{sink['format']}{packed if sink['format'] != 'parquet' else ''}"
     return f"{sink['path'].rstrip('/')}/{name}" + ("" if name.endswith(ending) else ending)
+
+
+Find = Callable[[str, str], dict[str, Any] | None]
+"""A Data Source or pipe by its kind and name."""
+
+
+def read_by(sql: str, pipe: dict[str, Any], find: Find) -> list[str]:
+    """The Data Sources and pipes that a node's text names; template tags are looked through."""
+    own = {node["name"].lower() for node in pipe["nodes"]}
+    found: list[str] = []
+    for one in references(_TAGS.sub(" ", sql.lstrip().removeprefix("%"))):
+        if one.name in own:
+            found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
+            continue
+        for kind in (DATASOURCE, PIPE):
+            body = find(kind, one.name) if not one.schema else None
+            if body is not None and body["name"] not in found:
+                found.append(body["name"])
+    return found
+
+
+def followed(pipe: dict[str, Any], node: dict[str, Any], find: Find, depth: int = 0) -> dict[str, Any]:
+    """The Data Source whose appends a materialized node follows: the first one that it reads. Raises `invalid`."""
+    for one in references(_TAGS.sub(" ", node["sql"])):
+        inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
+        if inner is not None and inner is not node and depth < 30:
+            return followed(pipe, inner, find, depth + 1)
+        source = find(DATASOURCE, one.name)
+        if source is not None:
+            return source
+        other_pipe = find(PIPE, one.name)
+        if other_pipe is not None and depth < 30:
+            return followed(other_pipe, output_node(other_pipe), find, depth + 1)
+    raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
 
 
 def copy_node(pipe: dict[str, Any]) -> dict[str, Any]:

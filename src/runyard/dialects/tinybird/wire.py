@@ -131,6 +131,8 @@ def job_item(run: Run, job_id: str, base: str, cancelled_at: int | None = None) 
         body["datasource"] = datasource
     if (pipe := named(run, "pipe")) is not None:
         body |= {"pipe_id": pipe["id"], "pipe_name": pipe["name"]}
+    if (deployment := tag(run, "deployment_id")) is not None:
+        body["deployment_id"] = deployment
     return body
 
 
@@ -267,6 +269,10 @@ def _sink(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
     }
 
 
+def _deployment(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
+    return {"deployment_id": tag(run, "deployment_id"), "query_id": query_id(run.id, 0, run.created_at)}
+
+
 _BY_KIND = {
     tables.IMPORT: _import,
     tables.POPULATE: _populate,
@@ -274,6 +280,7 @@ _BY_KIND = {
     tables.DELETE: _delete,
     tables.QUERY: _query,
     tables.SINK: _sink,
+    tables.DEPLOYMENT: _deployment,
 }
 
 
