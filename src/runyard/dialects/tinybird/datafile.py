@@ -96,7 +96,7 @@ class _Reader:
             if rest == ">":
                 if command not in _LONG:
                     raise _wrong(begun, f"{command.upper()} takes its value on the same line.")
-                block = []
+                block: list[str] = []
                 while at < len(lines) and not self._begins(lines[at], block):
                     block.append(lines[at])
                     at += 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from runyard.core.actions import Copy, Export, Materialize
+from runyard.core.actions import Action, Copy, Export, Materialize, Sql
 from runyard.core.errors import RunyardError, invalid
-from runyard.core.model import Run
+from runyard.core.model import JobSpec, Run
 from runyard.core.schedule import Schedule
 from runyard.dialects.tinybird import catalog, tables, wire
 from runyard.dialects.tinybird.access import Caller
@@ -228,29 +229,32 @@ class Pipes:
         return await self.save(caller, pipe)
 
     async def keep_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
-        """The kept job of a scheduled copy, as the pipe is now."""
-        node = next((one for one in pipe["nodes"] if one["copy"] is not None), None)
-        if node is None or not node["copy"]["schedule"]:
+        """The kept job of a scheduled copy or sink, as the pipe is now."""
+        node = next((one for one in pipe["nodes"] if (one["copy"] or one["sink"] or {}).get("schedule")), None)
+        if node is None:
             return await self.drop_schedule(caller, pipe)
-        registry, copy = self._face.engine.registry, node["copy"]
-        target = self._sources.needed(caller.workspace, copy["target"])
         text = await self.compiled(caller, pipe, node, {})
-        action = Copy(statement=text, table=target["name"], mode=cast(Any, copy["mode"]), dialect="clickhouse")
-        spec = chain(
-            f"copy {pipe['name']}",
-            [action],
-            queue=self._sources.queue(caller.workspace, target),
-            tags=wire.tags_of(tables.COPY, target, pipe, mode=copy["mode"]),
-            keys=["copy"],
-            schedule=Schedule(cron=copy["schedule"], paused=copy["paused"]),
-        )
-        job = self._job(caller, pipe)
+        spec = self._copies(caller, pipe, node, text) if node["copy"] else _sinks(pipe, node["sink"], text)
+        registry, job = self._face.engine.registry, self._job(caller, pipe)
         if job is None:
             await registry.create_job(spec, by=caller.name, workspace=caller.workspace, origin=ORIGIN, key=pipe["id"])
             return
         await registry.update_job(job, spec, by=caller.name)
         schedules = self._face.engine.schedules
-        await (schedules.pause if copy["paused"] else schedules.resume)(job, caller.name)
+        paused = spec.schedule is not None and spec.schedule.paused
+        await (schedules.pause if paused else schedules.resume)(job, caller.name)
+
+    def _copies(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], text: str) -> JobSpec:
+        copy = node["copy"]
+        target = self._sources.needed(caller.workspace, copy["target"])
+        return chain(
+            f"copy {pipe['name']}",
+            [Copy(statement=text, table=target["name"], mode=cast(Any, copy["mode"]), dialect="clickhouse")],
+            queue=self._sources.queue(caller.workspace, target),
+            tags=wire.tags_of(tables.COPY, target, pipe, mode=copy["mode"]),
+            keys=["copy"],
+            schedule=Schedule(cron=copy["schedule"], paused=copy["paused"]),
+        )
 
     async def drop_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
         if (job := self._job(caller, pipe)) is not None:
@@ -271,24 +275,37 @@ class Pipes:
             raise invalid(f"The pipe {pipe['name']!r} has no sink node.")
         sink = node["sink"]
         text = await self.compiled(caller, pipe, node, parameters)
-        target = _target(sink)
+        now = time.gmtime()
+        target = _target(sink, {mark: time.strftime(form, now) for mark, form in wire.SINK_MARKS.items()})
         action = Export(statement=text, target=target, format=cast(Any, sink["format"]), dialect="clickhouse")
         tags = wire.tags_of(tables.SINK, None, pipe)
         return await self._face.submit(caller, f"sink {pipe['name']}", [action], tags=tags, keys=["sink"])
 
 
-def _target(sink: dict[str, Any]) -> str:
+def _target(sink: dict[str, Any], moments: dict[str, str]) -> str:
     """Where a sink writes: its folder or bucket, its name with the time in it, the ending of its format."""
-    import time
-
-    moment = time.gmtime()
     name = sink["name"]
-    marks = {"{YYYYMMDD}": "%Y%m%d", "{YYYY}": "%Y", "{MM}": "%m", "{DD}": "%d", "{HH}": "%H", "{mm}": "%M"}
-    for mark, form in marks.items():
-        name = name.replace(mark, time.strftime(form, moment))
+    for mark, moment in moments.items():
+        name = name.replace(mark, moment)
     packed = {"gz": ".gz", "gzip": ".gz", "zstd": ".zst"}.get(sink["compression"], "")
     ending = f".{sink['format']}{packed if sink['format'] != 'parquet' else ''}"
     return f"{sink['path'].rstrip('/')}/{name}" + ("" if name.endswith(ending) else ending)
+
+
+def _sinks(pipe: dict[str, Any], sink: dict[str, Any], text: str) -> JobSpec:
+    """The job of a scheduled sink. The file's name has the tick's time, which a first task spells."""
+    at = "'{{ run.scheduled_at }}'::TIMESTAMPTZ AT TIME ZONE 'UTC'"
+    spelled = ", ".join(f"strftime({at}, '{form}') AS \"{mark[1:-1]}_\"" for mark, form in wire.SINK_MARKS.items())
+    target = _target(sink, {mark: wire.sink_part(mark) for mark in wire.SINK_MARKS})
+    export = Export(statement=text, target=target, format=cast(Any, sink["format"]), dialect="clickhouse")
+    before: dict[str, Action] = {"moment": Sql(statement=f"SELECT {spelled}")} if "{{" in target else {}
+    return chain(
+        f"sink {pipe['name']}",
+        [*before.values(), export],
+        tags=wire.tags_of(tables.SINK, None, pipe),
+        keys=[*before, "sink"],
+        schedule=Schedule(cron=sink["schedule"]),
+    )
 
 
 Find = Callable[[str, str], dict[str, Any] | None]

@@ -50,7 +50,7 @@ def card(engine: Engine, tokens: Keys, files: Path, options: Mapping[str, str]) 
         QueryRoutes(face, sources, queries),
         EventRoutes(face, sources, Events(face, sources)),
         TokenRoutes(face, issued),
-        WorkspaceRoutes(face, issued),
+        WorkspaceRoutes(face, issued, sources, pipes),
         DeployRoutes(face, deployments),
     )
     routes = tuple(route for family in families for route in family.routes())
