@@ -12,24 +12,25 @@ import msgspec
 
 from runyard.core.actions import Dbt, InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
-from runyard.core.launch import CONTEXT, INHERITED, WORK
+from runyard.core.launch import CONTEXT, INHERITED, MESSAGE_BYTES, WORK, decode_claim, decode_work
 from runyard.runtime import context
 from runyard.work import dbt, linux, notebook, prepare, python, shell, wheel
 
 CANNOT_START = 127
+_ORDERS = 3
 _RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: int) -> NoReturn:
-    """Turns this freshly forked process into the user's work. Never returns."""
+def become(orders: int, stdout: int, stderr: int, parent: int) -> NoReturn:
+    """Makes this freshly forked process ready, waits for its work and turns into it. Never returns."""
     code = CANNOT_START
     try:
         linux.die_with_parent()
         if os.getppid() != parent:
             os._exit(CANNOT_START)
         os.setpgid(0, 0)
-        _streams(stdout, stderr, started)
-        code = _work(claim)
+        _streams(stdout, stderr, orders)
+        code = _work(*_told())
     except prepare.Unprepared as error:
         _say(f"{error.mark}{error}")
     except OSError as error:
@@ -43,21 +44,34 @@ def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: in
         os._exit(code)
 
 
-def _streams(stdout: int, stderr: int, started: int) -> None:
-    """Standard streams; everything else is closed."""
+def _streams(stdout: int, stderr: int, orders: int) -> None:
+    """Standard streams, and the orders; everything else is closed."""
     null = os.open(os.devnull, os.O_RDONLY)
-    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr))]
-    os.write(started, b"!")
+    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr, orders))]
     for place, fd in enumerate(high):
-        os.dup2(fd, place, True)
-    os.closerange(3, 4096)
+        os.dup2(fd, place, place < _ORDERS)
+    os.closerange(_ORDERS + 1, 4096)
     for number in _RESET:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _work(claim: Assignment) -> int:
-    facts, folder = _facts(claim), os.getcwd()
+def _told() -> tuple[Assignment, str]:
+    """The claim and its folder. Ends this process when none comes."""
+    data = b""
+    while piece := os.read(_ORDERS, MESSAGE_BYTES):
+        data += piece
+    if not data:
+        os._exit(0)
+    work = decode_work(data)
+    os.write(_ORDERS, b"!")
+    os.close(_ORDERS)
+    return decode_claim(work.claim), work.folder
+
+
+def _work(claim: Assignment, folder: str) -> int:
+    os.chdir(folder)
+    facts = _facts(claim)
     with open(CONTEXT, "wb") as file:
         file.write(msgspec.json.encode(facts))
     context.install(facts, folder)

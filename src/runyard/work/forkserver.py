@@ -1,4 +1,4 @@
-"""The fork server: stays small and single-threaded, and forks a launcher for each claim in a millisecond or two.
+"""The fork server: stays small and single-threaded, and forks a launcher for each channel that it is given.
 
 Started by the local executor with one end of a socket pair as its only argument's file descriptor. It ends when
 the other end does; its launchers go on.
@@ -17,7 +17,6 @@ import time
 # Imported once here, so that no attempt pays for them.
 import traceback  # noqa: F401
 
-from runyard.core.launch import MESSAGE_BYTES, decode_launch
 from runyard.work import launcher
 
 _FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
@@ -30,13 +29,13 @@ def serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, _reap)
     gc.freeze()  # nothing here is garbage; collections in a child must not touch, and so copy, its pages
     while True:
-        data, fds, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 1)
+        data, fds, _, _ = socket.recv_fds(orders, 1, 1)
         if not data:
             return
         if _fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             orders.close()
-            launcher.own(decode_launch(data), socket.socket(fileno=fds[0]))
+            launcher.own(socket.socket(fileno=fds[0]))
         os.close(fds[0])
 
 
@@ -47,7 +46,7 @@ def _fork() -> int:
             return os.fork()
         except BlockingIOError:
             time.sleep(_FORK_WAIT_SECONDS)
-    return -1  # the order is dropped, and its channel closed: the executor gives the claim back
+    return -1  # the channel is closed: the executor gives the claim back
 
 
 def _reap(*_: object) -> None:

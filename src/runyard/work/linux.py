@@ -24,15 +24,15 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def bear_mark() -> int:
-    """Gives this process and all that it starts a limit of its own, by which they can be told; answers its value.
+def bear_mark(pid: int = 0) -> int:
+    """Gives a process and all that it starts a limit of its own, by which they can be told; answers its value.
 
-    It must be lower than the present one, which may be the mark of an attempt that this process is part of.
+    It must be lower than the present one, which may be the mark of an attempt that the process is part of.
     """
-    present = resource.getrlimit(_RLIMIT_RTTIME)[1]
+    present = resource.prlimit(pid, _RLIMIT_RTTIME)[1]
     top = 1 << 61 if present == resource.RLIM_INFINITY else present
     mark = top // 2 + int.from_bytes(os.urandom(8), "big") % (top // 2)
-    resource.setrlimit(_RLIMIT_RTTIME, (mark, mark))
+    resource.prlimit(pid, _RLIMIT_RTTIME, (mark, mark))
     return mark
 
 
