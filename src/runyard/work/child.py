@@ -12,13 +12,14 @@ import msgspec
 
 from runyard.core.actions import Dbt, InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
-from runyard.core.launch import CONTEXT, INHERITED, MESSAGE_BYTES, WORK, decode_claim, decode_work
+from runyard.core.launch import CONTEXT, MESSAGE_BYTES, WORK, decode_claim, decode_work
 from runyard.runtime import context
 from runyard.work import dbt, linux, notebook, prepare, python, shell, wheel
 
 CANNOT_START = 127
 _ORDERS = 3
-_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+_PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that a Python program ignores, and that any other finds as the system made them."""
 
 
 def become(orders: int, stdout: int, stderr: int, parent: int) -> NoReturn:
@@ -51,8 +52,6 @@ def _streams(stdout: int, stderr: int, orders: int) -> None:
     for place, fd in enumerate(high):
         os.dup2(fd, place, place < _ORDERS)
     os.closerange(_ORDERS + 1, 4096)
-    for number in _RESET:
-        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
@@ -76,29 +75,39 @@ def _work(claim: Assignment, folder: str) -> int:
         file.write(msgspec.json.encode(facts))
     context.install(facts, folder)
     action, made = prepare.prepared(claim, folder)
-    environment = _environment(claim, action, os.path.join(folder, CONTEXT))
-    if made is not None:
-        python.enter(made, environment)
+    added = _added(claim, action, os.path.join(folder, CONTEXT))
     if isinstance(action, Python):
         python.keep_source(action, WORK)
     os.chdir(WORK if isinstance(action, Dbt) else action.working_directory or WORK)
     _limits(claim)
-    if isinstance(action, Shell):
-        _exec(shell.command(action), environment)
-    if isinstance(action, Dbt):
-        _exec(dbt.command(action, made or sys.executable, folder, environment), environment)
-    if isinstance(action, Wheel):
-        _exec(wheel.command(action, made or sys.executable, environment), environment)
-    if (other := made or action.interpreter) is not None:
-        action = msgspec.structs.replace(action, interpreter=other)
-        if isinstance(action, Notebook):
-            _exec(notebook.command(action, folder, environment), environment)
-        _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
-    os.environ.clear()
-    os.environ.update(environment)
+    if (command := _command(action, made, folder, added)) is not None:
+        _exec(*command)
+    os.environ.update(added)
     if isinstance(action, Notebook):
         return notebook.run_here(action, os.path.join(folder, WORK))
+    assert isinstance(action, Python)
     return python.run_here(action, os.path.join(folder, WORK))
+
+
+def _command(
+    action: InProcess, made: str | None, folder: str, added: dict[str, str]
+) -> tuple[list[str], dict[str, str]] | None:
+    """The program to become, and its environment; None for what runs in this process."""
+    if isinstance(action, Python | Notebook) and made is None and action.interpreter is None:
+        return None
+    environment = os.environ.copy() | added
+    if made is not None:
+        python.enter(made, environment)
+    if isinstance(action, Shell):
+        return shell.command(action), environment
+    if isinstance(action, Dbt):
+        return dbt.command(action, made or sys.executable, folder, environment), environment
+    if isinstance(action, Wheel):
+        return wheel.command(action, made or sys.executable, environment), environment
+    action = msgspec.structs.replace(action, interpreter=made or action.interpreter)
+    if isinstance(action, Notebook):
+        return notebook.command(action, folder, environment), environment
+    return python.command(action, os.path.join(folder, WORK), environment), environment
 
 
 def _limits(claim: Assignment) -> None:
@@ -110,16 +119,16 @@ def _limits(claim: Assignment) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
 
 
-def _environment(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    own = {
+def _added(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
+    """What the work finds in its environment beside what the fork server has in its own."""
+    return {
+        **action.environment,
         "RUNYARD_RUN_ID": str(claim.run_id),
         "RUNYARD_TASK_RUN_ID": str(claim.task_run_id),
         "RUNYARD_TASK": claim.task_key,
         "RUNYARD_ATTEMPT": str(claim.attempt),
         "RUNYARD_CONTEXT": context_file,
     }
-    return {"PATH": os.defpath, **kept, **action.environment, **own}
 
 
 def _facts(claim: Assignment) -> dict[str, Any]:
@@ -143,6 +152,8 @@ def _facts(claim: Assignment) -> dict[str, Any]:
 
 
 def _exec(arguments: list[str], environment: dict[str, str]) -> NoReturn:
+    for number in _PYTHONS_OWN:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(arguments[0], arguments, environment)
     except OSError as error:  # it names the last directory that it tried

@@ -6,6 +6,8 @@ the other end does; its launchers go on.
 
 from __future__ import annotations
 
+# Imported once here, so that no attempt pays for them.
+import atexit  # noqa: F401
 import contextlib
 import gc
 import os
@@ -13,10 +15,9 @@ import signal
 import socket
 import sys
 import time
-
-# Imported once here, so that no attempt pays for them.
 import traceback  # noqa: F401
 
+from runyard.core.launch import INHERITED
 from runyard.work import launcher
 
 _FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
@@ -27,6 +28,9 @@ def serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reap)
+    for name in set(os.environ) - set(INHERITED):
+        del os.environ[name]
+    os.environ.setdefault("PATH", os.defpath)  # and so it is what every task begins with
     gc.freeze()  # nothing here is garbage; collections in a child must not touch, and so copy, its pages
     while True:
         data, fds, _, _ = socket.recv_fds(orders, 1, 1)

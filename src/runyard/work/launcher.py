@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import time
@@ -47,6 +46,9 @@ def own(channel: socket.socket) -> NoReturn:
         linux.adopt_orphans()
         # Blocked, not ignored: a stop that comes while the child is being made waits until the child can take it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         mark = linux.bear_mark()
         while _serve(channel, mark):
             os.chdir("/")
@@ -126,6 +128,8 @@ def _refuse(head: Head, channel: socket.socket, outcome: Outcome) -> bool:
 def _clear() -> None:
     """Takes away what an earlier claim of this folder left, but for its log; its mark goes last."""
     if os.path.exists(MARK):
+        import shutil  # seldom used, and not small
+
         for folder in (WORK, ARTIFACTS):
             shutil.rmtree(folder, ignore_errors=True)
         for stale in (SOCKET, NOTES, OUTCOME, MARK):
