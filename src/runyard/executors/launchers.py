@@ -120,4 +120,5 @@ def _environment() -> dict[str, str]:
     """The fork server's own: what a task may inherit, for a process can always read what it began with."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     paths = [str(Path(runyard.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # Resolved once there, and not again by every process that is forked.
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "LD_BIND_NOW": "1"}

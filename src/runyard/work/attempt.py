@@ -93,14 +93,13 @@ class Attempt:
             self._watch(fd, self._on_output)
         self.exit = os.pidfd_open(self.spare.pid)
         self._watch(self.exit, self._on_exit)
-        signal.signal(signal.SIGCHLD, self._reap)  # orphans come here to be waited for
         if self.spare.tell(self.folder, claim):
             self.started_at = _now()
             self._send(Started(self.head.task_run_id, self.head.token, self.started_at))
 
     def run(self) -> None:
         """Sees the work through, and tells how it ended."""
-        self._reap()
+        self.reap()
         while self.status is None:
             self._turn(min(filter(None, (self.kill_at, self.untold_at, self._lease_end())), default=None))
         tree.end()
@@ -109,7 +108,6 @@ class Attempt:
 
     def close(self) -> None:
         """Lets go of all that it held, but for the connection."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.listener.close()
         self.notes.close()
         for fd in (self.exit, *self.streams):
@@ -196,9 +194,10 @@ class Attempt:
 
     def _on_exit(self, fd: int) -> None:
         self._unwatch(fd)
-        self._reap()
+        self.reap()
 
-    def _reap(self, *_: object) -> None:
+    def reap(self) -> None:
+        """Waits for whatever has ended: orphans come here too."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self.spare.pid:

@@ -82,7 +82,8 @@ def _work(claim: Assignment, folder: str) -> int:
     _limits(claim)
     if (command := _command(action, made, folder, added)) is not None:
         _exec(*command)
-    os.environ.update(added)
+    for name, value in added.items():
+        os.environ[name] = value
     if isinstance(action, Notebook):
         return notebook.run_here(action, os.path.join(folder, WORK))
     assert isinstance(action, Python)

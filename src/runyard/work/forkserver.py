@@ -18,7 +18,7 @@ import time
 import traceback  # noqa: F401
 
 from runyard.core.launch import INHERITED
-from runyard.work import launcher
+from runyard.work import launcher, python
 
 _FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
 
@@ -31,6 +31,7 @@ def serve(orders: socket.socket) -> None:
     for name in set(os.environ) - set(INHERITED):
         del os.environ[name]
     os.environ.setdefault("PATH", os.defpath)  # and so it is what every task begins with
+    _make_streams()
     gc.freeze()  # nothing here is garbage; collections in a child must not touch, and so copy, its pages
     while True:
         data, fds, _, _ = socket.recv_fds(orders, 1, 1)
@@ -41,6 +42,19 @@ def serve(orders: socket.socket) -> None:
             orders.close()
             launcher.own(socket.socket(fileno=fds[0]))
         os.close(fds[0])
+
+
+def _make_streams() -> None:
+    """Those of every task: a stream remembers what kind of file it was made for, so these are made for pipes."""
+    ends = os.pipe()
+    own = [os.dup(fd) for fd in (1, 2)]
+    for fd in (1, 2):
+        os.dup2(ends[1], fd)
+    python.make_streams()
+    for fd, kept in enumerate(own, 1):
+        os.dup2(kept, fd)
+    for fd in (*ends, *own):
+        os.close(fd)
 
 
 def _fork() -> int:

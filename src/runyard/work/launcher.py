@@ -49,27 +49,67 @@ def own(channel: socket.socket) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        mark = linux.bear_mark()
-        while _serve(channel, mark):
+        launcher = Launcher(channel)
+        signal.signal(signal.SIGCHLD, launcher.reap)
+        while launcher.serve():
             os.chdir("/")
     finally:
         os._exit(0)
 
 
-def _serve(channel: socket.socket, mark: int) -> bool:
-    """Waits for one claim and sees it through; False when that was the last one."""
-    spare = _spare()
-    order = _order(channel)
-    if order is None:
+class Launcher:
+    """Sees one attempt after the other through, for the server at the other end of the channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._mark = linux.bear_mark()
+        self._attempt: Attempt | None = None
+
+    def reap(self, *_: object) -> None:
+        """On SIGCHLD. Not between attempts: a spare that was killed is found out when it is needed."""
+        if self._attempt is not None:
+            self._attempt.reap()
+
+    def serve(self) -> bool:
+        """Waits for one claim and sees it through; False when that was the last one."""
+        spare = _spare()
+        order = _order(self._channel)
+        if order is None:
+            return False
+        os.chdir(order.folder)
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # once its older launcher is gone
+            claim = _claim(order.token)
+            return claim is not None and self._see_through(claim, order, spare)
+        finally:
+            os.close(lock)
+
+    def _see_through(self, claim: bytes, order: Launch, spare: Spare | None) -> bool:
+        """Runs the attempt; True if its server has heard of the end."""
+        head = decode_head(claim)
+        try:
+            _clear()
+            if spare is None or not spare.alive():
+                spare = Spare()
+            with open(MARK, "wb") as file:
+                file.write(encode(Mark(head.token, spare.mark, self._mark)))
+            attempt = self._attempt = Attempt(head, order, self._channel, spare)
+            if attempt.expired():  # it comes too late: somebody else may have the work by now
+                return self._refuse(head, EXPIRED)
+            attempt.start(claim)
+        except OSError as error:  # no room for a file, no room for a process
+            detail = f"No process can be started: {error}"
+            return self._refuse(head, Outcome(result="failed", reason=Reason.START_ERROR, detail=detail))
+        attempt.run()
+        self._attempt = None
+        attempt.close()
+        return attempt.channel is self._channel
+
+    def _refuse(self, head: Head, outcome: Outcome) -> bool:
+        now = time.time_ns() // 1_000_000
+        self._channel.send(encode(Finished(head.task_run_id, head.token, now, outcome)))
         return False
-    os.chdir(order.folder)
-    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # once its older launcher is gone
-        claim = _claim(order.token)
-        return claim is not None and _see_through(claim, order, channel, spare, mark)
-    finally:
-        os.close(lock)
 
 
 def _spare() -> Spare | None:
@@ -97,32 +137,6 @@ def _claim(token: int) -> bytes | None:
     except FileNotFoundError:
         return None
     return claim if decode_head(claim).token == token else None
-
-
-def _see_through(claim: bytes, order: Launch, channel: socket.socket, spare: Spare | None, mark: int) -> bool:
-    """Runs the attempt; True if its server has heard of the end."""
-    head = decode_head(claim)
-    try:
-        _clear()
-        if spare is None or not spare.alive():
-            spare = Spare()
-        with open(MARK, "wb") as file:
-            file.write(encode(Mark(head.token, spare.mark, mark)))
-        attempt = Attempt(head, order, channel, spare)
-        if attempt.expired():  # it comes too late: somebody else may have the work by now
-            return _refuse(head, channel, EXPIRED)
-        attempt.start(claim)
-    except OSError as error:  # no room for a file, no room for a process
-        detail = f"No process can be started: {error}"
-        return _refuse(head, channel, Outcome(result="failed", reason=Reason.START_ERROR, detail=detail))
-    attempt.run()
-    attempt.close()
-    return attempt.channel is channel
-
-
-def _refuse(head: Head, channel: socket.socket, outcome: Outcome) -> bool:
-    channel.send(encode(Finished(head.task_run_id, head.token, time.time_ns() // 1_000_000, outcome)))
-    return False
 
 
 def _clear() -> None:

@@ -62,9 +62,16 @@ def run_here(action: Python, folder: str) -> int:
     return shut_down(code)
 
 
+def make_streams() -> None:
+    """The standard streams of a program whose output is read while it runs."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
 def prepare_process(arguments: list[str], folder: str) -> None:
-    """Makes this forked process what a fresh interpreter is; `folder` is where its modules are looked for first."""
-    _fresh_streams()
+    """Makes this process what a fresh interpreter is; `folder` is where its modules are looked for first."""
+    gc.freeze()  # what the program did not make need not be looked at when it ends
     sys.argv = arguments
     sys.path[0:0] = [folder]
 
@@ -95,12 +102,6 @@ def _execute(action: Python, file: str | None, kept: str) -> None:
     else:
         assert action.module is not None
         runpy.run_module(action.module, run_name="__main__", alter_sys=True)
-
-
-def _fresh_streams() -> None:
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def exit_code(error: SystemExit) -> int:
