@@ -29,10 +29,10 @@ class Disk:
         self.now += self.seconds
 
 
-async def commit(committer: Committer, *, alone: bool = False) -> BaseException | None:
+async def commit(committer: Committer) -> BaseException | None:
     """One commit, awaited."""
     answer: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-    committer.start(answer.set_result, alone=alone)
+    committer.start(answer.set_result)
     return await asyncio.wait_for(answer, 10)
 
 
@@ -46,8 +46,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def commits(disk: Disk, count: int, *, alone: bool = False) -> list[BaseException | None]:
     async def run() -> list[BaseException | None]:
         committer = Committer(cast(Any, disk), asyncio.get_running_loop())
+        committer.alone = lambda: alone
         try:
-            return [await commit(committer, alone=alone) for _ in range(count)]
+            return [await commit(committer) for _ in range(count)]
         finally:
             committer.close()
 

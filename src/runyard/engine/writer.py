@@ -215,17 +215,16 @@ class Committer:
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
         self._session = session
         self._loop = loop
+        self.alone: Callable[[], bool] = lambda: False
+        """Says whether there is one command in what is to be committed, and none that waits."""
         self._asked: SimpleQueue[Callable[[BaseException | None], None] | None] = SimpleQueue()
         self._seconds = 2 * HAND_OVER_SECONDS
         """What a commit took of late."""
         threading.Thread(target=self._serve, name="commit", daemon=True).start()
 
-    def start(self, done: Callable[[BaseException | None], None], *, alone: bool = False) -> None:
-        """Commits, and calls `done` on the loop's thread with what went wrong, if anything did.
-
-        `alone` says that there is one command in it, and none that waits.
-        """
-        if self._seconds > (ALONE_SECONDS if alone else HAND_OVER_SECONDS):
+    def start(self, done: Callable[[BaseException | None], None]) -> None:
+        """Commits, and calls `done` on the loop's thread with what went wrong, if anything did."""
+        if self._seconds > (ALONE_SECONDS if self.alone() else HAND_OVER_SECONDS):
             self._asked.put(done)
         else:
             done(self._timed())
@@ -260,7 +259,9 @@ class LoopWriter:
         self._loop = loop
         self._queue: deque[tuple[Command[Any], asyncio.Future[Any] | Callable[[BaseException], None] | None]] = deque()
         self._busy = False
+        self._taken = 0
         self._committer = Committer(transactions.ledger.session, loop)
+        self._committer.alone = lambda: self._taken == 1 and not self._queue
         self._thread = threading.get_ident()
 
     def execute(self, command: Command[T]) -> Reply[T]:
@@ -291,8 +292,8 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
             self._next()
             return
-        alone = len(taken) == 1 and not self._queue
-        self._committer.start(lambda error: self._after(error, batch, taken), alone=alone)
+        self._taken = len(taken)
+        self._committer.start(lambda error: self._after(error, batch, taken))
 
     def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:
         if error is not None:
