@@ -259,9 +259,10 @@ class LoopWriter:
         self._loop = loop
         self._queue: deque[tuple[Command[Any], asyncio.Future[Any] | Callable[[BaseException], None] | None]] = deque()
         self._busy = False
-        self._taken = 0
+        self._taken = self._before = 0
         self._committer = Committer(transactions.ledger.session, loop)
-        self._committer.alone = lambda: self._taken == 1 and not self._queue
+        # Once is not enough: where one of many comes by itself, the others are about to.
+        self._committer.alone = lambda: self._taken == self._before == 1 and not self._queue
         self._thread = threading.get_ident()
 
     def execute(self, command: Command[T]) -> Reply[T]:
@@ -292,7 +293,7 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
             self._next()
             return
-        self._taken = len(taken)
+        self._before, self._taken = self._taken, len(taken)
         self._committer.start(lambda error: self._after(error, batch, taken))
 
     def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:
