@@ -22,6 +22,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "bench").glob("*.md"))
 COMMANDS = re.compile(r"^(?:\$ )?runyard ([a-z]+)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+TEST = re.compile(r"`(test_\w+)`")
+TEST_FILE = re.compile(r"\btests/[\w/]+(?:\.py)?")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -40,6 +42,14 @@ def test_a_drawn_part_is_what_the_code_draws(name: str) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_test_that_the_docs_name_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in PAGES:
+        text = page.read_text()
+        assert {name for name in TEST.findall(text) if f"def {name}(" not in tests} == set(), page
+        assert {name for name in TEST_FILE.findall(text) if not any(ROOT.glob(f"{name}*"))} == set(), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
