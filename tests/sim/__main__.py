@@ -7,7 +7,7 @@ import sys
 import time
 
 from .mutants import MUTANTS
-from .runner import run, tell
+from .runner import Report, run, tell
 
 
 def main(arguments: list[str]) -> int:
@@ -24,17 +24,23 @@ def main(arguments: list[str]) -> int:
         _say(failure or "everything held")
         return 1 if failure else 0
     began = time.monotonic()
-    report = run(given.first, given.seeds, jobs=given.jobs, mutant=given.mutant, seconds=given.seconds)
+    report = run(
+        given.first, given.seeds, jobs=given.jobs, mutant=given.mutant, seconds=given.seconds, heard=_say_failures
+    )
     seconds = time.monotonic() - began
-    for seed, failure in report.failures[:20]:
-        _say(f"seed {seed}: {failure[:600]}")
     rate = report.told / seconds
     _say(f"{report.told} stories in {seconds:.1f} s ({rate:.0f} a second), {len(report.failures)} broke a promise")
     return 1 if report.failures else 0
 
 
+def _say_failures(report: Report) -> None:
+    for seed, failure in report.failures:
+        _say(f"seed {seed}: {failure[:600]}")
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

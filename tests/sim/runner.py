@@ -62,6 +62,7 @@ def run(first: int, seeds: int, *, jobs: int = 2, mutant: str | None = None, sec
         for told, failures in pool.imap_unordered(_tell_chunk, chunks):
             report.told += told
             report.failures += failures
+            heard(Report(told, failures))
     report.failures.sort()
     return report
 
