@@ -130,6 +130,10 @@ class Service:
     def get(self, path: str, **query: Any) -> Any:
         return _good(self.http.get(path, params=query))
 
+    def ready_to_work(self) -> bool:
+        """What it says of itself."""
+        return self.http.get(str(self.http.base_url).replace("/api/v1/", "/readyz")).is_success
+
     def submit(self, *actions: dict[str, Any], name: str = "r", **task: Any) -> int:
         """A run of tasks t0, t1 ... one after the other; each with these further fields."""
         return int(self.post("/runs", {"spec": spec(*actions, name=name, **task)})["id"])
