@@ -217,6 +217,7 @@ def _taken_over(service: Service, killed: dict[int, float]) -> list[float]:
                 found[run_id] = time.monotonic() - killed[run_id]
         assert time.monotonic() - max(killed.values()) < 60, "not taken over within a minute"
         time.sleep(0.1)
+    print("taken over after", [f"{seconds:.1f} s" for seconds in found.values()], flush=True)
     for run_id in killed:
         assert service.ended(run_id)["state"] == "succeeded"
         assert _states(service, run_id) == [("lost", "lost_worker"), ("succeeded", "")]
