@@ -64,9 +64,8 @@ class _One:
 
     def trial(self, clients: int, seconds: float) -> dict[str, Any]:
         """So many seconds of submits."""
-        requests = [
-            ("POST", "/runs", {"job": self.job, "parameters": {"n": n}}) for n in range(round(12_000 * seconds))
-        ]
+        count = round(12_000 * seconds)
+        requests = [("POST", "/runs", {"job": self.job, "parameters": {"n": n}}) for n in range(count)]
         before = self._cpu()
         done = load.run(self.server.url, requests, connections=clients, seconds=seconds, status=201)
         cpu = [after - then for after, then in zip(self._cpu(), before, strict=True)]
