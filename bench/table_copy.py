@@ -1,6 +1,6 @@
 """What a copy and a materialize task add to their statement, and how soon the first page of a large result is there.
 
-python -m bench copy [--rows 10000000]
+python -m bench table_copy [--rows 10000000]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def measure(given: argparse.Namespace) -> Table:
         f"pages: a result of {rows:,} rows, the first 1,000 asked for every 10 ms from the start of its task",
         "limits: 10 ms added; the first page 200 ms after the first batch",
     ]
-    return Table("copy", "copies, fills and large results", ("what", "ms", "bare ms", "added ms"), found, notes)
+    return Table("table_copy", "copies, fills and large results", ("what", "ms", "bare ms", "added ms"), found, notes)
 
 
 def _copies(one: Server, place: Path) -> list[tuple[object, ...]]:
