@@ -151,15 +151,14 @@ class Runner:
         task.check()
 
     def _attempt(self, task: Task, seat: Seat) -> Outcome:
-        action = task.assignment.action
-        reason = self._reason(task)
+        reason, whole = self._reason(task), False
         try:
-            cursor = seat.take(getattr(action, "schema", "main"))
+            cursor = seat.take(getattr(task.assignment.action, "schema", "main"))
             task.begin(cursor)
             self._started(task)
-            if task.plan is not None:
-                return sql.run(task, task.plan, cursor, self._attempts, self._once)
-            return self._kinds[type(action)].run(task, cursor, self._tell)
+            outcome = self._do(task, cursor)
+            whole = True
+            return outcome
         except (Refused, LoadFailed, duckdb.Error, OSError, ValueError, ArithmeticError) as error:
             return task.stopped() if task.why else _failed(task, error, reason)
         except Exception as error:
@@ -167,8 +166,13 @@ class Runner:
                 return task.stopped()
             return _failed(task, error, Reason.INTERNAL)
         finally:
-            task.leave()
-            seat.leave(clean=task.ticket is None)
+            task.leave()  # before the question: no interrupt comes after this
+            seat.leave(clean=whole and task.ticket is None and task.why is None)
+
+    def _do(self, task: Task, cursor: duckdb.DuckDBPyConnection) -> Outcome:
+        if task.plan is not None:
+            return sql.run(task, task.plan, cursor, self._attempts, self._once)
+        return self._kinds[type(task.assignment.action)].run(task, cursor, self._tell)
 
     def _started(self, task: Task) -> None:
         key = task.assignment
