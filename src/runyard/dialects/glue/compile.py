@@ -114,7 +114,8 @@ def settings(parameters: Json) -> Json:
         for name in ("AllocatedCapacity", "MaxCapacity", "WorkerType", "NumberOfWorkers"):
             found.pop(name, None)
     found |= own
-    found.setdefault("Timeout", default_timeout(job))
+    if "Timeout" not in found:
+        found["Timeout"] = default_timeout(job)
     return found | capacity(parameters.get("command", {}).get("Name"), found)
 
 
