@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
@@ -15,7 +14,6 @@ from runyard.core.actions import SqlDialect
 from runyard.warehouse.dialects.databricks import pieces
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
-from runyard.warehouse.dialects.writer import Spelled
 from runyard.warehouse.refused import Refused
 
 _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECASE)
@@ -24,14 +22,14 @@ _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECA
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
-def translate(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str:
+def translate(text: str, dialect: SqlDialect) -> str:
     """The text as DuckDB's SQL; raises `Refused`."""
     language = LANGUAGES[dialect]
     try:
-        own = _own(text, dialect, merged) if language.statement is not None else None
+        own = _own(text, dialect) if language.statement is not None else None
         if own is not None:
             return own
-        trees = [_with_merged(tree, merged) for tree in _parsed(text, language)]
+        trees = _parsed(text, language)
         return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
@@ -44,7 +42,7 @@ def translate(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str:
         raise Refused(f"{language.title} SQL: the statement cannot be analysed ({error}).") from error
 
 
-def _own(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str | None:
+def _own(text: str, dialect: SqlDialect) -> str | None:
     """The text if one of its statements is one that the language reads itself, its others as any; None without."""
     read = LANGUAGES[dialect].statement
     assert read is not None
@@ -55,7 +53,7 @@ def _own(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str | Non
     written, any_own = [], False
     for begin, piece in found:
         try:
-            own = read(piece, lambda query: translate(query, dialect, merged))
+            own = read(piece, lambda query: translate(query, dialect))
         except Unsayable as error:
             error.offset = begin
             raise
@@ -63,7 +61,7 @@ def _own(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str | Non
         written.append((own, piece))
     if not any_own:
         return None
-    return ";\n".join(own if own is not None else translate(piece, dialect, merged) for own, piece in written)
+    return ";\n".join(own if own is not None else translate(piece, dialect) for own, piece in written)
 
 
 def _parsed(text: str, language: Language) -> list[exp.Expression]:
@@ -95,20 +93,6 @@ def _statement(tree: exp.Expression, language: Language, text: str) -> str:
         return ";\n".join(str(language.writer().generate(one, copy=False)) for one in parts)
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
-
-
-def _with_merged(tree: exp.Expression, merged: Mapping[str, str]) -> exp.Expression:
-    """`FROM t FINAL` with the query for t in its place, if there is one."""
-    for final in list(tree.find_all(exp.Final)) if merged else []:
-        table = final.this
-        if isinstance(table, exp.Table):
-            query = merged.get(f"{table.db}.{table.name}" if table.db else table.name)
-            if query is not None:
-                alias = table.alias or table.name
-                quoted = alias.replace('"', '""')
-                text = f'({query.strip().rstrip(";")}\n) AS "{quoted}"'
-                final.replace(Spelled(this=text.replace("{", "{{").replace("}", "}}")))
-    return tree
 
 
 def _command(tree: exp.Command, language: Language, text: str) -> str:
