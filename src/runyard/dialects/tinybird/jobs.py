@@ -51,9 +51,10 @@ class JobRoutes:
         if not caller.has("JOBS:READ") and not _sources_of(caller):
             caller.need_admin()
         where = self._where(caller, wanted)
-        runs = [] if where is None else await offload(self._found, where, _Checks(caller, wanted))
-        at = base(request)
-        return answer({"jobs": await offload(self._items, runs, at)})
+        if where is None:
+            return answer({"jobs": []})
+        checks, at = _Checks(caller, wanted), base(request)
+        return answer({"jobs": await offload(lambda: self._items(self._found(where, checks), at))})
 
     def _where(self, caller: Caller, wanted: dict[str, str]) -> RunFilter | None:
         """The filter, by what narrows most; None when nothing can match."""
