@@ -87,7 +87,7 @@ _encode = msgspec.json.Encoder().encode
 
 def definitions() -> list[str]:
     """Statements that make what is not there yet."""
-    found = []
+    found = [f"CREATE TABLE IF NOT EXISTS {SCHEMA}.refreshed (state VARCHAR)"]
     for name, columns in TABLES.items():
         listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         found.append(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({listed})")
@@ -194,7 +194,7 @@ def _operation(run: Run, job_id: str, facts: wire.Facts, kind: str) -> dict[str,
     }
 
 
-def of_operations(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+def of_operations(found: Iterable[tuple[str, int, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Rows of datasources_ops_log for what is no job: a new Data Source, a truncate, a rename."""
     return [
         {
@@ -205,10 +205,11 @@ def of_operations(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str,
             "result": "ok",
             "elapsed_time": 0.0,
             "job_id": "",
+            "operation_id": key,
             "rows": 0,
             "rows_quarantine": 0,
         }
-        for at, body in found
+        for key, at, body in found
     ]
 
 
