@@ -27,7 +27,7 @@ def main() -> int:
         help="submit, noop, listing, dag: with N runs kept (a million; with --quick 20,000), beside 10,000",
     )
     parser.add_argument(
-        "--rows", type=int, default=0, metavar="N", help="csv_load, copy: rows; small_loads: how many loads"
+        "--rows", type=int, default=0, metavar="N", help="csv_load, copy, tinybird: rows; small_loads: how many loads"
     )
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(NAMES)):

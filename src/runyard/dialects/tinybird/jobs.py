@@ -131,7 +131,8 @@ class JobRoutes:
 
     async def _body(self, caller: Caller, run: Run, at: str, debug: bool) -> dict[str, Any]:
         name = wire.tag(run, "datasource_id")
-        shown = await self._sources.shown(caller.workspace, name) if name is not None else None
+        look = self._sources.shown if run.state in TERMINAL else self._sources.recent
+        shown = await look(caller.workspace, name) if name is not None else None
         return await offload(self._drawn, run, at, shown, debug)
 
     def _drawn(self, run: Run, at: str, shown: dict[str, Any] | None, debug: bool) -> dict[str, Any]:

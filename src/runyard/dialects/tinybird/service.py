@@ -131,7 +131,7 @@ class Service:
                 for run in runs
             ),
             self._face.ids,
-            workspace_id(workspace),
+            rows.workspace_id(workspace),
         )
         operations, last = self._operations(workspace, seen.operation)
         found[rows.OPS] += rows.of_operations(operations)
@@ -216,8 +216,3 @@ async def _lines(found: list[dict[str, Any]]) -> AsyncIterator[bytes]:
 def _noted(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         _log.warning("calls of endpoints could not be written down: %s", task.exception())
-
-
-def workspace_id(workspace: str) -> str:
-    """The id of a workspace, which follows from its name."""
-    return rows.uuid_of(f"workspace/{workspace}")

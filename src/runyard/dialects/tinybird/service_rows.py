@@ -104,6 +104,11 @@ def uuid_of(text: str) -> str:
     return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:32]}"
 
 
+def workspace_id(workspace: str) -> str:
+    """The id of a workspace, which follows from its name."""
+    return uuid_of(f"workspace/{workspace}")
+
+
 Found = Iterable[tuple[Run, JobSpec, list[TaskRun]]]
 
 
