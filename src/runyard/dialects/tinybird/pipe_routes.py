@@ -14,7 +14,7 @@ from runyard.core.model import Run
 from runyard.core.sqltext import split_format
 from runyard.dialects.base import SIGNED_IN, Answer, Handler, Route
 from runyard.dialects.tinybird import formats, pipe_shape, wire
-from runyard.dialects.tinybird.access import Caller
+from runyard.dialects.tinybird.access import Caller, denied
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import output_node
 from runyard.dialects.tinybird.datasources import Sources
@@ -115,6 +115,10 @@ class PipeRoutes:
         caller = self._face.caller(request)
         pipe = self._pipes.needed(caller, name, "PIPES:READ")
         values = plain_parameters(await given(request))
+        for name_or_id in (pipe["name"], pipe["id"]):
+            values |= caller.fixed.get(name_or_id, {})
+        if caller.fixed and values.get("q"):
+            raise denied("This token has fixed parameters: it may call endpoints as they are, without `q`.")
         began = time.perf_counter()
         try:
             found, rows = await self._answered(request, caller, pipe, values, ending)

@@ -14,7 +14,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.sqltext import split_format
 from runyard.dialects.base import SIGNED_IN, Answer, Route
 from runyard.dialects.tinybird import formats, tables, wire
-from runyard.dialects.tinybird.access import Caller
+from runyard.dialects.tinybird.access import Caller, denied
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import Compiled, Compiler
 from runyard.dialects.tinybird.datasources import Sources
@@ -110,6 +110,8 @@ class QueryRoutes:
 
     async def compiled(self, caller: Caller, text: str, values: dict[str, Any]) -> Compiled:
         """A caller's SQL, also over one pipe (`pipeline`), whose last node is then called `_`."""
+        if caller.fixed:
+            raise denied("This token has fixed parameters: it may call endpoints (/v0/pipes/NAME.json) only.")
         given = {key: value for key, value in plain_parameters(values).items() if key not in _OWN}
         compiler = await self._queries.compiler(caller, given)
         nodes: dict[str, dict[str, Any]] = {}
