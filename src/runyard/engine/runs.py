@@ -315,7 +315,7 @@ def _present(plan: Plan | None) -> Plan:
 
 
 def _check_live(ledger: Ledger, limit: int | None) -> None:
-    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+    if limit is not None and ledger.live() >= limit:
         said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
         raise RunyardError(Code.LIMIT, said, max_live=limit)
 
