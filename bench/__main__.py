@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import subprocess
 import sys
 
 from bench import report
@@ -15,19 +14,17 @@ NAMES = (
 )  # fmt: skip
 
 
-def _listing(given: argparse.Namespace) -> str:
-    runs = given.runs or (20_000 if given.quick else 200_000)
-    command = [sys.executable, "-m", "bench.listing", "--runs", str(runs)]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
 def main() -> int:
     """The exit code: 0 when every benchmark asked for ran."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks with their peers and limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones ({', '.join(NAMES)}); all by default")
     parser.add_argument("--quick", action="store_true", help="shorter, and nothing is kept in bench/results")
     parser.add_argument(
-        "--runs", type=int, default=0, metavar="N", help="submit: also with N runs kept; listing: among N runs"
+        "--runs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="submit, noop, listing, dag: with N runs kept (a million; with --quick 20,000), beside 10,000",
     )
     parser.add_argument(
         "--rows", type=int, default=0, metavar="N", help="csv_load, copy: rows; small_loads: how many loads"
@@ -36,10 +33,7 @@ def main() -> int:
     if unknown := sorted(set(given.names) - set(NAMES)):
         parser.error(f"there is no benchmark {unknown[0]!r}")
     for name in given.names or NAMES:
-        if name == "listing":
-            report.show_text(name, "a page of runs, by filter", _listing(given), keep=not given.quick)
-        else:
-            report.show(importlib.import_module(f"bench.{name}").measure(given), keep=not given.quick)
+        report.show(importlib.import_module(f"bench.{name}").measure(given), keep=not given.quick)
     return 0
 
 

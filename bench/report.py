@@ -32,20 +32,11 @@ class Table(NamedTuple):
 
 def show(table: Table, *, keep: bool) -> None:
     """Prints the table and keeps it."""
-    _show(table.name, table.question, "\n".join([*_lines(table), "", *_notes(table)]), keep)
-
-
-def show_text(name: str, question: str, text: str, *, keep: bool) -> None:
-    """The same for a table that is text already."""
-    _show(name, question, f"```\n{text.rstrip()}\n```", keep)
-
-
-def _show(name: str, question: str, body: str, keep: bool) -> None:
-    text = f"# {name}: {question}\n\n{body}"
+    text = "\n".join([f"# {table.name}: {table.question}", "", *_lines(table), "", *_notes(table)])
     print(text, flush=True)
     if keep:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.md").write_text(f"{text}\n\n{_circumstances()}\n")
+        (RESULTS / f"{table.name}.md").write_text(f"{text}\n\n{_circumstances()}\n")
 
 
 def _lines(table: Table) -> list[str]:
@@ -98,6 +89,16 @@ def _commit() -> str:
 
     changed = " with changes" if git("status", "--porcelain", "--", "../src", ".", ":!results") else ""
     return (git("rev-parse", "--short", "HEAD") or "unknown") + changed
+
+
+def tell(text: str) -> None:
+    """Says on standard error how far it has come."""
+    print(f"[{since(_BEGUN)}] {text}", file=sys.stderr, flush=True)
+
+
+def since(moment: float) -> str:
+    """How long ago that was by the monotonic clock."""
+    return f"{time.monotonic() - moment:.0f} s"
 
 
 def flush_cost(folder: Path, times: int = 100) -> float:

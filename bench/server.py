@@ -143,4 +143,9 @@ def below(pid: int) -> Iterator[int]:
             yield from below(int(child))
 
 
+def copy(source: Path, target: Path) -> None:
+    """A file or a folder as it stands, with its owner."""
+    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+
+
 _TICKS = os.sysconf("SC_CLK_TCK")

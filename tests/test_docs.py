@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from docs import draw
 from runyard.cli.commands import GROUPS
 from runyard.client.jobfile import parse
 from runyard.core.cron import Flavour
@@ -26,27 +25,15 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
-def _draw() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "draw.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-DRAW = _draw()
-
-
-@pytest.mark.parametrize("name", ["cli.md", "states.md", "settings.md", "dialects/glue.md", "dialects/tinybird.md"])
+@pytest.mark.parametrize("name", sorted(draw.WHOLE))
 def test_a_drawn_page_is_what_the_code_draws(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text() == DRAW.WHOLE[name](), "run: python docs/draw.py"
+    assert (ROOT / "docs" / name).read_text() == draw.WHOLE[name](), "run: python -m docs.draw"
 
 
-@pytest.mark.parametrize("name", sorted(DRAW.PARTS))
+@pytest.mark.parametrize("name", sorted(draw.PARTS))
 def test_a_drawn_part_is_what_the_code_draws(name: str) -> None:
     page = (ROOT / "docs" / name).read_text()
-    assert page == DRAW.with_part(page, DRAW.PARTS[name]()), "run: python docs/draw.py"
+    assert page == draw.with_part(page, draw.PARTS[name]()), "run: python -m docs.draw"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

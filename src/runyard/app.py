@@ -402,6 +402,7 @@ def build_table(
     from runyard.dialects.glue.routes import card as glue
     from runyard.dialects.tinybird.routes import card as tinybird
     from runyard.http.table import RouteTable
+    from runyard.web.routes import card as web
 
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
@@ -411,7 +412,7 @@ def build_table(
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
     environments = {card.name: card.connect for card in dialects}
-    return RouteTable([native(engine, tokens, streams, counters, environments), *dialects])
+    return RouteTable([native(engine, tokens, streams, counters, environments), web(engine, streams), *dialects])
 
 
 def build_app(settings: Settings, engine: Engine, tokens: Tokens, streams: Streams) -> ASGIApp:

@@ -103,6 +103,16 @@ def test_a_firing_that_is_asked_for_and_can_start_nothing_is_refused_and_not_kep
     assert history(bench, one) == []
 
 
+def test_a_firing_is_refused_once_there_was_another_than_its_caller_saw() -> None:
+    bench = Bench()
+    job = bench.job()
+    one = trigger(bench, Manual(), job)
+    fire(bench, one, expect_fired=0)
+    refused(lambda: fire(bench, one, expect_fired=0), Code.CONFLICT)
+    fire(bench, one, expect_fired=1)
+    assert len(runs_of(bench, job)) == 2
+
+
 def test_parameters_and_extras_of_a_firing_go_to_its_runs() -> None:
     bench = Bench()
     job = bench.job(parameters={"day": "x"})
@@ -376,6 +386,42 @@ def test_a_task_that_wrote_a_table_fires_what_waits_for_it() -> None:
         {"tables": ["main.orders", "raw.day"]},
         {"tables": ["main.orders"]},
     ]
+
+
+def test_a_batch_is_full_at_its_size_or_ends_with_the_window_of_its_first_change() -> None:
+    bench = Bench()
+    job = bench.job()
+    one = trigger(bench, TableUpdate(tables=["orders", "raw.day"], batch_size=3, batch_window=60), job)
+
+    def change(*names: str) -> None:
+        bench.engine.triggers.tables_changed(list(names), "ann").result()
+        bench.later(1)
+
+    change("orders", "raw.day")
+    assert runs_of(bench, job) == []
+    change("orders")
+    assert len(runs_of(bench, job)) == 1
+    change("orders")
+    bench.later(30)
+    change("orders")  # the window is counted from the first change: a later one does not prolong it
+    bench.later(26)
+    assert len(runs_of(bench, job)) == 1
+    bench.later(3)
+    assert len(runs_of(bench, job)) == 2
+    assert [firing.data["changes"] for firing in history(bench, one)] == [3, 2]
+
+
+def test_a_batch_that_contradicts_itself_is_refused() -> None:
+    bench = Bench()
+    job = bench.job()
+    for wrong in (
+        {"batch_size": -1},
+        {"batch_window": 5},
+        {"batch_size": 1, "batch_window": -1},
+        {"batch_size": 2, "wait_after_last_change": 1},
+    ):
+        source = TableUpdate(tables=["a"], **wrong)  # type: ignore[arg-type]  # fields of two types
+        refused(lambda source=source: trigger(bench, source, job), Code.INVALID)
 
 
 def test_all_tables_must_change_before_such_a_trigger_fires_again() -> None:

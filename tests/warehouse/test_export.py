@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runyard.core.actions import Export, Load
+from runyard.warehouse.export import Place
+from runyard.warehouse.settings import Settings
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 ROWS = "SELECT range AS n, 'a,\"b\nü' AS t FROM range($rows)"
@@ -107,6 +109,19 @@ def test_a_repeated_export_is_the_recorded_outcome(shared: Desk) -> None:
     os.unlink(shared.files / "one.csv")
     assert shared.wait(shared.start(action, token=2, same_as=first)) == before
     assert not (shared.files / "one.csv").exists()
+
+
+def test_what_a_killed_attempt_left_beside_the_target_is_gone_after_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    again = tmp_path / "again"
+    again.write_text("whole")
+    settings = Settings(
+        database="", attempts="", uploads="", objects="", control_fd=0, parent=0, allowed_paths=[str(folder)]
+    )
+    (folder / ".rows.csv.7.part").write_text("half")
+    Place("rows.csv", settings, None).put(again, 7)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"rows.csv": "whole"}
 
 
 @pytest.mark.parametrize("statement", ["DROP TABLE x", "SELECT 1; SELECT 2", "FROM _runyard.effects", "COPY x TO 'y'"])

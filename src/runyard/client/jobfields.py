@@ -472,7 +472,12 @@ def _watched(item: Item) -> Watched:
 
 WATCHED = {"job": Field(_job), "states": Field(_states)}
 AFTER_RUNS = {"watch": Field(_watch), "match": Field(_choice("all", "any")), "by_hand": Field(Item.boolean)}
-_SETTLE = {"wait_after_last_change": Field(Item.duration), "min_time_between": Field(Item.duration)}
+_SETTLE = {
+    "wait_after_last_change": Field(Item.duration),
+    "min_time_between": Field(Item.duration),
+    "batch_size": Field(Item.integer),
+    "batch_window": Field(Item.duration),
+}
 FILE_ARRIVAL = {"location": Field(Item.text), "pattern": Field(Item.text), **_SETTLE}
 TABLE_UPDATE = {"tables": Field(Item.texts), "match": Field(_choice("all", "any")), **_SETTLE}
 CONTINUOUS = {

@@ -64,6 +64,10 @@ class FileArrival(_Definition, frozen=True, kw_only=True, tag_field="kind", tag=
     """Seconds without a further change before it fires."""
     min_time_between: float = 0.0
     """Seconds between two firings at least."""
+    batch_size: int = 0
+    """So many changes make a firing, without the wait after the last one; 0: any number, once they have settled."""
+    batch_window: float = 0.0
+    """With a batch_size: seconds from the first change to the firing, if there are fewer."""
 
 
 class TableUpdate(_Definition, frozen=True, kw_only=True, tag_field="kind", tag="table_update"):
@@ -74,6 +78,8 @@ class TableUpdate(_Definition, frozen=True, kw_only=True, tag_field="kind", tag=
     match: Match = "any"
     wait_after_last_change: float = 0.0
     min_time_between: float = 0.0
+    batch_size: int = 0
+    batch_window: float = 0.0
 
 
 class Continuous(_Definition, frozen=True, kw_only=True, tag_field="kind", tag="continuous"):
@@ -306,6 +312,7 @@ def check_source(source: Source, at: str) -> None:
     if isinstance(source, (TableUpdate, FileArrival)):
         _seconds(source.wait_after_last_change, f"{at}.wait_after_last_change")
         _seconds(source.min_time_between, f"{at}.min_time_between")
+        _check_batch(source, at)
 
 
 def _check_schedule(schedule: Schedule, at: str) -> None:
@@ -342,6 +349,16 @@ def _check_location(location: str, at: str) -> None:
     if not location.startswith(("/", "http://", "https://")):
         said = f"location is an absolute folder of the server or an http(s) URL; found {location!r}."
         raise invalid(said, field=f"{at}.location")
+
+
+def _check_batch(source: FileArrival | TableUpdate, at: str) -> None:
+    if source.batch_size < 0:
+        raise invalid(f"batch_size must be 0 or more; it is {source.batch_size}.", field=f"{at}.batch_size")
+    _seconds(source.batch_window, f"{at}.batch_window")
+    if source.batch_window and not source.batch_size:
+        raise invalid("batch_window goes with a batch_size.", field=f"{at}.batch_window")
+    if source.batch_size and source.wait_after_last_change:
+        raise invalid("A batch does not wait after the last change: give one of the two.", field=f"{at}.batch_size")
 
 
 def _seconds(value: float, field: str, least: float = 0.0) -> None:

@@ -26,8 +26,8 @@ def table(ledger: Ledger, trigger: Trigger, source: TableUpdate, name: str) -> N
     """A table that the trigger waits for was changed."""
     pending = sorted({*trigger.memory.get("tables", []), name})
     whole = source.match == "any" or set(pending) >= {qualified(one) for one in source.tables}
-    memory = {**trigger.memory, "tables": pending}
-    due = _settled_at(ledger, trigger, source) if whole else None
+    memory = {**trigger.memory, "tables": pending} | _counted(ledger, trigger, source, 1)
+    due = _due(ledger, trigger, source, memory) if whole else None
     ledger.session.put(replace(trigger, memory=memory, next_at=due))
 
 
@@ -36,18 +36,29 @@ def files(ledger: Ledger, trigger: Trigger, source: FileArrival, names: list[str
     pending = list(dict.fromkeys([*trigger.memory.get("files", []), *names]))
     count = trigger.memory.get("more", 0) + max(len(pending) - MAX_FILES, 0)
     kept = {**trigger.memory, **memory, "files": pending[:MAX_FILES]} | ({"more": count} if count else {})
-    ledger.session.put(replace(trigger, memory=kept, next_at=_settled_at(ledger, trigger, source)))
+    kept |= _counted(ledger, trigger, source, len(names))
+    ledger.session.put(replace(trigger, memory=kept, next_at=_due(ledger, trigger, source, kept)))
 
 
-def _settled_at(ledger: Ledger, trigger: Trigger, source: TableUpdate | FileArrival) -> int:
+def _counted(ledger: Ledger, trigger: Trigger, source: TableUpdate | FileArrival, changes: int) -> dict[str, int]:
+    """How many changes wait to make a batch, and since when; nothing where they make none."""
+    if not source.batch_size:
+        return {}
+    memory = trigger.memory
+    return {"changes": memory.get("changes", 0) + changes, "since": memory.get("since", ledger.now())}
+
+
+def _due(ledger: Ledger, trigger: Trigger, source: TableUpdate | FileArrival, memory: dict[str, Any]) -> int:
     settled = ledger.now() + round(source.wait_after_last_change * 1000)
+    if source.batch_size and memory["changes"] < source.batch_size:
+        settled = memory["since"] + round(source.batch_window * 1000)
     rested = 0 if trigger.last_at is None else trigger.last_at + round(source.min_time_between * 1000)
     return max(settled, rested)
 
 
 def taken(trigger: Trigger) -> tuple[dict[str, Any], Trigger]:
     """What has settled, as a firing's data; and the trigger without it."""
-    names = ("files", "more", "tables")
+    names = ("files", "more", "tables", "changes", "since")
     data = {name: trigger.memory[name] for name in names if name in trigger.memory}
     memory = {name: value for name, value in trigger.memory.items() if name not in names}
     return data, replace(trigger, memory=memory, next_at=None)

@@ -167,23 +167,34 @@ class Triggers:
         *,
         parameters: dict[str, Any] | None = None,
         extras: dict[str, Any] | None = None,
+        expect_fired: int | None = None,
     ) -> Reply[Firing]:
         """Fires now, active or not, and begins a chain; `extras` go to all runs of the chain.
 
-        Raises what refuses the first run, if none can be started.
+        Raises what refuses the first run, if none can be started; conflict when it has not fired `expect_fired` times.
         """
         seen = Seen(kind=ASKED, by=by, parameters=parameters or {}, extras=extras or {})
 
         def run(ledger: Ledger) -> Firing:
-            return firings.fire(ledger, standing.found(ledger, trigger_id), seen, strict=True)
+            trigger = _unfired(standing.found(ledger, trigger_id), expect_fired)
+            return firings.fire(ledger, trigger, seen, strict=True)
 
         return self._writer.execute(run)
 
-    def resume(self, chain: int, starts: list[tuple[int, int]], kept: list[int], by: str) -> Reply[Firing]:
+    def resume(
+        self,
+        chain: int,
+        starts: list[tuple[int, int]],
+        kept: list[int],
+        by: str,
+        *,
+        expect_fired: int | None = None,
+    ) -> Reply[Firing]:
         """Begins a chain that goes on from an earlier one: `starts` are (trigger id, place of its action).
 
         `kept` are runs of the earlier chain whose ends count in the new one too. The new chain's first firing tells in
-        its data which chain it resumes. Raises not_found for triggers that are gone, and what refuses a run.
+        its data which chain it resumes. Raises not_found for triggers that are gone, what refuses a run, and conflict
+        when the trigger that began the earlier chain has not fired `expect_fired` times.
         """
 
         def run(ledger: Ledger) -> Firing:
@@ -193,7 +204,8 @@ class Triggers:
             found = [(standing.found(ledger, trigger_id), place) for trigger_id, place in starts]
             wanted = [(trigger, trigger.spec.actions[place]) for trigger, place in found]
             seen = Seen(kind=ASKED, by=by, data={"resumed": chain, "kept": kept}, extras=earlier.extras)
-            return firings.resume(ledger, standing.found(ledger, earlier.trigger_id), seen, wanted, kept)
+            root = _unfired(standing.found(ledger, earlier.trigger_id), expect_fired)
+            return firings.resume(ledger, root, seen, wanted, kept)
 
         return self._writer.execute(run)
 
@@ -270,6 +282,13 @@ class Triggers:
             return Preview(fires=fires, why=why, starts=starts, next=following, after=after)
 
         return self._writer.execute(run)
+
+
+def _unfired(trigger: Trigger, expected: int | None) -> Trigger:
+    """The trigger, if it has fired no more often than a caller saw: what was concluded from that still holds."""
+    if expected is not None and expected != trigger.fired:
+        raise conflict(f"Trigger {trigger.id} has fired {trigger.fired} times, not {expected}.", fired=trigger.fired)
+    return trigger
 
 
 def _page(found: list[Any], limit: int) -> Page[Any]:

@@ -24,6 +24,8 @@ from runyard.store.sql_session import SqlSession
 
 READ_DEADLINE_SECONDS = 10.0
 _STEPS_BETWEEN_CHECKS = 20_000
+_STATEMENTS_KEPT = 512
+"""Prepared statements of a connection. apsw drops one that is not used among as many executions, of whichever."""
 _MAPPED_BYTES = 1 << 30
 """How much of the file readers map instead of copying its pages: a search of the history takes half the time."""
 
@@ -99,7 +101,7 @@ class SqliteStore:
         self._path = str(path)
         self._vfs = vfs
         self._memory = self._path == ":memory:"
-        connection = apsw.Connection(self._path, vfs=vfs)
+        connection = apsw.Connection(self._path, vfs=vfs, statementcachesize=_STATEMENTS_KEPT)
         _configure(connection)
         connection.execute("PRAGMA synchronous=FULL")
         migrate(connection)
@@ -113,7 +115,9 @@ class SqliteStore:
             self._pool.put(reader)
 
     def _open_reader(self) -> SqliteReads:
-        connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+        connection = apsw.Connection(
+            self._path, flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs, statementcachesize=_STATEMENTS_KEPT
+        )
         _configure(connection)
         connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
         session = SqliteReads(connection, self._read_deadline)
@@ -145,6 +149,9 @@ def _past(session: SqliteReads) -> Callable[[], bool]:
 
 def _configure(connection: apsw.Connection) -> None:
     connection.set_busy_timeout(5000)
+    # Plans may not depend on bound values: where they may, a statement on a table with a partial index is prepared
+    # anew at each execution, which takes several times as long as most of ours take to run.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in ("journal_mode=WAL", "cache_size=-16000", "temp_store=MEMORY", "foreign_keys=OFF"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -60,7 +60,7 @@ class Exporter:
             rows = _write(cursor, action, path, form, packed)
             task.check()
             size = path.stat().st_size
-            place.put(path)
+            place.put(path, task.assignment.task_run_id)
             query = one_query(action.statement, action.dialect).statements[0].query
             touched.read |= tables_of(query, action.schema).read
             output = {"target": action.target, "format": form, "compression": packed, "row_count": rows, "bytes": size}
@@ -131,14 +131,18 @@ class Place:
         else:
             self._path = _inside(target, settings)
 
-    def put(self, source: Path) -> None:
-        """Moves the file to its place: readers see the old one or the new one, whole, also after a power cut."""
+    def put(self, source: Path, task_run_id: int) -> None:
+        """Moves the file to its place: readers see the old one or the new one, whole, also after a power cut.
+
+        The copy beside the target is named for the task run, not for the attempt: what a killed attempt left there is
+        written over by the next. Attempts of one task run never overlap.
+        """
         if self._object is not None:
             put(self._object[0], source, self._object[1])
             return
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{self._path.name}.{source.name}"
+        part = folder / f".{self._path.name}.{task_run_id}.part"
         try:
             shutil.copyfile(source, part)
             with part.open("rb") as file:

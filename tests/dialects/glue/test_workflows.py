@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -266,6 +268,75 @@ def test_over_the_limit_of_runs_a_start_is_refused(glue: World) -> None:
     second = flow.begin()
     glue.client.stop_workflow_run(Name=flow.name, RunId=second)
     flow.ended(second)
+
+
+def test_of_many_starts_at_once_as_many_win_as_the_limit_allows(glue: World) -> None:
+    flow = Flow(glue, MaxConcurrentRuns=2)
+    flow.job("a", SLEEP, ExecutionProperty={"MaxConcurrentRuns": 20})
+    flow.start("a")
+    ready = threading.Barrier(8)
+
+    def start(_: int) -> str:
+        ready.wait()
+        answer = glue.raw("StartWorkflowRun", {"Name": flow.name}).json()
+        return str(answer.get("__type", "started"))
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(start, range(8)))
+    assert answers == ["ConcurrentRunsExceededException"] * 6 + ["started"] * 2
+    runs = glue.client.get_workflow_runs(Name=flow.name)["Runs"]
+    assert [run["Status"] for run in runs] == ["RUNNING", "RUNNING"]
+    for run in runs:
+        glue.client.stop_workflow_run(Name=flow.name, RunId=run["WorkflowRunId"])
+        flow.ended(run["WorkflowRunId"])
+
+
+def test_the_limit_of_runs_holds_for_resume_and_for_the_starting_trigger_too(glue: World) -> None:
+    flow = Flow(glue, MaxConcurrentRuns=1)
+    wait = f"import os, time\nif os.path.exists({str(glue.files / 'wait')!r}): time.sleep(60)"
+    flow.job("a", wait, ExecutionProperty={"MaxConcurrentRuns": 5})
+    starting = flow.start("a")
+    first_id = flow.begin()
+    node = flow.node(flow.ended(first_id), "a")["UniqueId"]
+    (glue.files / "wait").touch()
+    glue.client.start_trigger(Name=starting)
+    (second, first) = glue.client.get_workflow_runs(Name=flow.name)["Runs"]
+    assert (second["Status"], first["WorkflowRunId"]) == ("RUNNING", first_id)
+    exceeded = "ConcurrentRunsExceededException"
+    again = {"Name": flow.name, "RunId": first_id, "NodeIds": [node]}
+    said = glue.refused(exceeded, glue.client.resume_workflow_run, **again)
+    assert said == f"Concurrent runs exceeded for workflow: {flow.name}."
+    glue.refused(exceeded, glue.client.start_trigger, Name=starting)
+    glue.client.stop_workflow_run(Name=flow.name, RunId=second["WorkflowRunId"])
+    flow.ended(second["WorkflowRunId"])
+    (glue.files / "wait").unlink()
+    resumed = glue.client.resume_workflow_run(**again)["RunId"]
+    assert flow.ended(resumed)["Status"] == "COMPLETED"
+
+
+def test_a_batch_of_events_starts_a_workflow_which_tells_how_many(glue: World) -> None:
+    flow = Flow(glue)
+    flow.job("a")
+    batch = {"BatchSize": 2, "BatchWindow": 600}
+    flow.start(
+        "a",
+        kind="EVENT",
+        EventBatchingCondition=batch,
+        Tags={"runyard:tables": "batched"},
+        StartOnCreation=True,
+    )
+
+    def change(statement: str) -> None:
+        tasks = [{"key": "a", "action": {"kind": "sql", "statement": statement}}]
+        run = glue.http.post("/api/v1/runs", json={"spec": {"name": "change", "tasks": tasks}}).json()
+        glue.until(lambda: glue.http.get(f"/api/v1/runs/{run['id']}").json()["state"], lambda one: one == "succeeded")
+
+    change("create table batched as select 1 a")
+    assert glue.client.get_workflow_runs(Name=flow.name)["Runs"] == []
+    change("insert into batched values (2)")
+    (run,) = glue.until(lambda: glue.client.get_workflow_runs(Name=flow.name)["Runs"], bool)
+    assert run["StartingEventBatchCondition"] == {"BatchSize": 2, "BatchWindow": 600}
+    assert flow.ended(run["WorkflowRunId"])["Status"] == "COMPLETED"
 
 
 def test_a_workflow_without_a_starting_trigger_cannot_be_started(glue: World) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from runyard.core.model import Run, TaskRun
-from runyard.core.states import TERMINAL
-from runyard.core.triggers import Firing
+from runyard.core.query import MAX_PAGE, RunFilter
+from runyard.core.states import TERMINAL, State
+from runyard.core.triggers import Firing, cause_of
 from runyard.dialects.glue import scheme, tables, wire
 from runyard.dialects.glue.runs import JobRuns, found_run
 from runyard.engine.runs import Runs
@@ -14,6 +15,7 @@ from runyard.engine.triggers import Triggers
 
 Json = dict[str, Any]
 RUNNING, COMPLETED, STOPPING, STOPPED, ERROR = "RUNNING", "COMPLETED", "STOPPING", "STOPPED", "ERROR"
+LIVE = [state for state in State if state not in TERMINAL]
 _COUNTED = {
     "TIMEOUT": "TimeoutActions",
     "FAILED": "FailedActions",
@@ -85,6 +87,18 @@ class Chains:
         ids = sorted({run_id for one in firings for run_id in one.runs})
         found = [found_run(self._runs, run_id) for run_id in ids]
         return Chain(root, firings, [run for run in found if run is not None])
+
+    def live(self, scope: str) -> set[int]:
+        """The chains of a workflow that are not over: a chain has a live run until its end."""
+        found: set[int] = set()
+        cursor = None
+        while True:
+            page = self._runs.find(RunFilter(origin=tables.NAME, states=LIVE), MAX_PAGE, cursor)
+            causes = [cause_of(run.extras) for run in page.items]
+            found |= {one.chain for one in causes if one is not None and one.scope == scope}
+            cursor = page.next
+            if cursor is None:
+                return found
 
     def attempts(self, chain: Chain) -> dict[str, list[tuple[Run, TaskRun | None]]]:
         """The attempts of each job in the chain, oldest first."""

@@ -27,7 +27,9 @@ def card(engine: Engine, opaque: Opaque, settings: Settings) -> Card:
     jobs = Jobs(engine.registry, tags)
     runs = JobRuns(engine.runs, engine.registry, jobs, opaque, settings.account_runs)
     tags.exists["job"] = lambda name: jobs.find(name) is not None
-    triggers = Triggers(engine.triggers, tags, lambda name: workflows.exists(name))
+    triggers = Triggers(
+        engine.triggers, tags, lambda name: workflows.exists(name), lambda name, who: workflows.begin(name, {}, who)
+    )
     chains = Chains(engine.triggers, engine.runs, runs)
     workflows = Workflows(engine.documents, engine.triggers, engine.runs, triggers, chains, tags, opaque)
     tags.exists["trigger"] = lambda name: triggers.find(name) is not None

@@ -139,16 +139,22 @@ def _source(kept: Json, tags: dict[str, str]) -> Source:
 def _event(kept: Json, tags: dict[str, str]) -> Source:
     """File arrivals or table updates, as the trigger's tags say; without a tag it fires when somebody asks.
 
-    Events that come within BatchWindow seconds make one firing.
+    BatchSize events make one firing, or those of BatchWindow seconds from the first one on.
     """
-    window = float(kept.get("EventBatchingCondition", {}).get("BatchWindow", 0))
+    given = kept.get("EventBatchingCondition", {})
+    size, window = given.get("BatchSize", 1), batch_window(given)
     if FILES_TAG in tags:
         folder, _, pattern = tags[FILES_TAG].rpartition("/")
-        return FileArrival(location=folder or "/", pattern=pattern or "*", wait_after_last_change=window)
+        return FileArrival(location=folder or "/", pattern=pattern or "*", batch_size=size, batch_window=window)
     if TABLES_TAG in tags:
         names = [one.strip() for one in tags[TABLES_TAG].split(",")]
-        return TableUpdate(tables=names, wait_after_last_change=window)
+        return TableUpdate(tables=names, batch_size=size, batch_window=window)
     return Manual()
+
+
+def batch_window(given: Json) -> int:
+    """Seconds of an EventBatchingCondition."""
+    return int(given.get("BatchWindow", tables.BATCH_WINDOW))
 
 
 def _start(action: Json) -> StartRun:

@@ -32,7 +32,6 @@ KEPT: dict[str, str] = {
     "MaintenanceWindow": "kept, shown; a streaming job is not restarted",
     "ExecutionRoleSessionPolicy": "kept, shown",
     "Profile, ProfileName, AutoUpgradeMetadata, DPUSeconds": "never in an answer: usage profiles and billing are AWS's",
-    "EventBatchingCondition.BatchSize": "kept; events within BatchWindow seconds make one firing, however many",
     "UpdateTrigger: Name": "reserved on AWS too; ignored",
 }
 

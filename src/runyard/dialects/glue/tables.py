@@ -63,5 +63,7 @@ JOB_SETTINGS = (
 LISTENABLE = ("SUCCEEDED", "STOPPED", "FAILED", "TIMEOUT")
 LISTENABLE_CRAWLS = ("SUCCEEDED", "FAILED", "CANCELLED")
 MAX_TRIGGER_ACTIONS, MAX_NODES = 50, 100
+BATCH_WINDOW = 900
+"""Seconds from a batch's first event on where a trigger does not say (Developer Guide, 'EventBatchingCondition')."""
 EVERY_MINUTES = 5
 """The shortest distance of a schedule on AWS; shorter ones fire here too."""

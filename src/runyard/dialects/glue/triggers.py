@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.query import MAX_PAGE
@@ -19,12 +19,22 @@ PAGE = 200
 
 
 class Triggers:
-    """Handlers over the facade of triggers. `workflow` says whether there is one of this name."""
+    """Handlers over the facade of triggers.
 
-    def __init__(self, triggers: Engine, tags: Tags, workflow: Callable[[str], bool]) -> None:
+    `workflow` says whether there is one of this name, `begin` starts a run of it.
+    """
+
+    def __init__(
+        self,
+        triggers: Engine,
+        tags: Tags,
+        workflow: Callable[[str], bool],
+        begin: Callable[[str, Caller], Awaitable[object]],
+    ) -> None:
         self._triggers = triggers
         self._tags = tags
         self._workflow = workflow
+        self._begin = begin
 
     def operations(self) -> tuple[Op, ...]:
         """The operations of this family."""
@@ -182,9 +192,11 @@ class Triggers:
     # --- firing ---
 
     async def start(self, asked: Json, who: Caller) -> Json:
-        """StartTrigger: an on-demand trigger fires at once, all others become active"""
+        """StartTrigger: an on-demand trigger fires at once (its workflow begins a run), all others become active"""
         trigger = self.named(asked["Name"])
-        if trigger.extras[tables.NAME]["Type"] == scheme.ON_DEMAND:
+        if trigger.extras[tables.NAME]["Type"] == scheme.ON_DEMAND and self._workflow(trigger.scope):
+            await self._begin(trigger.scope, who)
+        elif trigger.extras[tables.NAME]["Type"] == scheme.ON_DEMAND:
             with job_missing():
                 await self._triggers.fire(trigger.id, who.by)
         else:

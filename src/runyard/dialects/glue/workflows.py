@@ -5,7 +5,7 @@ A workflow run is a chain of firings that begins with the workflow's starting tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from runyard.core.commands import Cancel
 from runyard.core.errors import Code, RunyardError, invalid
@@ -13,7 +13,7 @@ from runyard.core.model import Document
 from runyard.core.opaque import Opaque
 from runyard.core.query import MAX_PAGE
 from runyard.core.states import ACTIVE
-from runyard.core.triggers import Firing
+from runyard.core.triggers import Firing, Trigger
 from runyard.dialects.glue import chains, scheme, tables, wire
 from runyard.dialects.glue.call import Caller, Json, Op
 from runyard.dialects.glue.chains import Chain, Chains
@@ -23,6 +23,7 @@ from runyard.dialects.glue.triggers import Triggers, job_missing
 from runyard.engine.documents import Documents
 from runyard.engine.runs import Runs
 from runyard.engine.triggers import Triggers as Engine
+from runyard.engine.writer import Reply
 from runyard.http.policy import SIGNED_IN, allows, attempt_scope, require
 from runyard.http.request import offload
 
@@ -183,31 +184,45 @@ class Workflows:
         return f"wr_{self._opaque.text(chain)}"
 
     async def start(self, asked: Json, who: Caller) -> Json:
-        """StartWorkflowRun: fires the starting trigger, and keeps the triggers as they are now"""
-        name = asked["Name"]
-        kept = self._named(name)
-        starting = [one for one in self._own.of_workflow(name) if one.extras[tables.NAME]["Type"] in scheme.STARTING]
-        if not starting:
-            raise invalid(f"Workflow {name} has no starting trigger: create one of type ON_DEMAND, SCHEDULED or EVENT.")
-        await offload(self._check_limit, kept)
-        properties = {**kept.body.get("DefaultRunProperties", {}), **asked.get("RunProperties", {})}
-        extras = {tables.NAME: {"properties": properties}}
-        snapshot = self._triggers_of(name)
-        with job_missing():
-            firing = await self._triggers.fire(starting[0].id, who.by, extras=extras)
-        await self._keep(firing.id, {"triggers": snapshot}, who)
-        return {"RunId": self._id(firing.id)}
+        """StartWorkflowRun"""
+        return {"RunId": self._id(await self.begin(asked["Name"], asked.get("RunProperties", {}), who))}
 
-    def _check_limit(self, kept: Document) -> None:
+    async def begin(self, name: str, properties: dict[str, str], who: Caller) -> int:
+        """Fires the starting trigger, and keeps the triggers as they are now; the chain that begins."""
+        kept = self._named(name)
+        extras = {tables.NAME: {"properties": {**kept.body.get("DefaultRunProperties", {}), **properties}}}
+        snapshot = self._triggers_of(name)
+
+        def fire(trigger: Trigger, expect_fired: int | None) -> Reply[Firing]:
+            return self._triggers.fire(trigger.id, who.by, extras=extras, expect_fired=expect_fired)
+
+        firing = await self._within_limit(kept, lambda: self._starting(name), fire)
+        await self._keep(firing.id, {"triggers": snapshot}, who)
+        return firing.id
+
+    async def _within_limit(
+        self, kept: Document, look: Callable[[], Trigger], fire: Callable[[Trigger, int | None], Reply[Firing]]
+    ) -> Firing:
+        """Fires if the workflow has room for one more run; counts again whenever another caller was quicker."""
         limit = kept.body.get("MaxConcurrentRuns")
-        if not limit:
-            return
-        live = 0
-        for root in self._roots(kept.key):
-            live += self._chain(kept.key, root.id).status in (chains.RUNNING, chains.STOPPING)
-            if live >= limit:
-                said = f"Concurrent runs exceeded for workflow {kept.key}"
+        while True:
+            with job_missing():
+                trigger = look()
+            if limit and len(await offload(self._chains.live, kept.key)) >= limit:
+                said = f"Concurrent runs exceeded for workflow: {kept.key}."
                 raise fault("ConcurrentRunsExceededException", said, Code.LIMIT)
+            try:
+                with job_missing():
+                    return await fire(trigger, trigger.fired if limit else None)
+            except RunyardError as error:
+                if "fired" not in error.details:
+                    raise
+
+    def _starting(self, name: str) -> Trigger:
+        for one in self._own.of_workflow(name):
+            if one.extras[tables.NAME]["Type"] in scheme.STARTING:
+                return one
+        raise invalid(f"Workflow {name} has no starting trigger: create one of type ON_DEMAND, SCHEDULED or EVENT.")
 
     async def _keep(self, chain: int, body: Json, who: Caller) -> None:
         kept = self._find(RUN_KIND, str(chain))
@@ -249,6 +264,8 @@ class Workflows:
         }
         if chain.completed_at is not None:
             body["CompletedOn"] = wire.seconds(chain.completed_at)
+        if events := chain.root.data.get("changes"):
+            body["StartingEventBatchCondition"] = {"BatchSize": events, "BatchWindow": _window(chain, triggers)}
         if chain.resumed is not None:
             body["PreviousRunId"] = self._id(chain.resumed)
         if chain.status == chains.ERROR:
@@ -326,8 +343,12 @@ class Workflows:
         stale = {one["Name"] for one in drawn["Nodes"] if one["Type"] == "JOB" and one["UniqueId"] in again}
         starts = [self._started_by(chain, one["Name"]) for one in nodes]
         keep = [run.id for run in chain.runs if run.name not in stale]
-        with job_missing():
-            firing = await self._triggers.resume(chain.root.id, starts, keep, who.by)
+
+        def fire(_: Trigger, expect_fired: int | None) -> Reply[Firing]:
+            return self._triggers.resume(chain.root.id, starts, keep, who.by, expect_fired=expect_fired)
+
+        root = chain.root.trigger_id
+        firing = await self._within_limit(self._named(name), lambda: self._triggers.get(root), fire)
         await self._keep(firing.id, {"triggers": triggers, "properties": self._properties(name, chain)}, who)
         return {"RunId": self._id(firing.id), "NodeIds": [one["UniqueId"] for one in nodes]}
 
@@ -343,6 +364,11 @@ class Workflows:
             if job in names:
                 return trigger.id, names.index(job)
         raise missing(f"The trigger that started job {job} is gone.")
+
+
+def _window(chain: Chain, triggers: list[Json]) -> int:
+    given = next((one for one in triggers if one["Name"] == chain.root.name), {})
+    return scheme.batch_window(given.get("EventBatchingCondition", {}))
 
 
 def _chosen(drawn: Json, ids: list[str], attempted: set[str]) -> list[Json]:

@@ -1,0 +1,7 @@
+"""`python -m docs.draw`."""
+
+import asyncio
+
+from . import draw
+
+asyncio.run(draw())
