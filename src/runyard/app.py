@@ -349,7 +349,12 @@ def node_name(folder: Path) -> str:
 
 
 def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
-    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    """What the program of an attempt is told of this server: where files may be, and what its run is called.
+
+    A Glue script is given the keys of the S3 service too, for its data lies there; other programs are not.
+    """
+    from runyard.dialects.glue.compile import is_script
+
     return {
         "run": opaque.text(one.run_id),
         "job": opaque.text(one.job_id) if one.job_id is not None else None,
@@ -362,6 +367,15 @@ def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> 
         "s3_endpoint": settings.s3_endpoint,
         "modules": str(folder / "modules"),
         "allow_private_urls": settings.allow_private_urls or settings.dev,
+        **(_s3_keys(settings) if settings.s3_endpoint and is_script(one.action) else {}),
+    }
+
+
+def _s3_keys(settings: Settings) -> dict[str, str]:
+    return {
+        "s3_region": settings.s3_region,
+        "s3_access_key": settings.s3_access_key,
+        "s3_secret_key": settings.s3_secret_key,
     }
 
 
@@ -418,7 +432,13 @@ def build_table(
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
+        databricks(
+            engine,
+            settings.folder,
+            record_only=settings.record_only,
+            mail=bool(settings.smtp_url),
+            options=settings.options_of("databricks"),
+        ),
         glue(engine, opaque, settings),
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]
