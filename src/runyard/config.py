@@ -58,6 +58,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_days: Annotated[
         float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
     ] = 0.0
+    unused_days: Annotated[
+        float,
+        Meta(
+            description="Remove environments of requirements, and mirrors of repositories, that no task used for this "
+            "many days; 0 keeps them.",
+            ge=0,
+        ),
+    ] = 30.0
     lease: Annotated[
         float,
         Meta(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,6 +152,8 @@ class Locations:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{os.getpid()}")
+            import shutil  # it brings libraries for archives, which few scripts need
+
             shutil.copyfile(source, draft)
             os.replace(draft, path)
             return

@@ -33,10 +33,10 @@ class Spare:
         """Whether it can still take work."""
         return os.waitpid(self.pid, os.WNOHANG)[0] == 0
 
-    def tell(self, folder: str, claim: bytes) -> bool:
-        """Gives it the work; True once it is about to run its first instruction, False if it died before."""
+    def tell(self, folder: str, claim: bytes) -> int | None:
+        """Gives it the work; when (in milliseconds) it began with it, None if it died before."""
         with contextlib.suppress(OSError), self._orders:
             self._orders.sendall(encode(Work(folder, msgspec.Raw(claim))))
             self._orders.shutdown(socket.SHUT_WR)
-            return self._orders.recv(1) != b""
-        return False
+            return int(self._orders.recv(32) or 0) or None
+        return None
