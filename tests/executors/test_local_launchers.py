@@ -60,10 +60,13 @@ def test_a_launcher_takes_the_next_attempt_in_a_fresh_process(own: Bench) -> Non
 
 def test_a_launcher_holds_no_more_files_after_many_attempts(own: Bench) -> None:
     held = set()
-    for _ in range(5):
+    for number in range(6):
         _, launcher = ids(own)
         own.wait(partial(waits, own, launcher))
         held.add(len(os.listdir(f"/proc/{launcher}/fd")))
+        if number % 2:
+            os.kill(spare_of(own, launcher), signal.SIGKILL)
+            time.sleep(0.05)
     assert len(held) == 1, held
 
 

@@ -110,8 +110,8 @@ class Attempt:
         """Lets go of all that it held, but for the connection."""
         self.listener.close()
         self.notes.close()
-        for fd in (self.exit, *self.streams):
-            os.close(fd)
+        os.close(self.exit)
+        self.spare.close()
         self.log.close()
         self.handlers.clear()
 
