@@ -49,6 +49,11 @@ class Field:
         """The time on the machine's clock."""
         return 1_800_000_000_000 + self.agenda.now + self.skew
 
+    def told_start(self, claim: Claim, moment: int) -> bool:
+        """Whether a living attempt told its start before this moment."""
+        attempt = self.attempts.get(claim)
+        return attempt is not None and attempt.alive and self.started.get(claim, moment) < moment
+
     def living(self, name: str) -> list[Attempt]:
         """Attempts that an executor holds."""
         return [one for one in self.attempts.values() if one.alive and not one.given_up and _executor(one) == name]
@@ -161,9 +166,13 @@ class FieldExecutor:
     def _begin(self, attempt: Attempt) -> None:
         if attempt.alive and attempt.claim not in self.field.started:
             at = self.field.started[attempt.claim] = self.field.wall()
-            self._report(Started(*attempt.claim, at))
-            if self.field.rng.random() < 0.2:
-                self._report(Progress(*attempt.claim, at, {"fraction": 0.5}))
+            roll, started = self.field.rng.random(), Started(*attempt.claim, at)
+            more = [Progress(*attempt.claim, at, {"fraction": 0.5})] if roll < 0.3 else []
+            if roll < 0.15:  # in one breath
+                self.sink([started, *more])
+            else:
+                for report in (started, *more):
+                    self._report(report)
 
     def _give_up(self, attempt: Attempt) -> None:
         """The executor lost sight of it. It is dead, or (a zombie) only believed to be."""
