@@ -166,13 +166,12 @@ class FieldExecutor:
     def _begin(self, attempt: Attempt) -> None:
         if attempt.alive and attempt.claim not in self.field.started:
             at = self.field.started[attempt.claim] = self.field.wall()
-            roll, started = self.field.rng.random(), Started(*attempt.claim, at)
-            more = [Progress(*attempt.claim, at, {"fraction": 0.5})] if roll < 0.3 else []
-            if roll < 0.15:  # in one breath
-                self.sink([started, *more])
-            else:
-                for report in (started, *more):
-                    self._report(report)
+            roll = self.field.rng.random()
+            reports: list[Report] = [Started(*attempt.claim, at)]
+            if roll < 0.3:
+                reports.append(Progress(*attempt.claim, at, {"fraction": 0.5}))
+            for told in [reports] if roll < 0.15 else [[one] for one in reports]:  # in one breath, or one by one
+                self.sink(told)
 
     def _give_up(self, attempt: Attempt) -> None:
         """The executor lost sight of it. It is dead, or (a zombie) only believed to be."""
