@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
@@ -16,7 +17,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
     parser.add_argument("--seed", type=int, help="tell this one story, step by step")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break the engine in this way first")
-    parser.add_argument("--jobs", type=int, default=2, help="on how many processes")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="on how many processes")
     parser.add_argument("--seconds", type=float, help="tell only as many as fit into this time")
     given = parser.parse_args(arguments)
     if given.seed is not None:
