@@ -57,13 +57,14 @@ BODY = b"n,t\n" + b"".join(b"%d,%s\n" % (n, b"x" * 1000) for n in range(40_000))
 
 
 def work(kind: str, files: Files) -> Work | str:
-    return {
+    found: dict[str, Work | str] = {
         "copy": Copy(statement=MANY, table="kept", mode="replace"),
         "insert": f"INSERT INTO kept {MANY}",
         "result": MANY,
         "download": Load(source=files.serve("/large.csv", BODY), table="kept", mode="replace"),
         "load": Load(source="large.csv", table="kept", mode="replace"),
-    }[kind]
+    }
+    return found[kind]
 
 
 KINDS = ["insert", "download", "load", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("copy", "result"))]

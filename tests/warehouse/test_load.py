@@ -157,7 +157,8 @@ def test_null_strings_and_date_formats_count_when_types_are_detected(shared: Des
 
 ENCODED = [
     ("utf-8", "", None), ("utf-8-sig", "", None), ("utf-16", "", "utf-16"), ("cp1252", "", "windows-1252"),
-    ("cp1252", "windows-1252", "cp1252"), ("iso8859-2", "iso8859-2", "iso8859-2"),
+    ("cp1252", "windows-1252", "cp1252"),
+    ("iso8859-2", "iso8859-2", "iso8859-2"),
     ("utf-16-le", "utf-16-le", "utf-16-le"),
 ]  # fmt: skip
 

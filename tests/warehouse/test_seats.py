@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from runyard.core.attempts import Assignment, Finished, Outcome, Report
 from runyard.core.states import Reason
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects
+from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.runner import Runner
@@ -55,7 +57,7 @@ def test_an_open_transaction_of_a_stopped_or_failed_attempt_is_not_the_next_ones
     tmp_path: Path, left: str, result: str
 ) -> None:
     database, kept = Database(tmp_path / "w.duckdb"), Kept()
-    outbox, kinds = cast(Outbox, kept), {Truncate: Leaves()}
+    outbox, kinds = cast(Outbox, kept), cast(Mapping[type, Kind], {Truncate: Leaves()})
     runner = Runner(database, outbox, kinds, Effects(Views()), WriterLocks(), threads=0, attempts=tmp_path)
     seat = Seat(database)
     for number, table in enumerate([left, "whole"]):

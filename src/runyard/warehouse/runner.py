@@ -109,7 +109,7 @@ class Runner:
             return kind.tables(action)
         if not isinstance(action, Sql):
             raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
-        task.plan = planned(action.statement, action.dialect, action.merged)
+        task.plan = planned(action.statement, action.dialect)
         return task.plan.tables if task.plan.writes else frozenset()
 
     def _reason(self, task: Task) -> Reason:
