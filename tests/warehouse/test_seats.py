@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,8 +57,7 @@ def test_an_open_transaction_of_a_stopped_or_failed_attempt_is_not_the_next_ones
     tmp_path: Path, left: str, result: str
 ) -> None:
     database, kept = Database(tmp_path / "w.duckdb"), Kept()
-    outbox = cast(Outbox, kept)
-    kinds: dict[type, Kind] = {Truncate: Leaves()}
+    outbox, kinds = cast(Outbox, kept), cast(Mapping[type, Kind], {Truncate: Leaves()})
     runner = Runner(database, outbox, kinds, Effects(Views()), WriterLocks(), threads=0, attempts=tmp_path)
     seat = Seat(database)
     for number, table in enumerate([left, "whole"]):

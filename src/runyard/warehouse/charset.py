@@ -25,7 +25,7 @@ def known(encoding: str) -> str:
 
 
 def detected(path: Path) -> str:
-    """By its first megabyte: `utf-16` or `utf-8-sig` by their marks, `windows-1252` if nothing is UTF-8, or `utf-8`."""
+    """By its first megabyte: `utf-16` or `utf-8-sig` by their marks, else `utf-8`, or `windows-1252` if it is none."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

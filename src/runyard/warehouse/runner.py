@@ -16,7 +16,7 @@ from runyard.core.states import Reason
 from runyard.warehouse import sql
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
@@ -26,6 +26,7 @@ from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tasks import Stopped, Task, now
 
+_FULL = "The disk is full: nothing was changed. Make room where the warehouse keeps its data, and try again."
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
 _WAIT_TOLD_SECONDS = 0.2
@@ -218,7 +219,7 @@ class Runner:
 
 def _failed(task: Task, error: Exception, reason: Reason) -> Outcome:
     """A failure as data: the first line for people, the whole message beside it."""
-    message = str(error).strip() or type(error).__name__
+    message = _FULL if is_full(error) else str(error).strip() or type(error).__name__
     ended = now()
     return Outcome(
         result="failed",
