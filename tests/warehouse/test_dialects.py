@@ -60,22 +60,6 @@ def test_what_is_checked_is_the_text_that_runs(shared: Desk) -> None:
     assert outcome.detail == "The name _runyard is not available to SQL here."
 
 
-def test_a_merged_table_is_read_through_the_query_that_is_given_for_it(shared: Desk) -> None:
-    shared.rows(
-        "CREATE TABLE versions AS SELECT * FROM (VALUES (1, 1, 'old'), (1, 2, 'new'), (2, 1, 'one')) t(id, v, x)"
-    )
-    merged = {"versions": "SELECT DISTINCT ON (id) * FROM versions ORDER BY id, v DESC"}
-    text = "SELECT x FROM versions FINAL WHERE id < 3 ORDER BY id"
-    action = Sql(statement=text, dialect="clickhouse", merged=merged)
-    assert shared.run(action).output["rows"] == [["new"], ["one"]]
-    asked = shared.executor.query("default", text, dialect="clickhouse", merged=merged).result(10)
-    assert asked["rows"] == [["new"], ["one"]]
-    plain = shared.executor.query("default", text, dialect="clickhouse").result(10)
-    assert len(plain["rows"]) == 3
-    bad = Sql(statement=text, dialect="clickhouse", merged={"versions": "SELECT getenv('HOME') AS x"})
-    assert shared.run(bad).detail == "The function getenv is not available to SQL here."
-
-
 def test_stored_views_that_need_our_macros_work_after_a_restart(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     made = desk.run(Sql(statement="CREATE VIEW v AS SELECT toInt32('7') AS n", dialect="clickhouse"))

@@ -107,7 +107,6 @@ STATEMENT = {
 SQL = {
     **STATEMENT,
     "file": Field(read_beside, "statement"),
-    "merged": Field(Item.text_map),
     "reads": Field(Item.texts),
     "writes": Field(Item.texts),
     "max_rows": Field(Item.integer),

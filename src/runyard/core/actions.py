@@ -33,9 +33,6 @@ class Sql(_Action, frozen=True, kw_only=True, tag_field="kind", tag="sql"):
     """Where unqualified table names are looked up."""
     dialect: SqlDialect = "duckdb"
     """The language of the statement."""
-    merged: dict[str, str] = {}
-    """For a table that the text asks to be merged first (`FROM t FINAL`): the DuckDB query that gives its merged rows.
-    A table that is not named here is read as it is."""
     reads: list[str] | None = None
     """The schemas that it may read, also through views; None: all of the workspace."""
     writes: list[str] | None = None

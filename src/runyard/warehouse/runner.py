@@ -108,7 +108,7 @@ class Runner:
             return kind.tables(action)
         if not isinstance(action, Sql):
             raise Refused(f"The warehouse does not run {type(action).__name__} tasks.")
-        task.plan = planned(action.statement, action.dialect, action.merged)
+        task.plan = planned(action.statement, action.dialect)
         return task.plan.tables if task.plan.writes else frozenset()
 
     def _reason(self, task: Task) -> Reason:
@@ -119,6 +119,7 @@ class Runner:
         seat = Seat(self._database)
         while True:
             self._run(self._waiting.get(), seat)
+            seat.ready()
 
     def _begun(self, task: Task) -> bool:
         """Whether the attempt may run: it is still held, and from now on ends by itself."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +59,9 @@ def _note(touched: Touched, plan: Plan, action: Any) -> None:
     touched.reshaped = any(statement.type.name in _RESHAPING for statement in plan.statements)
 
 
-def reading(
-    text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb", merged: Mapping[str, str] | None = None
-) -> tuple[Any, dict[str, Any]]:
+def reading(text: str, parameters: dict[str, Any], dialect: SqlDialect = "duckdb") -> tuple[Any, dict[str, Any]]:
     """The one statement of a text that only reads, and its parameters; raises `Refused` or duckdb.Error."""
-    plan = planned(text, dialect, merged)
+    plan = planned(text, dialect)
     if plan.writes or len(plan.statements) != 1:
         raise Refused("A query reads: one SELECT statement. Run a sql task to change tables.")
     if missing := sorted(plan.parameters[0] - parameters.keys()):

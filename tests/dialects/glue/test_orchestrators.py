@@ -123,8 +123,8 @@ def story(folder: Path, text: str, *packages: str) -> Iterator[tuple[World, dict
     python = own.environment(folder / "environment", *packages, "moto[server]>=5.2,<6")
     with own.s3_service(python) as s3, live_server(folder, "--dev", RUNYARD_S3_ENDPOINT=s3, **S3_SETTINGS) as url:
         (folder / "pipes.py").write_text(PIPES_SCRIPT)
-        home = {"HOME": str(folder), "AIRFLOW_HOME": str(folder / "airflow"), "DAGSTER_HOME": ""}
-        said = own.told(python, text, url, s3, str(folder / "pipes.py"), **home)
+        script, airflow = str(folder / "pipes.py"), str(folder / "airflow")
+        said = own.told(python, text, url, s3, script, HOME=str(folder), AIRFLOW_HOME=airflow, DAGSTER_HOME="")
         world = World(url, folder)
         try:
             yield world, json.loads(said.split("TOLD ")[1].splitlines()[0])

@@ -95,6 +95,7 @@ class Command:
 
     def __init__(self, program: Path, folder: Path, *first: str) -> None:
         self._program, self.folder, self._first = program, folder, first
+        self.environment: dict[str, str] = {}
 
     def __call__(self, *arguments: str, fails: bool = False) -> str:
         """Runs it; what it printed."""
@@ -102,7 +103,7 @@ class Command:
         run = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, **QUIET},
+            env={**os.environ, **QUIET, **self.environment},
             capture_output=True,
             text=True,
             timeout=90,
@@ -237,3 +238,77 @@ def test_the_newer_client_lists_appends_queries_deletes_and_tries_again(
     tb("datasource", "truncate", "snapshot", "--yes")
     assert server.rows("SELECT count() AS n FROM snapshot") == [{"n": 0}]
     assert "snapshot" in tb("datasource", "ls")
+
+
+WITH_AGENT = VISITS.replace("`json:$.ms`", "`json:$.ms`,\n    `agent` Nullable(String) `json:$.agent`")
+RETYPED = VISITS.replace("Float32", "UInt32")
+FORWARD = "\nFORWARD_QUERY >\n    SELECT at, city, toUInt32(ms) AS ms\n"
+
+
+def test_a_project_is_deployed_changed_and_promoted_by_the_newer_client(
+    environments: Path, server: Tinybird, project: Path
+) -> None:
+    tb = Command(_installed("newer", environments), project, "--cloud", "--host", server.url, "--token", "any")
+    top, visits = project / "pipes/top.pipe", project / "datasources/visits.datasource"
+    assert "Deployment is valid" in tb("deploy", "--check")
+    assert server.call("GET", "/v0/datasources")["datasources"] == []
+    said = tb("deploy")
+    assert "Deployment #1 is live!" in said
+    assert "top_token" in said
+    assert "Not deploying. No changes" in tb("deploy")
+    assert "appended" in tb("datasource", "append", "visits", "--file", "visits.ndjson")
+    assert server.rows("SELECT city, visits FROM top") == [{"city": "Rome", "visits": 2}, {"city": "Oslo", "visits": 1}]
+    top.write_text(TOP.replace("visits DESC", "visits"))
+    visits.write_text(WITH_AGENT)
+    said = tb("deploy")
+    assert said.count("modified") == 2, said
+    assert server.rows("SELECT city FROM top") == [{"city": "Oslo"}, {"city": "Rome"}]
+    visits.write_text(RETYPED)
+    assert "FORWARD_QUERY" in tb("deploy", fails=True)
+    visits.write_text(RETYPED + FORWARD)
+    assert "Forward Query" in tb("deploy", "--check")
+    assert "#3 is live!" in tb("deploy")
+    assert server.rows("SELECT ms FROM visits ORDER BY ms LIMIT 1") == [{"ms": 1}]
+    (project / "pipes/snap.pipe").unlink()
+    (project / "datasources/snapshot.datasource").unlink()
+    assert "would be deleted" in tb("deploy", fails=True)
+    assert "Deployment is ready" in tb("deployment", "create", "--wait", "--allow-destructive-operations")
+    assert "Staging" in tb("deployment", "ls")
+    assert "successfully" in tb("deployment", "discard", "--wait")
+    tb("deployment", "create", "--wait", "--allow-destructive-operations")
+    assert "#5 is live!" in tb("deployment", "promote", "--wait")
+    assert {one["name"] for one in server.call("GET", "/v0/datasources")["datasources"]} == {"visits", "per_city"}
+    top.write_text("NODE broken\nSQL >\n    SELECT nonsense FROM visits\nTYPE endpoint\n")
+    assert "nonsense" in tb("deploy", fails=True)
+    assert server.rows("SELECT city FROM top") == [{"city": "Oslo"}, {"city": "Rome"}]
+
+
+def test_a_project_is_built_in_a_workspace_of_its_own_by_the_newer_client(
+    environments: Path, server: Tinybird, project: Path
+) -> None:
+    tb = Command(_installed("newer", environments), project, "--local")
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    tb.environment = {"TB_LOCAL_HOST": host, "TB_LOCAL_PORT": port}
+    (project / "fixtures").mkdir()
+    (project / "fixtures/visits.ndjson").write_text(LINES.replace('"slow"', "3"))
+    (project / "tests").mkdir()
+    (project / "tests/top.yaml").write_text(
+        "- name: two_cities\n  description: both\n  parameters: n=2\n"
+        '  expected_result: |\n    {"city":"Oslo","visits":2}\n    {"city":"Rome","visits":2}\n'
+    )
+    said = tb("build")
+    assert "Build completed" in said
+    for name in ("visits.datasource", "per_city.datasource", "mv.pipe", "top.pipe", "snap.pipe"):
+        assert f"{name} created" in said
+    assert "Rome" in tb("sql", "SELECT city, visits FROM top")
+    assert "No changes" in tb("build")
+    (project / "pipes/top.pipe").write_text(TOP.replace("visits DESC", "visits"))
+    assert "top.pipe changed" in tb("build")
+    assert "two_cities" in tb("test", "run")
+    (project / "pipes/snap.pipe").unlink()
+    assert "snap.pipe deleted" in tb("build")
+    (project / "pipes/top.pipe").write_text(TOP.replace("FROM per_city", "FROM nowhere"))
+    said = tb("build", fails=True)
+    assert "pipes/top.pipe" in said
+    assert "nowhere" in said
+    assert server.call("GET", "/v0/datasources")["datasources"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.dialects.tinybird.calls import Tinybird
+from tests.live_server import live_server
+from tests.warehouse.object_server import ObjectServer
 
 Name = Callable[[str], str]
 ROWS = "a,city,at\n1,Rome,2026-01-01 10:00:00\n2,Oslo,2026-01-02 10:00:00\n3,Rome,2026-01-03 10:00:00\n"
@@ -204,6 +207,48 @@ def test_a_sink_writes_a_file(tb: Tinybird, name: Name, visits: str, folder: Pat
     logged = f"SELECT result, written_rows FROM tinybird.sinks_ops_log WHERE job_id = '{job['id']}'"
     assert tb.rows(logged) == [{"result": "ok", "written_rows": 3}]
     tb.error("POST", f"/v0/pipes/{pipe}/nodes/s/sink", 400, data={"path": "", "format": "csv"})
+
+
+def test_a_scheduled_sink_writes_at_its_ticks(tb: Tinybird, name: Name, visits: str, folder: Path) -> None:
+    pipe, out = name("out"), folder / "data" / "files" / "often"
+    sink = {"type": "sink", "path": str(out), "file_template": f"{pipe}-{{YYYYMMDD}}-{{HH}}", "format": "ndjson"}
+    node = {"name": "s", "sql": f"SELECT a FROM {visits} ORDER BY a", **sink}
+    shown = tb.pipe(pipe, {**node, "schedule_cron": "* * * * * *"})
+    assert shown["schedule"]["cron"] == "* * * * * *"
+    deadline = time.monotonic() + 20
+    while not (jobs := tb.call("GET", f"/v0/jobs?pipe_name={pipe}&status=done")["jobs"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert tb.call("PUT", f"/v0/pipes/{pipe}/nodes/s", data={"description": "x"})["description"] == "x"
+    tb.call("DELETE", f"/v0/pipes/{pipe}", 204)
+    job = tb.job(jobs[-1]["id"])
+    path = Path(job["path"])
+    assert (job["kind"], job["rows"], path.parent) == ("sink", 3, out)
+    assert len(path.read_text().splitlines()) == 3
+    tb.error("POST", "/v0/pipes", 400, json={"name": name("bad"), "nodes": [{**node, "schedule_cron": "often"}]})
+
+
+def test_a_sink_and_an_import_use_the_object_store_of_the_settings(tmp_path: Path) -> None:
+    service = ObjectServer()
+    keys = {"RUNYARD_S3_ACCESS_KEY": "the-key", "RUNYARD_S3_SECRET_KEY": "the-secret"}
+    try:
+        with live_server(tmp_path, "--dev", RUNYARD_S3_ENDPOINT=service.url, **keys) as url:
+            tb = Tinybird(url)
+            tb.source("ds", "a Int32, city String")
+            service.objects["/lake/in.csv"] = b"a,city\n1,Rome\n2,Oslo\n"
+            job = tb.ended(tb.call("POST", "/v0/datasources?name=ds&mode=append&url=s3://lake/in.csv"))
+            assert job["status"] == "done", job["error"]
+            assert job["statistics"]["row_count"] == 2
+            sink = {"type": "sink", "bucket_uri": "s3://lake/out", "file_template": "rows", "compression": "gz"}
+            tb.pipe("out", {"name": "s", "sql": "SELECT a, city FROM ds ORDER BY a", "format": "csv", **sink})
+            job = tb.ended(tb.call("POST", "/v0/pipes/out/sink")["job"])
+            assert (job["status"], job["path"]) == ("done", "s3://lake/out/rows.csv.gz"), job
+            found = gzip.decompress(service.objects["/lake/out/rows.csv.gz"]).decode()
+            assert found.splitlines() == ["a,city", "1,Rome", "2,Oslo"]
+            assert tb.rows("SELECT service FROM tinybird.sinks_ops_log") == [{"service": "s3"}]
+            tb.http.close()
+    finally:
+        service.close()
 
 
 # --- the Query API ----------------------------------------------------------------------------------------

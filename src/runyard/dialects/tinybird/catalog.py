@@ -119,6 +119,14 @@ class Catalog:
         document = await self._documents.replace(DIALECT, kind, body["name"], kept, by, workspace)
         return {**document.body, "updated_at": document.updated_at, "version": document.version}
 
+    async def put(self, workspace: str, kind: str, body: dict[str, Any], by: str) -> dict[str, Any]:
+        """Keeps a body, new or in the place of the one of its name."""
+        await self._point(workspace, kind, body, by)
+        kept = {key: value for key, value in body.items() if key not in ("version", "updated_at")}
+        document = await self._documents.put(DIALECT, kind, body["name"], kept, by, workspace)
+        stamps = {"created_at": document.created_at, "updated_at": document.updated_at, "version": document.version}
+        return {**stamps, **document.body}
+
     async def rename(self, workspace: str, kind: str, body: dict[str, Any], name: str, by: str) -> dict[str, Any]:
         """Keeps a body under another name."""
         kept = {key: value for key, value in body.items() if key not in ("version", "updated_at")}

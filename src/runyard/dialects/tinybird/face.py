@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -38,6 +38,10 @@ _CREDENTIAL_KEYS = frozenset({"token", "cli_version", "from"})
 _encode = msgspec.json.Encoder().encode
 
 
+def _nothing() -> None:
+    """There is nothing to go on with."""
+
+
 class Face:
     """The engine as this dialect uses it."""
 
@@ -48,6 +52,8 @@ class Face:
         self.files = files
         self.ids = JobIds(tokens.purpose("tinybird-jobs"))
         self.catalog = Catalog(engine.documents)
+        self.first: Callable[[], None] = _nothing
+        """Called with each request, for what an earlier server left."""
         self._count = 0
         self._limits: dict[tuple[str, str], deque[float]] = {}
 
@@ -55,6 +61,7 @@ class Face:
 
     def caller(self, request: Request) -> Caller:
         """Who calls, by the token: one that the Tokens API made has its scopes, another the principal's."""
+        self.first()
         principal_id, workspace = request.principal.id, "default"
         if principal_id == DEV_PRINCIPAL:
             # With --dev any credential is let in; one that we issued still says whose it is.
@@ -103,12 +110,14 @@ class Face:
         queue: str = "default",
         inner: bool = False,
         keys: list[str] | None = None,
+        once: str | None = None,
     ) -> Run:
-        """Starts a run of these actions, one after the other."""
+        """Starts a run of these actions, one after the other; with the same `once` again it is the same run."""
         if self.options.serial and not inner:
             queue = await self._serial_queue()
         spec = chain(name, actions, queue=queue, tags=tags or {}, keys=keys)
-        command = Submit(spec=spec, workspace=caller.workspace, origin=INNER if inner else ORIGIN)
+        origin = INNER if inner else ORIGIN
+        command = Submit(spec=spec, workspace=caller.workspace, origin=origin, idempotency_key=once)
         return (await self.engine.runs.submit(command, caller.name)).run
 
     async def _serial_queue(self) -> str:

@@ -9,6 +9,7 @@ from runyard.core.errors import invalid
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^;\s]{1,200}))', re.IGNORECASE)
 _FIELD = re.compile(r'\bname="([^"]*)"', re.IGNORECASE)
+_PATH = re.compile(r'\bfilename="([^"]*)"', re.IGNORECASE)
 _FILE = re.compile(r'\bfilename="', re.IGNORECASE)
 _MAX_HEAD = 16_384
 _MAX_FIELD = 1 << 20
@@ -58,6 +59,13 @@ class Multipart:
                 return
             self.fields[label] = (await self._until(self._mark, _MAX_FIELD)).decode("utf-8", "replace")
 
+    async def parts(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Head and content of each part, one after the other."""
+        await self._until(self._mark, _MAX_HEAD)
+        while not await self._last():
+            head = (await self._until(b"\r\n\r\n", _MAX_HEAD)).decode("utf-8", "replace")
+            yield head, await self._until(self._mark, _MAX_FIELD)
+
     async def _last(self) -> bool:
         while len(self._buffer) < 2:
             if not await self._more():
@@ -87,3 +95,12 @@ class Multipart:
                 raise invalid("A request takes one file; this one has two.")
             value = await self._until(self._mark, _MAX_FIELD)
             self.fields[name.group(1) if name else ""] = value.decode("utf-8", "replace")
+
+
+async def files(content_type: str, source: AsyncIterator[bytes]) -> list[tuple[str, str, bytes]]:
+    """All parts of a small body: name, file name, content."""
+    reader, found = Multipart(content_type, source), []
+    async for head, content in reader.parts():
+        name, path = _FIELD.search(head), _PATH.search(head)
+        found.append((name.group(1) if name else "", path.group(1) if path else "", content))
+    return found

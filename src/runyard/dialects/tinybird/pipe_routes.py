@@ -93,7 +93,7 @@ class PipeRoutes:
         return pipe_shape.draw(pipe, base(request), await self._next(caller, pipe))
 
     async def _next(self, caller: Caller, pipe: dict[str, Any]) -> int | None:
-        if not any((node["copy"] or {}).get("schedule") for node in pipe["nodes"]):
+        if not any((node["copy"] or node["sink"] or {}).get("schedule") for node in pipe["nodes"]):
             return None
         try:
             job = self._face.engine.registry.job_by_key(caller.workspace, "tinybird", pipe["id"])

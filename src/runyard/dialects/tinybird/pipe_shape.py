@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.schedule import Schedule, check
 from runyard.dialects.tinybird import wire
 from runyard.dialects.tinybird.template import TemplateError, parse
 
@@ -78,9 +79,10 @@ def new_sink(given: dict[str, Any]) -> dict[str, Any]:
         raise invalid(f"A sink packs with gz or zstd, not {packed!r}.", field="compression")
     name = given.get("file_template") or given.get("export_file_template") or "export"
     cron = given.get("schedule_cron") or given.get("export_schedule")
-    if cron not in (None, "", "@on-demand", "None"):
-        raise invalid("A sink runs on demand here; schedule its call, or a copy.", field="schedule_cron")
-    return {"path": path, "name": str(name), "format": form, "compression": packed}
+    schedule = None if cron in (None, "", "@on-demand", "None") else str(cron)
+    if schedule is not None:
+        check(Schedule(cron=schedule))
+    return {"path": path, "name": str(name), "format": form, "compression": packed, "schedule": schedule}
 
 
 def kind_of(pipe: dict[str, Any]) -> str:
@@ -111,20 +113,20 @@ def draw(pipe: dict[str, Any], base: str, next_at: int | None = None) -> dict[st
         "copy_target_workspace": None,
         "sink_node": sink["id"] if sink else None,
         "stream_node": None,
-        "schedule": _schedule(copy, next_at),
+        "schedule": _schedule(copy["copy"] if copy else sink["sink"] if sink else {}, next_at),
         "last_commit": {"content_sha": "", "status": "changed", "path": ""},
         "tags": {},
     }
     return body | stamps
 
 
-def _schedule(copy: dict[str, Any] | None, next_at: int | None) -> dict[str, Any]:
-    if copy is None or not copy["copy"]["schedule"]:
+def _schedule(doing: dict[str, Any], next_at: int | None) -> dict[str, Any]:
+    if not doing.get("schedule"):
         return {}
     return {
-        "cron": copy["copy"]["schedule"],
+        "cron": doing["schedule"],
         "timezone": "Etc/UTC",
-        "status": "paused" if copy["copy"]["paused"] else "running",
+        "status": "paused" if doing.get("paused") else "running",
         "next_run": wire.stamp_or_none(next_at),
     }
 

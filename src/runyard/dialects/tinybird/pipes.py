@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import Any, cast
 
-from runyard.core.actions import Copy, Export, Materialize
+from runyard.core.actions import Action, Copy, Export, Materialize, Sql
 from runyard.core.errors import RunyardError, invalid
-from runyard.core.model import Run
+from runyard.core.model import JobSpec, Run
 from runyard.core.schedule import Schedule
 from runyard.dialects.tinybird import catalog, tables, wire
 from runyard.dialects.tinybird.access import Caller
@@ -63,17 +65,7 @@ class Pipes:
 
     def dependencies(self, workspace: str, sql: str, pipe: dict[str, Any]) -> list[str]:
         """The Data Sources and pipes that a node's text names; template tags are looked through."""
-        own = {node["name"].lower() for node in pipe["nodes"]}
-        found: list[str] = []
-        for one in references(_TAGS.sub(" ", sql.lstrip().removeprefix("%"))):
-            if one.name in own:
-                found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
-                continue
-            for kind in (DATASOURCE, PIPE):
-                body = self._catalog.find(workspace, kind, one.name) if not one.schema else None
-                if body is not None and body["name"] not in found:
-                    found.append(body["name"])
-        return found
+        return read_by(sql, pipe, lambda kind, name: self._catalog.find(workspace, kind, name))
 
     async def check(self, caller: Caller, pipe: dict[str, Any], ignore_errors: bool) -> None:
         """Asks the warehouse whether each node's SQL can run; a template that needs parameters is only parsed."""
@@ -99,7 +91,7 @@ class Pipes:
     async def save(self, caller: Caller, pipe: dict[str, Any]) -> dict[str, Any]:
         """Keeps a changed pipe, and its schedule in step with it."""
         kept = await self._catalog.replace(caller.workspace, PIPE, pipe, caller.name)
-        await self._keep_schedule(caller, kept)
+        await self.keep_schedule(caller, kept)
         return kept
 
     async def rename(self, caller: Caller, pipe: dict[str, Any], name: str) -> dict[str, Any]:
@@ -113,7 +105,7 @@ class Pipes:
             raise Refusal(409, f"The pipe is used by {', '.join(users)}; change those first, then rename it.")
         name = catalog.check_name(name, "Pipe")
         renamed = await self._catalog.rename(caller.workspace, PIPE, pipe, name, caller.name)
-        await self._keep_schedule(caller, renamed)
+        await self.keep_schedule(caller, renamed)
         return renamed
 
     async def delete(self, caller: Caller, pipe: dict[str, Any]) -> None:
@@ -121,7 +113,7 @@ class Pipes:
         for node in pipe["nodes"]:
             if node["materialized"] is not None:
                 await self._face.engine.data.drop_view(caller.workspace, node["id"])
-        await self._drop_schedule(caller, pipe)
+        await self.drop_schedule(caller, pipe)
         await self._catalog.delete(caller.workspace, PIPE, pipe, caller.name)
 
     async def compiled(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], given: dict[str, Any]) -> str:
@@ -140,7 +132,7 @@ class Pipes:
         name = str(given.get("datasource") or node.get("target") or "")
         if not name:
             raise invalid("A materialized node needs the Data Source that it fills: `datasource`.", field="datasource")
-        source = self._trigger(caller, pipe, node)
+        source = followed(pipe, node, lambda kind, name: self._catalog.find(caller.workspace, kind, name))
         text = await self.compiled(caller, pipe, node, {})
         target = self._catalog.find(caller.workspace, DATASOURCE, name)
         made = target is None
@@ -160,20 +152,6 @@ class Pipes:
             raise
         node |= {"materialized": target["id"], "target": target["name"], "node_type": "materialized"}
         return target, made
-
-    def _trigger(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-        """The Data Source whose appends a node follows: the first one that it reads."""
-        for one in references(_TAGS.sub(" ", node["sql"])):
-            inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
-            if inner is not None and inner is not node and depth < 30:
-                return self._trigger(caller, pipe, inner, depth + 1)
-            source = self._catalog.find(caller.workspace, DATASOURCE, one.name)
-            if source is not None:
-                return source
-            other_pipe = self._catalog.find(caller.workspace, PIPE, one.name)
-            if other_pipe is not None and depth < 30:
-                return self._trigger(caller, other_pipe, output_node(other_pipe), depth + 1)
-        raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
 
     async def _make_target(self, caller: Caller, name: str, text: str, given: dict[str, Any]) -> dict[str, Any]:
         """The target of a materialized node that does not exist yet: its columns are those of the query."""
@@ -250,32 +228,35 @@ class Pipes:
         node["copy"]["paused"] = paused
         return await self.save(caller, pipe)
 
-    async def _keep_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
-        """The kept job of a scheduled copy, as the pipe is now."""
-        node = next((one for one in pipe["nodes"] if one["copy"] is not None), None)
-        if node is None or not node["copy"]["schedule"]:
-            return await self._drop_schedule(caller, pipe)
-        registry, copy = self._face.engine.registry, node["copy"]
-        target = self._sources.needed(caller.workspace, copy["target"])
+    async def keep_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
+        """The kept job of a scheduled copy or sink, as the pipe is now."""
+        node = next((one for one in pipe["nodes"] if (one["copy"] or one["sink"] or {}).get("schedule")), None)
+        if node is None:
+            return await self.drop_schedule(caller, pipe)
         text = await self.compiled(caller, pipe, node, {})
-        action = Copy(statement=text, table=target["name"], mode=cast(Any, copy["mode"]), dialect="clickhouse")
-        spec = chain(
-            f"copy {pipe['name']}",
-            [action],
-            queue=self._sources.queue(caller.workspace, target),
-            tags=wire.tags_of(tables.COPY, target, pipe, mode=copy["mode"]),
-            keys=["copy"],
-            schedule=Schedule(cron=copy["schedule"], paused=copy["paused"]),
-        )
-        job = self._job(caller, pipe)
+        spec = self._copies(caller, pipe, node, text) if node["copy"] else _sinks(pipe, node["sink"], text)
+        registry, job = self._face.engine.registry, self._job(caller, pipe)
         if job is None:
             await registry.create_job(spec, by=caller.name, workspace=caller.workspace, origin=ORIGIN, key=pipe["id"])
             return
         await registry.update_job(job, spec, by=caller.name)
         schedules = self._face.engine.schedules
-        await (schedules.pause if copy["paused"] else schedules.resume)(job, caller.name)
+        paused = spec.schedule is not None and spec.schedule.paused
+        await (schedules.pause if paused else schedules.resume)(job, caller.name)
 
-    async def _drop_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
+    def _copies(self, caller: Caller, pipe: dict[str, Any], node: dict[str, Any], text: str) -> JobSpec:
+        copy = node["copy"]
+        target = self._sources.needed(caller.workspace, copy["target"])
+        return chain(
+            f"copy {pipe['name']}",
+            [Copy(statement=text, table=target["name"], mode=cast(Any, copy["mode"]), dialect="clickhouse")],
+            queue=self._sources.queue(caller.workspace, target),
+            tags=wire.tags_of(tables.COPY, target, pipe, mode=copy["mode"]),
+            keys=["copy"],
+            schedule=Schedule(cron=copy["schedule"], paused=copy["paused"]),
+        )
+
+    async def drop_schedule(self, caller: Caller, pipe: dict[str, Any]) -> None:
         if (job := self._job(caller, pipe)) is not None:
             await self._face.engine.registry.delete_job(job, caller.name)
 
@@ -294,24 +275,71 @@ class Pipes:
             raise invalid(f"The pipe {pipe['name']!r} has no sink node.")
         sink = node["sink"]
         text = await self.compiled(caller, pipe, node, parameters)
-        target = _target(sink)
+        now = time.gmtime()
+        target = _target(sink, {mark: time.strftime(form, now) for mark, form in wire.SINK_MARKS.items()})
         action = Export(statement=text, target=target, format=cast(Any, sink["format"]), dialect="clickhouse")
         tags = wire.tags_of(tables.SINK, None, pipe)
         return await self._face.submit(caller, f"sink {pipe['name']}", [action], tags=tags, keys=["sink"])
 
 
-def _target(sink: dict[str, Any]) -> str:
+def _target(sink: dict[str, Any], moments: dict[str, str]) -> str:
     """Where a sink writes: its folder or bucket, its name with the time in it, the ending of its format."""
-    import time
-
-    moment = time.gmtime()
     name = sink["name"]
-    marks = {"{YYYYMMDD}": "%Y%m%d", "{YYYY}": "%Y", "{MM}": "%m", "{DD}": "%d", "{HH}": "%H", "{mm}": "%M"}
-    for mark, form in marks.items():
-        name = name.replace(mark, time.strftime(form, moment))
+    for mark, moment in moments.items():
+        name = name.replace(mark, moment)
     packed = {"gz": ".gz", "gzip": ".gz", "zstd": ".zst"}.get(sink["compression"], "")
     ending = f".{sink['format']}{packed if sink['format'] != 'parquet' else ''}"
     return f"{sink['path'].rstrip('/')}/{name}" + ("" if name.endswith(ending) else ending)
+
+
+def _sinks(pipe: dict[str, Any], sink: dict[str, Any], text: str) -> JobSpec:
+    """The job of a scheduled sink. The file's name has the tick's time, which a first task spells."""
+    at = "'{{ run.scheduled_at }}'::TIMESTAMPTZ AT TIME ZONE 'UTC'"
+    spelled = ", ".join(f"strftime({at}, '{form}') AS \"{mark[1:-1]}_\"" for mark, form in wire.SINK_MARKS.items())
+    target = _target(sink, {mark: wire.sink_part(mark) for mark in wire.SINK_MARKS})
+    export = Export(statement=text, target=target, format=cast(Any, sink["format"]), dialect="clickhouse")
+    before: dict[str, Action] = {"moment": Sql(statement=f"SELECT {spelled}")} if "{{" in target else {}
+    return chain(
+        f"sink {pipe['name']}",
+        [*before.values(), export],
+        tags=wire.tags_of(tables.SINK, None, pipe),
+        keys=[*before, "sink"],
+        schedule=Schedule(cron=sink["schedule"]),
+    )
+
+
+Find = Callable[[str, str], dict[str, Any] | None]
+"""A Data Source or pipe by its kind and name."""
+
+
+def read_by(sql: str, pipe: dict[str, Any], find: Find) -> list[str]:
+    """The Data Sources and pipes that a node's text names; template tags are looked through."""
+    own = {node["name"].lower() for node in pipe["nodes"]}
+    found: list[str] = []
+    for one in references(_TAGS.sub(" ", sql.lstrip().removeprefix("%"))):
+        if one.name in own:
+            found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
+            continue
+        for kind in (DATASOURCE, PIPE):
+            body = find(kind, one.name) if not one.schema else None
+            if body is not None and body["name"] not in found:
+                found.append(body["name"])
+    return found
+
+
+def followed(pipe: dict[str, Any], node: dict[str, Any], find: Find, depth: int = 0) -> dict[str, Any]:
+    """The Data Source whose appends a materialized node follows: the first one that it reads. Raises `invalid`."""
+    for one in references(_TAGS.sub(" ", node["sql"])):
+        inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
+        if inner is not None and inner is not node and depth < 30:
+            return followed(pipe, inner, find, depth + 1)
+        source = find(DATASOURCE, one.name)
+        if source is not None:
+            return source
+        other_pipe = find(PIPE, one.name)
+        if other_pipe is not None and depth < 30:
+            return followed(other_pipe, output_node(other_pipe), find, depth + 1)
+    raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
 
 
 def copy_node(pipe: dict[str, Any]) -> dict[str, Any]:

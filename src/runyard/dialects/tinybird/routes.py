@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runyard.dialects.base import Card, bearer, query_token, read_options
+from runyard.dialects.tinybird.carrying import Carrier
 from runyard.dialects.tinybird.datasources import Sources
+from runyard.dialects.tinybird.deploy_routes import DeployRoutes
+from runyard.dialects.tinybird.deployments import Deployments
 from runyard.dialects.tinybird.errors import refuse
 from runyard.dialects.tinybird.event_routes import EventRoutes, Events
 from runyard.dialects.tinybird.face import Face
@@ -14,6 +17,7 @@ from runyard.dialects.tinybird.imports import Imports
 from runyard.dialects.tinybird.jobs import JobRoutes
 from runyard.dialects.tinybird.pipe_routes import PipeRoutes
 from runyard.dialects.tinybird.pipes import Pipes
+from runyard.dialects.tinybird.proving import Prover
 from runyard.dialects.tinybird.query import Queries, QueryRoutes
 from runyard.dialects.tinybird.service import Service
 from runyard.dialects.tinybird.source_routes import SourceRoutes
@@ -37,6 +41,8 @@ def card(engine: Engine, tokens: Keys, files: Path, options: Mapping[str, str]) 
     imports = Imports(face, sources)
     queries = Queries(face, sources, Service(face, sources))
     pipes, issued = Pipes(face, sources, queries), Tokens(face)
+    deployments = Deployments(face, Prover(face, sources), Carrier(face, sources, pipes, issued))
+    face.first = deployments.resume
     families = (
         JobRoutes(face, sources),
         SourceRoutes(face, sources, imports),
@@ -44,7 +50,8 @@ def card(engine: Engine, tokens: Keys, files: Path, options: Mapping[str, str]) 
         QueryRoutes(face, sources, queries),
         EventRoutes(face, sources, Events(face, sources)),
         TokenRoutes(face, issued),
-        WorkspaceRoutes(face, issued),
+        WorkspaceRoutes(face, issued, sources, pipes),
+        DeployRoutes(face, deployments),
     )
     routes = tuple(route for family in families for route in family.routes())
     return Card(

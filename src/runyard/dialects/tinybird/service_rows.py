@@ -237,10 +237,9 @@ def _block(run: Run, job_id: str, facts: wire.Facts) -> dict[str, Any]:
 
 
 def _sink(run: Run, job_id: str, facts: wire.Facts) -> dict[str, Any]:
-    counts, error = wire.metrics(facts), _error(run, facts)
+    counts, error = facts.tasks[-1].metrics if facts.tasks else {}, _error(run, facts)
     ended = run.ended_at or run.created_at
-    action = facts.spec.tasks[0].action
-    target = str(getattr(action, "target", ""))
+    action, target = facts.spec.tasks[-1].action, wire.sink_path(run, facts.spec)
     return {
         "timestamp": wire.stamp(ended),
         "service": "s3" if target.startswith("s3://") else "file",

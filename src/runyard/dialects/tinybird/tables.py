@@ -32,7 +32,7 @@ STATES: dict[State, str] = {
 """Every state of ours as a status; one that still moves never looks finished."""
 
 IMPORT, POPULATE, COPY, QUERY = "import", "populateview", "copy", "query"
-DELETE, SINK = "delete_data", "sink"
+DELETE, SINK, DEPLOYMENT = "delete_data", "sink", "deployment"
 KINDS: dict[str, str] = {
     IMPORT: "rows of a URL, a file or a body into a Data Source",
     POPULATE: "a Data Source filled from a materialized node",
@@ -40,6 +40,7 @@ KINDS: dict[str, str] = {
     QUERY: "a background query",
     DELETE: "rows deleted by a condition",
     SINK: "a pipe's rows into files",
+    DEPLOYMENT: "what a build or a deployment does in the warehouse",
 }
 
 KIND_OF_ACTION: dict[str, str] = {

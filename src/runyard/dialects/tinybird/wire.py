@@ -131,6 +131,8 @@ def job_item(run: Run, job_id: str, base: str, cancelled_at: int | None = None) 
         body["datasource"] = datasource
     if (pipe := named(run, "pipe")) is not None:
         body |= {"pipe_id": pipe["id"], "pipe_name": pipe["name"]}
+    if (deployment := tag(run, "deployment_id")) is not None:
+        body["deployment_id"] = deployment
     return body
 
 
@@ -256,15 +258,37 @@ def _query(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
 
 
 def _sink(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
-    counts = metrics(facts)
-    action = facts.spec.tasks[0].action
+    counts = facts.tasks[-1].metrics if facts.tasks else {}
     return {
         "query_id": query_id(run.id, 0, run.created_at),
-        "format": getattr(action, "format", ""),
-        "path": getattr(action, "target", getattr(action, "destination", "")),
+        "format": getattr(facts.spec.tasks[-1].action, "format", ""),
+        "path": sink_path(run, facts.spec),
         "rows": counts.get("rows", 0),
         "bytes": counts.get("bytes", 0),
     }
+
+
+SINK_MARKS = {"{YYYYMMDD}": "%Y%m%d", "{YYYY}": "%Y", "{MM}": "%m", "{DD}": "%d", "{HH}": "%H", "{mm}": "%M"}
+"""What a sink's file name may hold of the time."""
+
+
+def sink_part(mark: str) -> str:
+    """What stands for a mark in the definition of a scheduled sink: its first task spells the time of the tick."""
+    return f"{{{{ tasks.moment.output.first_row.{mark[1:-1]}_ }}}}"
+
+
+def sink_path(run: Run, spec: JobSpec) -> str:
+    """Where a sink writes."""
+    path = str(getattr(spec.tasks[-1].action, "target", ""))
+    tick = run.extras.get("schedule")
+    at = _EPOCH + timedelta(milliseconds=tick["at"] if isinstance(tick, dict) else run.created_at)
+    for mark, form in SINK_MARKS.items():
+        path = path.replace(sink_part(mark), at.strftime(form))
+    return path
+
+
+def _deployment(run: Run, job_id: str, facts: Facts) -> dict[str, Any]:
+    return {"deployment_id": tag(run, "deployment_id"), "query_id": query_id(run.id, 0, run.created_at)}
 
 
 _BY_KIND = {
@@ -274,6 +298,7 @@ _BY_KIND = {
     tables.DELETE: _delete,
     tables.QUERY: _query,
     tables.SINK: _sink,
+    tables.DEPLOYMENT: _deployment,
 }
 
 

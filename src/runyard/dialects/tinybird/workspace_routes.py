@@ -10,7 +10,9 @@ from runyard.dialects.base import SIGNED_IN, Answer, Route
 from runyard.dialects.tinybird import access
 from runyard.dialects.tinybird.access import Caller, Grant
 from runyard.dialects.tinybird.catalog import DATASOURCE, DIALECT, PIPE, TOKEN, WORKSPACE
+from runyard.dialects.tinybird.datasources import Sources
 from runyard.dialects.tinybird.face import DEV_PRINCIPAL, Face, given
+from runyard.dialects.tinybird.pipes import Pipes
 from runyard.dialects.tinybird.service import workspace_id
 from runyard.dialects.tinybird.service_rows import uuid_of
 from runyard.dialects.tinybird.token_routes import Tokens
@@ -25,8 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 class WorkspaceRoutes:
     """Handlers of workspaces."""
 
-    def __init__(self, face: Face, tokens: Tokens) -> None:
-        self._face, self._tokens = face, tokens
+    def __init__(self, face: Face, tokens: Tokens, sources: Sources, pipes: Pipes) -> None:
+        self._face, self._tokens, self._sources, self._pipes = face, tokens, sources, pipes
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family, under both versions; a slash at the end of a list's path is optional."""
@@ -138,20 +140,33 @@ class WorkspaceRoutes:
         return answer(self._shown(caller, name) | {"token": self._token(name)})
 
     async def delete(self, request: Request) -> Answer:
-        """DELETE /v1/workspaces/{id}: an empty one; its jobs stay in the history."""
+        """DELETE /v1/workspaces/{id}: an empty one, or any when that is confirmed; its jobs stay in the history."""
         caller = self._face.caller(request)
         caller.need_admin()
         name = self._named(caller, request.text("id"))
         if name == DEFAULT:
             raise invalid("The default workspace cannot be deleted.")
         left = [one["name"] for kind in (DATASOURCE, PIPE) for one in self._face.catalog.all(name, kind)]
-        if left:
-            raise invalid(f"The workspace {name!r} still holds {', '.join(left[:5])}; drop what is in it first.")
+        sure = (await given(request)).get("hard_delete_confirmation") == "yes"
+        if left and not sure:
+            said = "drop what is in it first, or say hard_delete_confirmation=yes."
+            raise invalid(f"The workspace {name!r} still holds {', '.join(left[:5])}; {said}")
         inner = Caller(name=caller.name, workspace=name, admin=True)
+        await self._emptied(inner)
         for token in self._face.catalog.all(name, TOKEN):
             await self._tokens.delete(inner, token)
         await self._face.engine.documents.delete(DIALECT, WORKSPACE, name, caller.name, DEFAULT)
         return nothing()
+
+    async def _emptied(self, caller: Caller) -> None:
+        """Removes all pipes, Data Sources and deployments of a workspace."""
+        for pipe in self._face.catalog.all(caller.workspace, PIPE):
+            await self._pipes.delete(caller, pipe)
+        for source in self._face.catalog.all(caller.workspace, DATASOURCE):
+            await self._sources.drop(caller, source)
+        documents = self._face.engine.documents
+        for one in documents.find(DIALECT, "deployment", caller.workspace, 1000).items:
+            await documents.delete(DIALECT, "deployment", one.key, caller.name, caller.workspace)
 
     # --- what the clients ask first ---
 

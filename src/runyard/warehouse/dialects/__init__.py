@@ -6,7 +6,6 @@ sqlglot is loaded with the first text that needs it, so that a warehouse that on
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 
 from runyard.core.actions import SqlDialect
 from runyard.warehouse.dialects.macros import CATALOG, OURS
@@ -16,19 +15,16 @@ MAX_TEXT = 256 * 1024
 """Longer texts take seconds to rewrite, in which no other attempt could begin."""
 
 
-def translated(text: str, dialect: SqlDialect, merged: Mapping[str, str] | None = None) -> str:
-    """A text of `dialect` as DuckDB's; raises `Refused` with the construct that cannot be said and its place.
-
-    `merged` gives the query for a table that the text asks to be merged first, by its name as it is written there.
-    """
-    found = _translated(text, dialect, tuple((merged or {}).items()))
+def translated(text: str, dialect: SqlDialect) -> str:
+    """A text of `dialect` as DuckDB's; raises `Refused` with the construct that cannot be said and its place."""
+    found = _translated(text, dialect)
     if CATALOG in found:
         OURS.need()  # whoever runs this text, or keeps it
     return found
 
 
 @functools.lru_cache(maxsize=2048)
-def _translated(text: str, dialect: SqlDialect, merged: tuple[tuple[str, str], ...]) -> str:
+def _translated(text: str, dialect: SqlDialect) -> str:
     if len(text) > MAX_TEXT:
         raise Refused(
             f"The text has {len(text)} characters; in the dialect {dialect} it may have {MAX_TEXT}. "
@@ -36,4 +32,4 @@ def _translated(text: str, dialect: SqlDialect, merged: tuple[tuple[str, str], .
         )
     from runyard.warehouse.dialects.translate import translate
 
-    return translate(text, dialect, dict(merged))
+    return translate(text, dialect)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
@@ -14,7 +13,6 @@ from sqlglot.errors import ParseError, SqlglotError, TokenError
 from runyard.core.actions import SqlDialect
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
-from runyard.warehouse.dialects.writer import Spelled
 from runyard.warehouse.refused import Refused
 
 _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECASE)
@@ -23,11 +21,11 @@ _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECA
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
-def translate(text: str, dialect: SqlDialect, merged: Mapping[str, str]) -> str:
+def translate(text: str, dialect: SqlDialect) -> str:
     """The text as DuckDB's SQL; raises `Refused`."""
     language = LANGUAGES[dialect]
     try:
-        trees = [_with_merged(tree, merged) for tree in _parsed(text, language)]
+        trees = _parsed(text, language)
         return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
@@ -69,20 +67,6 @@ def _statement(tree: exp.Expression, language: Language, text: str) -> str:
         return ";\n".join(str(language.writer().generate(one, copy=False)) for one in parts)
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
-
-
-def _with_merged(tree: exp.Expression, merged: Mapping[str, str]) -> exp.Expression:
-    """`FROM t FINAL` with the query for t in its place, if there is one."""
-    for final in list(tree.find_all(exp.Final)) if merged else []:
-        table = final.this
-        if isinstance(table, exp.Table):
-            query = merged.get(f"{table.db}.{table.name}" if table.db else table.name)
-            if query is not None:
-                alias = table.alias or table.name
-                quoted = alias.replace('"', '""')
-                text = f'({query.strip().rstrip(";")}\n) AS "{quoted}"'
-                final.replace(Spelled(this=text.replace("{", "{{").replace("}", "}}")))
-    return tree
 
 
 def _command(tree: exp.Command, language: Language, text: str) -> str:
