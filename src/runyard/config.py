@@ -83,7 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
     ] = ""
     s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
-    s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
+    s3_access_key: Annotated[
+        str, Meta(description="Access key for the S3 service, given to Glue scripts too; empty: requests are unsigned.")
+    ] = ""
     s3_secret_key: Annotated[str, Meta(description="Secret key for the S3 service; best given in the environment.")] = (
         ""
     )

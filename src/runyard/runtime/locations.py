@@ -150,6 +150,8 @@ class Locations:
         """Puts a local file at a location, whole or not at all."""
         path = self.local(location)
         if path is not None:
+            import shutil  # here, for it brings compressors along that few scripts need
+
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{os.getpid()}")
             import shutil  # it brings libraries for archives, which few scripts need
