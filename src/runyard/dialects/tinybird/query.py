@@ -40,9 +40,9 @@ class Queries:
 
     async def compiler(self, caller: Caller, given: dict[str, Any]) -> Compiler:
         """A compiler for one request; all names of tables are only looked up for tokens that may not read all."""
-        names: set[str] = set()
+        names: dict[str, str] = {}
         if not caller.admin:
-            names = {name.lower() for name in await self._sources.tables(caller.workspace)}
+            names = {name.lower(): name for name in await self._sources.tables(caller.workspace)}
         catalog = self._face.catalog
         texts = {key: value if isinstance(value, str | list) else str(value) for key, value in given.items()}
         return Compiler(
@@ -159,7 +159,7 @@ class QueryRoutes:
     async def used_tables(self, request: Request) -> Answer:
         """POST /v0/sql_tables: what a query reads, as the Classic client asks before it pushes."""
         values = asked(request) | fields(await request.whole(), request.header(b"content-type") or "")
-        names = {(one.schema, one.name) for one in references(str(values.get("q") or "")) if one.certain}
+        names = {(one.schema, one.exact) for one in references(str(values.get("q") or "")) if one.certain}
         return answer({"tables": [[schema, name, ""] for schema, name in sorted(names)]})
 
     async def replaced(self, request: Request) -> Answer:
@@ -173,8 +173,8 @@ class QueryRoutes:
         except msgspec.DecodeError as error:
             raise invalid(f"replacements must be a JSON object of texts: {error}.", field="replacements") from None
         for one in reversed(references(text)):
-            if one.name in wanted:
-                text = text[: one.start] + wanted[one.name] + text[one.end :]
+            if one.exact in wanted:
+                text = text[: one.start] + wanted[one.exact] + text[one.end :]
         return answer({"query": text})
 
     async def formatted(self, request: Request) -> Answer:
