@@ -181,6 +181,8 @@ class QueryRoutes:
         """GET /v0/sql_format: white space put in order, and nothing else."""
         text = asked(request).get("q", "")
         found = words(text)
+        if not found:
+            raise invalid("The query is missing: give it as `q`.", field="q")
         gaps = [text[one.end : after.start] for one, after in itertools.pairwise(found)]
         pieces = [one.text + (" " if gap else "") for one, gap in zip(found, [*gaps, ""], strict=True)]
         return answer({"q": "".join(pieces)})
