@@ -9,22 +9,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import load, report, server
+from bench import kept, load, report, server
 from bench.report import ms, whole
 
 WIDTH, DEPTH = 100, 10
-COLUMNS = ("what", "data on", "seconds", "low-high", "submit ms", "tasks/s", "server CPU ms", "flush ms")
+COLUMNS = (
+    "what", "store", "runs kept", "data on", "seconds", "low-high", "submit ms", "tasks/s", "server CPU ms",
+    "database CPU ms", "flush ms",
+)  # fmt: skip
 
 
 def measure(given: argparse.Namespace) -> report.Table:
-    """One table over disk and memory."""
-    trials = 1 if given.quick else 5
+    """One table over both stores, disk and memory; with `--runs` on a small and a large store, else on an empty one."""
+    trials = 1 if given.quick else 3
+    sizes = kept.sizes(given.runs, given.quick) if given.runs else (0,)
     rows: list[list[object]] = []
     for where, place in report.places():
-        with server.server(place) as one:
-            one.api.wait(one.api.submit(spec={"name": "warm", "tasks": [_select("warm", "SELECT 1", [])]}))
-            for what, make in (("1,000 tasks, 100 wide, 10 deep", graph), ("for_each of 1,000, 100 at once", fan)):
-                rows.append(_row(what, where, place, one, make, trials))
+        for kind in kept.STORES:
+            with kept.stores(kind, place, sizes, sizes[-2:]) as stores:
+                for store in stores:
+                    rows += _ours(where, place, store, trials)
+            report.tell(f"dag: {kind} on {where} done")
     notes = [
         "The definition is sent with the run; the clock runs from before the request until the run is seen over. In "
         "the graph each task needs two of the layer before it; every task is a query of its own with its own value.",
@@ -32,6 +37,13 @@ def measure(given: argparse.Namespace) -> report.Table:
         "its own value, and the history is numbered without gaps.",
     ]
     return report.Table("dag", "a run of 1,000 no-op SQL tasks, end to end", COLUMNS, rows, notes)
+
+
+def _ours(where: str, place: Path, store: kept.Store, trials: int) -> list[list[object]]:
+    with server.server(place, data=store.data, **store.settings) as one:
+        one.api.wait(one.api.submit(spec={"name": "warm", "tasks": [_select("warm", "SELECT 1", [])]}))
+        shapes = (("1,000 tasks, 100 wide, 10 deep", graph), ("for_each of 1,000, 100 at once", fan))
+        return [_row(what, where, place, one, store, make, trials) for what, make in shapes]
 
 
 def graph() -> dict[str, Any]:
@@ -57,26 +69,33 @@ def _select(key: str, statement: str, needs: list[str]) -> dict[str, Any]:
 
 
 def _row(
-    what: str, where: str, place: Path, one: server.Server, make: Callable[[], dict[str, Any]], trials: int
+    what: str,
+    where: str,
+    place: Path,
+    one: server.Server,
+    store: kept.Store,
+    make: Callable[[], dict[str, Any]],
+    trials: int,
 ) -> list[object]:
-    found = report.repeated(trials, lambda: _trial(one, make()))
+    found = report.repeated(trials, lambda: _trial(one, store, make()))
     seconds, low, high = found["seconds"], WIDTH * DEPTH / found["high"], WIDTH * DEPTH / found["low"]
-    flush = ms(report.flush_cost(place, 40))
     spread = f"{low:.2f}-{high:.2f}"
-    cpu = f"{found['cpu'] * 1000:.0f}"
-    return [what, where, f"{seconds:.2f}", spread, ms(found["submit"]), whole(found["rate"]), cpu, flush]
+    cpu = [f"{found['cpu'] * 1000:.0f}", f"{found['database'] * 1000:.0f}" if store.url else "-"]
+    head = [what, store.kind, f"{store.kept:,}", where, f"{seconds:.2f}", spread]
+    return [*head, ms(found["submit"]), whole(found["rate"]), *cpu, ms(report.flush_cost(place, 40))]
 
 
-def _trial(one: server.Server, spec: dict[str, Any]) -> dict[str, float]:
-    cpu = server.cpu_seconds(one.pid)[0]
+def _trial(one: server.Server, store: kept.Store, spec: dict[str, Any]) -> dict[str, float]:
+    cpu, database = server.cpu_seconds(one.pid)[0], store.database_cpu_seconds()
     begun = time.perf_counter()
     run = one.api.submit(spec=spec)
     submitted = time.perf_counter() - begun
     one.api.wait_until_over(f"&name={spec['name']}")
     seconds = time.perf_counter() - begun
-    cpu = server.cpu_seconds(one.pid)[0] - cpu
+    cpu, database = server.cpu_seconds(one.pid)[0] - cpu, store.database_cpu_seconds() - database
     _check(one, run, spec)
-    return {"seconds": seconds, "submit": submitted, "rate": WIDTH * DEPTH / seconds, "cpu": cpu}
+    rate = WIDTH * DEPTH / seconds
+    return {"seconds": seconds, "submit": submitted, "rate": rate, "cpu": cpu, "database": database}
 
 
 def _check(one: server.Server, run_id: int, spec: dict[str, Any]) -> None:

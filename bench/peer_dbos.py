@@ -79,7 +79,8 @@ def latency(work: dict[str, Any]) -> dict[str, float]:
         time.sleep(0.05)
         sent = time.time_ns()
         handle = DBOS.enqueue_workflow(QUEUE, clock)
-        found.append((handle.get_result() - sent) / 1e9)
+        # How it is asked for the result is not measured: by default it would ask once a second.
+        found.append((handle.get_result(polling_interval_sec=0.01) - sent) / 1e9)
     DBOS.destroy()
     return {"p50": statistics.median(found), "p95": percentile(found, 0.95)}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runyard.core.states import State
-from runyard.dialects.databricks import errors, routes, tables
+from runyard.dialects.databricks import errors, routes, spark, tables
 from runyard.engine.engine import Engine
 from runyard.store.sqlite import SqliteStore
 
@@ -41,6 +41,8 @@ def page() -> str:
         "## Kinds of tasks\n",
         rows(("task", "here"), ((f"`{name}`", said) for name, said in tables.TASK_TYPES.items())),
         "With the setting `record_only` those that cannot run are kept, shown and passed over as disabled.\n",
+        "## Options\n\n`RUNYARD_OPTIONS=databricks.NAME=VALUE:databricks.NAME=VALUE`\n",
+        rows(("option", "what it does"), ((f"`{name}`", said) for name, said in spark.OPTIONS.items())),
         "## States\n",
         rows(heads, _states()),
         "## Triggers\n",

@@ -243,8 +243,6 @@ SERVER = Part()
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part: Part = SERVER) -> Engine:
     """The engine over its store and its executors."""
-    from functools import partial
-
     from runyard.core.attempts import Places
     from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
@@ -260,24 +258,31 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part
     store = open_store(settings)
     node = node_name(folder) if settings.shared else None
     warehouse = build_warehouse(settings, folder, key) if not part.worker and _has_tables(store, node) else None
+    opaque = Opaque(tokens.purpose("ids"))
+    places = Places(
+        files=str(files),
+        environments=str(folder / "environments"),
+        checkouts=str(folder / "checkouts"),
+        allowed=settings.allowed_paths,
+        private_urls=private,
+    )
+
+    def equip(one: Assignment) -> Assignment:
+        token = tokens.derive_attempt(one.task_run_id, one.token)
+        return msgspec.structs.replace(
+            one,
+            places=places,
+            world=world(settings, folder, opaque, one),
+            tables=warehouse.grant(one) if warehouse is not None else {},
+            server={"address": str(folder / ADDRESS), "token": token},
+        )
+
     processes = LocalExecutor(
         folder / "attempts",
         settings.process_capacity or 4 * (os.cpu_count() or 1),
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
-        grant=warehouse.grant if warehouse is not None else lambda one: {},
-        world=partial(world, settings, folder, Opaque(tokens.purpose("ids"))),
-        places=Places(
-            files=str(files),
-            environments=str(folder / "environments"),
-            checkouts=str(folder / "checkouts"),
-            allowed=settings.allowed_paths,
-            private_urls=private,
-        ),
-        server=lambda one: {
-            "address": str(folder / ADDRESS),
-            "token": tokens.derive_attempt(one.task_run_id, one.token),
-        },
+        equip=equip,
     )
     return Engine(
         store,
@@ -333,7 +338,12 @@ def node_name(folder: Path) -> str:
 
 
 def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:
-    """What the program of an attempt is told of this server: where files may be, and what its run is called."""
+    """What the program of an attempt is told of this server: where files may be, and what its run is called.
+
+    A Glue script is given the keys of the S3 service too, for its data lies there; other programs are not.
+    """
+    from runyard.dialects.glue.compile import is_script
+
     return {
         "run": opaque.text(one.run_id),
         "job": opaque.text(one.job_id) if one.job_id is not None else None,
@@ -346,6 +356,15 @@ def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> 
         "s3_endpoint": settings.s3_endpoint,
         "modules": str(folder / "modules"),
         "allow_private_urls": settings.allow_private_urls or settings.dev,
+        **(_s3_keys(settings) if settings.s3_endpoint and is_script(one.action) else {}),
+    }
+
+
+def _s3_keys(settings: Settings) -> dict[str, str]:
+    return {
+        "s3_region": settings.s3_region,
+        "s3_access_key": settings.s3_access_key,
+        "s3_secret_key": settings.s3_secret_key,
     }
 
 
@@ -402,7 +421,13 @@ def build_table(
     settings = settings or Settings()
     opaque = Opaque(tokens.purpose("ids"))
     dialects: list[Card] = [
-        databricks(engine, settings.folder, record_only=settings.record_only, mail=bool(settings.smtp_url)),
+        databricks(
+            engine,
+            settings.folder,
+            record_only=settings.record_only,
+            mail=bool(settings.smtp_url),
+            options=settings.options_of("databricks"),
+        ),
         glue(engine, opaque, settings),
         tinybird(engine, tokens, settings.folder / "files" / "tinybird", settings.options_of("tinybird")),
     ]

@@ -40,12 +40,26 @@ def processes(word: str, folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            line = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            ours = str(folder) in line or str(folder) in Path(f"/proc/{parent}/cmdline").read_text()
-            if word in line and ours and state not in "ZX":
+            line, state, _ = look(entry.name)
+            if word in line and state not in "ZX" and belongs(entry.name, folder):
                 found.append(int(entry.name))
     return found
+
+
+def look(pid: str) -> tuple[str, str, str]:
+    """The command line of a process, its state and its parent."""
+    line = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+    state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    return line, state, parent
+
+
+def belongs(pid: str, folder: Path) -> bool:
+    """Whether a process, its parent or the parent's parent names the folder."""
+    for _ in range(3):
+        line, _, pid = look(pid)
+        if str(folder) in line:
+            return True
+    return False
 
 
 def slow(files: Files, path: str, body: bytes) -> str:

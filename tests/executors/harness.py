@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from runyard.core.actions import InProcess, Python, Shell
-from runyard.core.attempts import Assignment, Finished, Held, Outcome, Progress, Report, Started
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Places, Progress, Report, Started
 from runyard.executors.local import LocalExecutor
 
 T = TypeVar("T")
+Grant = Callable[[Assignment], dict[str, Any]]
+NO_PLACES = Places()
 SOURCE = str(Path(__file__).parents[2] / "src")
 PATIENCE = 20.0
 _ids = itertools.count(1)
@@ -21,9 +25,12 @@ _ids = itertools.count(1)
 class Bench:
     """One executor over one folder, and all that it reported."""
 
-    def __init__(self, root: Path, **options: Any) -> None:
+    def __init__(self, root: Path, places: Places = NO_PLACES, grant: Grant = lambda one: {}, **options: Any) -> None:
+        def equip(one: Assignment) -> Assignment:
+            return msgspec.structs.replace(one, places=places, tables=grant(one))
+
         self.root = root
-        self.executor = LocalExecutor(root, 1000, **options)
+        self.executor = LocalExecutor(root, 1000, equip=equip, **options)
         self.reports: list[Report] = []
         self.claims: list[Assignment] = []
         self._changed = threading.Condition()

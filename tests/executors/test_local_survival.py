@@ -27,9 +27,9 @@ from runyard.executors.local import LocalExecutor
 executor = LocalExecutor(Path(sys.argv[1]), 100)
 executor.open(lambda reports: [print(type(one).__name__, one.task_run_id, flush=True) for one in reports])
 if sys.argv[2] == "frozen":
-    os.kill(executor._forkserver.pid, signal.SIGSTOP)
+    os.kill(executor._launchers.forkserver.pid, signal.SIGSTOP)
 executor.start([decode_claim(bytes.fromhex(one)) for one in sys.argv[3:]])
-print("ready", executor._forkserver.pid, flush=True)
+print("ready", executor._launchers.forkserver.pid, flush=True)
 time.sleep(60)
 """
 """An executor in a process of its own, which can be killed."""
@@ -236,7 +236,7 @@ def test_after_the_death_of_the_fork_server_the_next_start_works(own: Bench) -> 
     long = own.start(python(COUNTS))
     own.started(long)
     for _ in range(2):
-        forkserver = own.executor._forkserver
+        forkserver = own.executor._launchers.forkserver
         assert forkserver is not None
         os.kill(forkserver.pid, signal.SIGKILL)
         own.gone(forkserver.pid)
@@ -246,7 +246,7 @@ def test_after_the_death_of_the_fork_server_the_next_start_works(own: Bench) -> 
 
 
 def test_orders_that_died_with_the_fork_server_are_given_back(own: Bench) -> None:
-    forkserver = own.executor._forkserver
+    forkserver = own.executor._launchers.forkserver
     assert forkserver is not None
     os.kill(forkserver.pid, signal.SIGSTOP)
     waiting = [own.start(shell("true")) for _ in range(5)]

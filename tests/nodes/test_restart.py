@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import threading
 import time
@@ -14,6 +15,8 @@ import pytest
 
 from tests import postgres
 from tests.e2e.service import Service, shell, spec, wait
+
+WELL_SECONDS = 5.0
 
 
 def _database() -> Any:
@@ -55,40 +58,48 @@ def _submit(service: Service, kept: list[int], done: threading.Event) -> None:
         time.sleep(0.2)
 
 
-def _flow(service: Service, database: Any, restarts: int, between: float) -> None:
+def _flow(service: Service, database: Any, waits: list[float]) -> list[float]:
+    """Restarts after each of these waits; how long after the database's return a submit was taken again."""
     kept: list[int] = []
+    took: list[float] = []
     done = threading.Event()
     client = threading.Thread(target=_submit, args=(service, kept, done))
     client.start()
     try:
-        for _ in range(restarts):
+        for between in waits:
             time.sleep(between)
             before = len(kept)
             _restart(database, 1.0)
             back = time.monotonic()
-            wait(lambda: service.http.get("/info").is_success or None)
+            wait(lambda: service.ready_to_work() or None)
             wait(lambda seen=before: len(kept) > seen or None)  # type: ignore[misc]  # its type is the number's
-            assert time.monotonic() - back < 5
+            took.append(time.monotonic() - back)
     finally:
         time.sleep(0.5)
         done.set()
         client.join()
+    assert max(took) < WELL_SECONDS, took
     assert len(kept) > 5
     for run_id in kept:
         assert service.ended(run_id)["state"] == "succeeded"
         assert len(service.terminal_events(run_id)) == 1
+    print(f"{len(kept)} runs, {len(waits)} restarts, well again after {min(took):.1f} to {max(took):.1f} s")  # noqa: T201 - the figures of a long arm
+    return took
 
 
 def test_a_restart_of_the_database_loses_nothing_and_is_over_within_seconds(tmp_path: Path) -> None:
     database = _database()
     with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
-        _flow(service, database, 1, 1.0)
+        _flow(service, database, [1.0])
     database.cleanup()
 
 
 @pytest.mark.long
 def test_five_minutes_of_restarts_lose_nothing(tmp_path: Path) -> None:
+    chance, waits = random.Random(7), [5.0, 40.0]
+    while sum(waits) < 300:
+        waits.append(chance.uniform(5, 40))
     database = _database()
     with Service(tmp_path, store=database.get_uri(), grace=1, process_capacity=4) as service:
-        _flow(service, database, 15, 15.0)
+        _flow(service, database, waits)
     database.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -32,12 +33,13 @@ while time.monotonic() < until:
 class Worker:
     """A process that runs work for servers elsewhere."""
 
-    def __init__(self, folder: Path, store: str, *arguments: str) -> None:
+    def __init__(self, folder: Path, store: str, *arguments: str, **settings: str) -> None:
         folder.mkdir()
         command = [sys.executable, "-m", "runyard", "worker", "--store", store, "--data", str(folder / "data")]
+        surroundings = environment(RUNYARD_GRACE="1", **settings)
         with (folder / "worker.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, *arguments], stdout=subprocess.PIPE, stderr=log, env=environment(RUNYARD_GRACE="1")
+                [*command, *arguments], stdout=subprocess.PIPE, stderr=log, env=surroundings
             )
         assert self.process.stdout is not None
         assert self.process.stdout.readline().startswith(b"ready "), (folder / "worker.log").read_text()
@@ -46,10 +48,16 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        assert self.process.wait(30) == 0
+        if self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(30) == 0
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+    def kill(self) -> None:
+        """As a power switch for the worker alone."""
+        self.process.kill()
+        self.process.wait(30)
 
 
 class Fleet:
@@ -59,8 +67,9 @@ class Fleet:
         self._folder, self._stack = folder, stack
         self._settings = {"store": postgres.fresh_url(), "grace": 1, "process_capacity": 20, "lease": LEASE} | settings
 
-    def work(self, name: str, *arguments: str) -> Worker:
-        return self._stack.enter_context(Worker(self._folder / name, str(self._settings["store"]), *arguments))
+    def work(self, name: str, *arguments: str, **settings: str) -> Worker:
+        worker = Worker(self._folder / name, str(self._settings["store"]), *arguments, **settings)
+        return self._stack.enter_context(worker)
 
     def start(self, name: str) -> Service:
         (self._folder / name).mkdir()
@@ -193,3 +202,79 @@ def test_two_hundred_tasks_of_frozen_servers_are_done_once_elsewhere_and_never_o
 ) -> None:
     for number in range(10):
         _freeze(fleet, tmp_path, (f"a{number}", f"b{number}"))
+
+
+WORKERS, ROUNDS, LEADERS = 5, 8, 10
+TAKEOVER_SECONDS = 15.0
+
+
+def _taken_over(service: Service, killed: dict[int, float]) -> list[float]:
+    """How long after the kill of its node each run was running again."""
+    found: dict[int, float] = {}
+    while len(found) < len(killed):
+        for run_id in killed.keys() - found.keys():
+            if any(one["state"] in AGAIN and one["attempt"] for one in service.attempts(run_id)):
+                found[run_id] = time.monotonic() - killed[run_id]
+        assert time.monotonic() - max(killed.values()) < 60, "not taken over within a minute"
+        time.sleep(0.1)
+    for run_id in killed:
+        assert service.ended(run_id)["state"] == "succeeded"
+        assert _states(service, run_id) == [("lost", "lost_worker"), ("succeeded", "")]
+    return [found[run_id] for run_id in killed]
+
+
+def _kill_workers(fleet: Fleet, service: Service, folder: Path, number: int, chance: random.Random) -> list[float]:
+    """The server has no room until its workers have the work; then they are killed, one at any moment."""
+    full = [service.submit(shell("sleep 600")) for _ in range(WORKERS)]
+    for run_id in full:
+        service.in_state(run_id, "running")
+    names = [f"w{number}-{n}" for n in range(WORKERS)]
+    workers = [fleet.work(name, "--queues", name, RUNYARD_PROCESS_CAPACITY="1", RUNYARD_LEASE="9") for name in names]
+    runs = [service.submit(_diary(folder / f"diary {name}"), queue=name) for name in names]
+    for run_id in runs:
+        service.in_state(run_id, "running")
+    for run_id in full:
+        service.post(f"/runs/{run_id}/cancel")
+        service.ended(run_id)
+    killed = {}
+    for run_id, worker in zip(runs, workers, strict=True):
+        time.sleep(chance.random())
+        worker.kill()
+        killed[run_id] = time.monotonic()
+    return _taken_over(service, killed)
+
+
+def _kill_leaders(fleet: Fleet, folder: Path) -> list[float]:
+    """One server after the other leads, works and is killed."""
+    found, leader = [], fleet.start("l0")
+    for number in range(LEADERS):
+        run_id = leader.submit(_diary(folder / f"diary {number}"))
+        leader.in_state(run_id, "running")
+        other = fleet.start(f"l{number + 1}")
+        leader.kill()
+        found += _taken_over(other, {run_id: time.monotonic()})
+        leader = other
+    return found
+
+
+@pytest.mark.long
+def test_the_work_of_fifty_killed_nodes_is_taken_over_within_fifteen_seconds(tmp_path: Path) -> None:
+    chance, found = random.Random(7), []
+    with ExitStack() as stack:
+        fleet = Fleet(tmp_path, stack, lease=9, process_capacity=WORKERS)
+        service = fleet.start("s")
+        for number in range(ROUNDS):
+            found += _kill_workers(fleet, service, tmp_path, number, chance)
+    with ExitStack() as stack:
+        found += _kill_leaders(Fleet(tmp_path, stack, lease=9), tmp_path)
+    found.sort()
+    shown = {name: f"{found[min(len(found) - 1, int(len(found) * part))]:.1f} s" for name, part in PARTS}
+    print(f"{len(found)} kills, taken over after: {shown}")  # noqa: T201 - the figures of a long arm
+    assert len(found) == WORKERS * ROUNDS + LEADERS == 50
+    assert found[int(len(found) * 0.99)] <= TAKEOVER_SECONDS
+    for file in tmp_path.glob("diary*"):
+        (_, first_end), (second_begin, _) = _spans(file)
+        assert first_end < second_begin
+
+
+PARTS = (("least", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("most", 1.0))

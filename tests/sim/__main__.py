@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
     parser.add_argument("--seed", type=int, help="tell this one story, step by step")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break the engine in this way first")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=2, help="on how many processes")
     parser.add_argument("--seconds", type=float, help="tell only as many as fit into this time")
     given = parser.parse_args(arguments)
     if given.seed is not None:
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         _say(failure or "everything held")
         return 1 if failure else 0
     began = time.monotonic()
-    report = run(given.first, given.seeds, processes=given.processes, mutant=given.mutant, seconds=given.seconds)
+    report = run(given.first, given.seeds, jobs=given.jobs, mutant=given.mutant, seconds=given.seconds)
     seconds = time.monotonic() - began
     for seed, failure in report.failures[:20]:
         _say(f"seed {seed}: {failure[:600]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from runyard.core.attempts import Assignment
@@ -36,18 +37,23 @@ class Checks:
         self.limits: dict[int, tuple[int | None, OnLimit]] = {}
         self.claims: set[Claim] = set()
         self.asked_to_delete: set[int] = set()
+        self.on_change: Callable[[Run, Run | None], None] = lambda run, before: None
 
     # --- after a step ---
 
     def step(self, queues: dict[str, Queue]) -> None:
         """Looks at what changed, once it is committed."""
         changed, known = self.store.writer.changed, len(self.runs)
+        concerned = self._jobs(changed)
         for run_id in sorted(changed):
             self._run(run_id)
-        self._counts(queues)
+        self._counts(queues, concerned | self._jobs(changed))
         if len(self.runs) != known:
             self._submissions()
         changed.clear()
+
+    def _jobs(self, run_ids: Iterable[int]) -> set[int | None]:
+        return {self.runs[run_id].job_id for run_id in run_ids if run_id in self.runs}
 
     def _run(self, run_id: int) -> None:
         reads = self.store.writer
@@ -70,6 +76,7 @@ class Checks:
             require(parent is not None and parent.state in ACTIVE, "no child outlives its task", run, parent)
         attempts = reads.task_runs(run_id)
         self._attempts(run, attempts)
+        self.on_change(run, before)
         self.runs[run_id] = run
         self.seen[run_id] = {one.id: one for one in attempts}
 
@@ -120,7 +127,7 @@ class Checks:
         else:
             require(one.state is not State.SUCCEEDED, "a success is told by a worker", one)
 
-    def _counts(self, queues: dict[str, Queue]) -> None:
+    def _counts(self, queues: dict[str, Queue], jobs: set[int | None]) -> None:
         active = self.store.writer.queue_active()
         for name, queue in queues.items():
             now, before = active.get(name, 0), self.active.get(name, 0)
@@ -128,13 +135,15 @@ class Checks:
             require(allowed is None or now <= max(allowed, before), "slots are never exceeded", queue, before, now)
         self.active = active
         for job_id, (limit, _) in self.limits.items():
+            if job_id not in jobs:
+                continue
             now, before = self.store.writer.admitted_count(job_id), self.admitted.get(job_id, 0)
             require(limit is None or now <= max(limit, before), "a job's limit holds", job_id, limit, before, now)
             self.admitted[job_id] = now
 
     def _submissions(self) -> None:
         keys = self.store.number("SELECT count(*) FROM submission_key")
-        runs = self.store.number("SELECT count(*) FROM run WHERE trigger <> 'run_job'")
+        runs = self.store.number("SELECT count(*) FROM run WHERE trigger IN ('manual', 'rerun')")
         gone = self.store.number("SELECT count(*) FROM submission_key WHERE run_id NOT IN (SELECT id FROM run)")
         require(runs == keys - gone, "each submission is one run", runs, keys, gone)
 
@@ -156,11 +165,12 @@ class Checks:
         require(len(others) < capacity, "an executor's places are never exceeded", name, capacity)
         require(not any(_same_task(other, one) for other in others), "attempts of a task never overlap", one)
 
-    def timers(self) -> None:
-        """A tick was committed: nothing that was due is left."""
-        due = self.store.writer.due(self.field.wall())
-        left = due.retries or due.expired_tasks or due.expired_runs
-        require(not left, "what is due is done at the next tick", due)
+    def timers(self, latest_ms: int) -> None:
+        """Nothing that was due so long ago is left."""
+        moment = self.field.wall() - latest_ms
+        for table, column in (("task_run", "due_at"), ("task_run", "deadline_at"), ("run", "deadline_at")):
+            left = self.store.number(f"SELECT count(*) FROM {table} WHERE {column} <= {moment}")
+            require(not left, "what is due is done", table, column, left)
 
     def cancelled(self, run: Run) -> None:
         """A cancel was acknowledged."""

@@ -9,15 +9,18 @@ from unittest.mock import patch
 
 import msgspec
 
-from runyard.core import changes, control, lifecycle
+from runyard.core import changes, control, lifecycle, schedule
+from runyard.core.model import Tick, Timetable
 from runyard.core.retry import may_retry
 from runyard.core.states import ACTIVE, TERMINAL, Move, Reason, State, advance
-from runyard.engine import runs, worker, writer
-from runyard.engine.duties import timers
+from runyard.engine import arrivals, firings, runs, timetables, worker, writer
+from runyard.engine.duties import firer, scheduler, timers
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.store.base import DueWork, Submission
 from runyard.store.sqlite import SqliteSession
+
+from .store import WatchedSession
 
 Patch = tuple[object, str, Any]
 MUTANTS: dict[str, Callable[[], list[Patch]]] = {}
@@ -217,3 +220,51 @@ def children_outlive_their_parents() -> list[Patch]:
 
     real = control.stop
     return [(control, "stop", stop)]
+
+
+@mutant
+def ticks_forgotten() -> list[Patch]:
+    """A schedule moves on without the run of its tick."""
+    return [(timetables, "run_tick", lambda *_, **__: None)]
+
+
+@mutant
+def schedule_not_moved_on() -> list[Patch]:
+    """The run of a tick is kept, and neither its line nor that the schedule moved on."""
+    put = WatchedSession.put
+
+    def forgetful(self: Any, record: Any) -> None:
+        if not isinstance(record, Tick) and not (isinstance(record, Timetable) and record.last_at is not None):
+            put(self, record)
+
+    return [(WatchedSession, "put", forgetful)]
+
+
+@mutant
+def fires_again_in_a_chain() -> list[Patch]:
+    """A trigger after runs fires at each end, also a second time in one chain."""
+    return [(firings, "satisfied", _always)]
+
+
+def _always(ledger: Ledger, trigger: Any, source: Any, run: Any) -> Any:
+    if not any(firings._counts(ledger, trigger, watched, run) for watched in source.watch):
+        return None
+    chain, _ = firings.chain_of(ledger, run, by_hand=True)
+    return firings.Seen(chain=chain, after=[run.id])
+
+
+@mutant
+def ends_not_told() -> list[Patch]:
+    """Nothing is told of the ends of runs."""
+    return [(firings, "satisfied", lambda *_: None), (arrivals, "rest", lambda *_: None)]
+
+
+@mutant
+def late_ticks_given_runs() -> list[Patch]:
+    """Ticks that were missed get their runs although nobody wants them so late."""
+
+    def generous(rule: Any, wanted: Any, *moments: int) -> Any:
+        return due(rule, msgspec.structs.replace(wanted, misfire="catch_up", catch_up_limit=3), *moments)
+
+    due = schedule.due
+    return [(scheduler, "due", generous), (firer, "due", generous)]

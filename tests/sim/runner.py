@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -52,14 +53,12 @@ def first_failure(seeds: int, mutant: str) -> tuple[int, str] | None:
     return None
 
 
-def run(
-    first: int, seeds: int, *, processes: int = 2, mutant: str | None = None, seconds: float | None = None
-) -> Report:
+def run(first: int, seeds: int, *, jobs: int = 2, mutant: str | None = None, seconds: float | None = None) -> Report:
     """Tells the stories of so many seeds, or of as many as fit into so many seconds."""
     until = time.monotonic() + seconds if seconds is not None else None
     report = Report()
     chunks = _chunks(first, seeds, mutant, until)
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for told, failures in pool.imap_unordered(_tell_chunk, chunks):
             report.told += told
             report.failures += failures
@@ -76,6 +75,7 @@ def _chunks(first: int, seeds: int, mutant: str | None, until: float | None) -> 
 
 
 def _tell_chunk(chunk: Chunk) -> tuple[int, list[tuple[int, str]]]:
+    gc.set_threshold(10_000, 20, 50)  # a story is one knot of references: looked through now and then is enough
     start, end, mutant, until = chunk
     failures: list[tuple[int, str]] = []
     told = 0

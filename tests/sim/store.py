@@ -6,9 +6,10 @@ import apsw
 
 from runyard.core.changes import Changes
 from runyard.core.errors import Code, RunyardError
-from runyard.core.model import JobSpec, Run
+from runyard.core.model import JobSpec, Run, Tick, Timetable
+from runyard.core.triggers import Firing, Trigger
 from runyard.store import sql
-from runyard.store.base import Removable
+from runyard.store.base import Record, Removable
 from runyard.store.sqlite import SqliteSession, SqliteStore
 
 from .loop import Crash
@@ -24,12 +25,18 @@ class WatchedSession(SqliteSession):
         self.changed: set[int] = set()
         self.deleted = 0
         """The largest id of anything that was deleted: see `SimStore.reopen`."""
+        self.stirred = False
+        """Whether a schedule or a trigger moved."""
         self.fault = ""
         """What becomes of the next commit: "", `refused`, `crash before` or `crash after`."""
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
         self.changed.add(changes.run.id)
         super().apply(changes, spec)
+
+    def put(self, record: Record) -> None:
+        self.stirred |= isinstance(record, (Timetable, Tick, Trigger, Firing))
+        super().put(record)
 
     def delete(self, record: Removable) -> None:
         if isinstance(record, Run):
@@ -65,6 +72,7 @@ class SimStore(SqliteStore):
         for table in self._tables:
             self.writer.connection.execute(f"DELETE FROM {table}")
         self.writer.changed.clear()
+        self.writer.stirred = False
         self.writer.fault = ""
         self.writer.deleted = 0
         self.reopen()

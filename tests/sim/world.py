@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import msgspec
 
+from runyard.core import schedule
 from runyard.core.commands import Cancel, Repair, Rerun, Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Job, JobSpec, OnLimit, Queue, Run
@@ -24,6 +25,7 @@ from runyard.store.base import Store
 
 from . import jobs
 from .checks import Checks, Violation, is_held, require
+from .clockwork import GRACE_MS, Clockwork
 from .field import Field, FieldExecutor
 from .loop import Agenda, Crash, VirtualCommitter, VirtualLoop
 from .store import SimStore
@@ -32,6 +34,10 @@ TROUBLE_MS = 6_000
 """How long users and faults go on."""
 PATIENCE_MS = 240_000
 """How long all of it may take to end after that."""
+SETTLED_MS = 7_000
+"""How long after the last fault all that is due must have been done; what met with one rests five seconds."""
+LATEST_MS = 2_000
+"""How late the engine may be then: its tick, and a commit."""
 REFUSALS = {Code.CONFLICT, Code.NOT_FOUND, Code.LIMIT, Code.INVALID, Code.UNAVAILABLE}
 engine_module.TICK_SECONDS = 1.0  # the engine's own tick would make most of the steps
 
@@ -46,6 +52,8 @@ class World:
         self.agenda = Agenda()
         self.field = Field(self.agenda, self.rng)
         self.checks = Checks(store, self.field)
+        self.clockwork = Clockwork(self)
+        self.checks.on_change = self.clockwork.changed
         self.steps = 0
         self.digest = hashlib.sha256()
         self.queues: dict[str, Queue] = {}
@@ -56,6 +64,7 @@ class World:
         self.mine: list[int] = []
         self.deleted: list[int] = []
         self.up = False
+        self._wall = Wall(self.field, self.clockwork.readings)
         self._tell = tell
         self._capacity = {"process": self.rng.randint(1, 4), "warehouse": self.rng.randint(1, 2)}
         self._keys = 0
@@ -71,7 +80,7 @@ class World:
             FieldExecutor(name, capacity, self.field, self._check_start) for name, capacity in self._capacity.items()
         ]
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.engine = Engine(cast(Store, self.store), self.executors, clock=Wall(self.field), grace=0.8, loop=loop)
+        self.engine = Engine(cast(Store, self.store), self.executors, clock=self._wall, grace=0.8, loop=loop)
         self.up = True
         self.engine.start()
 
@@ -98,7 +107,11 @@ class World:
 
     def tell(self) -> None:
         """From the first submission until everything is over; raises `Violation`."""
-        with Ears() as ears, patch.object(writer, "Committer", VirtualCommitter):
+        committer, grace = (
+            patch.object(writer, "Committer", VirtualCommitter),
+            patch.object(schedule, "GRACE_MS", GRACE_MS),
+        )
+        with Ears() as ears, committer, grace:
             self.boot()
             self._settle()
             self._prepare()
@@ -134,12 +147,17 @@ class World:
 
     def _look(self) -> None:
         """The checks, whenever everything that was said is on disk."""
-        if self.store.writer.changed and not self.store.writer.connection.in_transaction:
-            self.queues = {queue.name: queue for queue in self.store.writer.queues()}
+        session = self.store.writer
+        if session.connection.in_transaction:
+            return
+        if session.changed:
+            self.queues = {queue.name: queue for queue in session.queues()}
             self.checks.step(self.queues)
+        self.clockwork.look(session.stirred)
+        session.stirred = False
 
     def _over(self) -> bool:
-        if not self.field.calm or not self.up or self.asked or self.loop.committing:
+        if not self.field.calm or not self.up or self.asked or self.loop.committing or not self.clockwork.over:
             return False
         return all(run.state in TERMINAL for run in self.checks.runs.values())
 
@@ -196,18 +214,25 @@ class World:
 
     def _prepare(self) -> None:
         """Three jobs: one that others run, one with a limit, one that runs the first."""
-        child = self._create(jobs.job(self.rng, [], "child", **jobs.limits(self.rng)))
-        self.limited = self._create(jobs.job(self.rng, [], "limited", max_concurrent_runs=1, on_limit=OnLimit.QUEUE))
-        self._create(jobs.job(self.rng, [child], "parent"))
+        child = self.create(jobs.job(self.rng, [], "child", **jobs.limits(self.rng)))
+        self.limited = self.create(jobs.job(self.rng, [], "limited", max_concurrent_runs=1, on_limit=OnLimit.QUEUE))
+        self.create(jobs.job(self.rng, [child], "parent"))
         self._put_queue(Queue(name="narrow", slots=self.rng.randint(1, 2)))
+        self.clockwork.prepare()
 
-    def _create(self, spec: JobSpec) -> int:
-        made: list[Job] = []
-        self.ask("create job", lambda: self.engine.registry.create_job(spec, by="ann"), made.append)
-        while not made:
+    def create(self, spec: JobSpec) -> int:
+        """A job, once it is kept."""
+        job: Job = self.made("create job", lambda: self.engine.registry.create_job(spec, by="ann"))
+        self._keep_job(job)
+        return job.id
+
+    def made(self, what: str, call: Callable[[], Any]) -> Any:
+        """The answer to a call, while the story goes on."""
+        answers: list[Any] = []
+        self.ask(what, call, answers.append)
+        while not answers:
             self._step()
-        self._keep_job(made[0])
-        return made[0].id
+        return answers[0]
 
     def _keep_job(self, job: Job) -> None:
         self.jobs[job.id] = job
@@ -335,7 +360,13 @@ class World:
         self.field.calm = True
         self.field.skew = self._furthest  # or what is due would wait until the clock has caught up
         self.store.writer.fault = ""
+        self.agenda.at(SETTLED_MS, self._settled)
         self._help()
+
+    def _settled(self) -> None:
+        """Long enough after the last fault: everything that was due is done."""
+        self.checks.timers(LATEST_MS)
+        self.clockwork.settled(LATEST_MS)
 
     def _help(self) -> None:
         if self.up:
@@ -345,6 +376,7 @@ class World:
                     self._put_queue(Queue(name=name, slots=1))
             for run_id in sorted(self._endless()):
                 self._cancel_run(run_id)
+            self.clockwork.stop()
         if not self._over():
             self.agenda.at(7_000, self._help)
 
@@ -360,10 +392,18 @@ class World:
 
 
 class Wall:
-    """The server's clock: the field's, with its jumps."""
+    """The server's clock: the field's, with its jumps; what it told is noted."""
 
-    def __init__(self, field: Field) -> None:
-        self.now = field.wall
+    def __init__(self, field: Field, told: list[int]) -> None:
+        self._field = field
+        self._told = told
+
+    def now(self) -> int:
+        """The time in milliseconds."""
+        moment = self._field.wall()
+        if not self._told or self._told[-1] != moment:
+            self._told.append(moment)
+        return moment
 
 
 class Ears(logging.Handler):

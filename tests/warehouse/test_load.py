@@ -155,6 +155,55 @@ def test_null_strings_and_date_formats_count_when_types_are_detected(shared: Des
     assert shared.rows("FROM found ORDER BY d") == [[1, "2024-01-02"], [None, "2024-01-31"]]
 
 
+ENCODED = [
+    ("utf-8", "", None), ("utf-8-sig", "", None), ("utf-16", "", "utf-16"), ("cp1252", "", "windows-1252"),
+    ("cp1252", "windows-1252", "cp1252"),
+    ("iso8859-2", "iso8859-2", "iso8859-2"),
+    ("utf-16-le", "utf-16-le", "utf-16-le"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "told"), ENCODED, ids=[f"{one}-{two or 'found'}" for one, two, _ in ENCODED]
+)
+@pytest.mark.parametrize("ending", ["csv", "ndjson"])
+def test_an_encoding_is_given_or_found(shared: Desk, written: str, given: str, told: str | None, ending: str) -> None:
+    lines = {"csv": "who,t\n1,Öl für José\n", "ndjson": '{"who": 1, "t": "Öl für José"}\n'}
+    table = f"enc_{written}_{given}_{ending}".replace("-", "_")
+    (shared.files / f"{table}.{ending}").write_bytes(lines[ending].encode(written))
+    outcome = load(shared, f"{table}.{ending}", table, options={"encoding": given} if given else {})
+    assert outcome.result == "succeeded", outcome.detail
+    assert shared.rows(f"FROM {table}") == [[1, "Öl für José"]]
+    if ending == "csv":
+        assert outcome.output["reading"].get("encoding") == told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("utf-8-nope", "no encoding"), ("hex", "no encoding"), ("ascii", "not ascii")]
+)
+def test_an_encoding_that_is_none_or_another_one_loads_nothing(shared: Desk, given: str, said: str) -> None:
+    (shared.files / "enc.csv").write_text("who,t\n1,Öl\n")
+    outcome = load(shared, "enc.csv", "never", options={"encoding": given})
+    assert outcome.result == "failed"
+    assert said in outcome.detail
+
+
+def test_some_broken_lines_do_not_make_a_utf8_file_another_ones(shared: Desk) -> None:
+    (shared.files / "some.csv").write_bytes("who,t\n1,Öl\n".encode() + b"2,\xff\xff\n")
+    outcome = load(shared, "some.csv", "partly")
+    assert (outcome.metrics["rows"], outcome.metrics["invalid_lines"]) == (1, 1)
+    assert shared.rows("FROM partly") == [[1, "Öl"]]
+
+
+@pytest.mark.parametrize("line", ["b;A", "b,a", "b\tA", "B|a"])
+def test_a_header_that_names_the_tables_columns_tells_the_delimiter(shared: Desk, line: str) -> None:
+    delimiter = line[1]
+    (shared.files / "named.csv").write_text(f"{line}\nx{delimiter}1\n")
+    outcome = load(shared, "named.csv", "named", columns={"a": "INTEGER", "b": "VARCHAR"}, mode="replace")
+    assert outcome.output["reading"]["delimiter"] == delimiter, outcome.detail
+    assert shared.rows("FROM named") == [[1, "x"]]
+
+
 def test_a_header_is_known_by_the_tables_columns_even_when_all_is_text(shared: Desk) -> None:
     (shared.files / "h.csv").write_text("x,y\na,b\nc,d\n")
     outcome = load(shared, "h.csv", "texts", columns={"x": "VARCHAR", "y": "VARCHAR"})

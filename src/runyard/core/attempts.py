@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core.actions import InProcess, OnTables
-from runyard.core.model import Limits
+from runyard.core.limits import Limits
 
 INLINE_BYTES = 64 * 1024
 """Outputs up to this size (encoded JSON) are kept on the task run; larger ones as Parquet beside its log."""

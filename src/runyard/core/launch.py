@@ -11,7 +11,7 @@ from runyard.core.attempts import Assignment, Finished, Progress, Report, Starte
 
 
 class Launch(msgspec.Struct, frozen=True, tag="launch"):
-    """To the fork server, with one socket: start a launcher for the claim that is kept in `folder`."""
+    """To a launcher that has no work: see the claim through that is kept in `folder`."""
 
     folder: str
     token: int
@@ -40,6 +40,21 @@ class Attach(msgspec.Struct, frozen=True, tag="attach"):
     token: int
 
 
+class Work(msgspec.Struct, frozen=True):
+    """From a launcher to the process that it forked for it: become this work."""
+
+    folder: str
+    claim: msgspec.Raw
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a launcher itself has to know of a claim."""
+
+    task_run_id: int
+    token: int
+    bookmark_version: int = 0
+
+
 class Note(msgspec.Struct, frozen=True):
     """From the work to its launcher: values for later tasks, or progress."""
 
@@ -53,13 +68,15 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """In the attempt's folder from before its work begins: the limit by which its processes are known."""
+    """In the attempt's folder from before its work begins: the limits by which its processes are known."""
 
     token: int
     value: int
+    launcher: int = 0
+    """Its launcher's own, which goes on to other work: to be used only while it holds the folder's lock."""
 
 
-Order = StopOrder | Attach | Lease
+Order = Launch | StopOrder | Attach | Lease
 
 CLAIM, OUTCOME, LOG, INDEX, WORK = "claim", "outcome", "log", "log.index", "work"
 ARTIFACTS = "artifacts"
@@ -81,7 +98,8 @@ MESSAGE_BYTES = 160 * 1024
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
-decode_launch = msgspec.msgpack.Decoder(Launch).decode
+decode_work = msgspec.msgpack.Decoder(Work).decode
+decode_head = msgspec.msgpack.Decoder(Head).decode
 decode_report = msgspec.msgpack.Decoder(Report).decode
 decode_note = msgspec.json.Decoder(Note).decode
 decode_mark = msgspec.msgpack.Decoder(Mark).decode

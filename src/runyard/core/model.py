@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core.actions import Action
+from runyard.core.limits import Limits as Limits
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
 from runyard.core.triggers import JobTrigger
@@ -55,14 +56,6 @@ class Retries(Definition, frozen=True, kw_only=True):
     on_timeout: bool = False
     measure: Literal["end", "start"] = "end"
     """Whether the delay counts from the end or the start of the failed attempt."""
-
-
-class Limits(Definition, frozen=True, kw_only=True):
-    """What one attempt of a process task may use; None means the server's default."""
-
-    memory_bytes: int | None = None
-    cpu_seconds: int | None = None
-    log_bytes: int | None = None
 
 
 class Notification(Definition, frozen=True, kw_only=True):

@@ -11,25 +11,21 @@ import os
 import selectors
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-import runyard
-from runyard.core.attempts import Assignment, Finished, Held, Outcome, Places, Report
+from runyard.core.attempts import Assignment, Finished, Held, Outcome, Report
 from runyard.core.launch import (
     CLAIM,
     INDEX,
     INDEX_RECORD,
-    INHERITED,
     LOG,
     MESSAGE_BYTES,
     SOCKET,
@@ -42,25 +38,26 @@ from runyard.core.launch import (
 )
 from runyard.executors import artifacts, survivors
 from runyard.executors.base import Sink
+from runyard.executors.launchers import Launchers
 
 log = logging.getLogger("runyard.local")
 
-NO_PLACES = Places()
 DEFAULT_LOG_BYTES = 64 * 1024 * 1024
 _FIRST_LOOK, _LONGEST_WAIT = 0.005, 1.0
-_SEND_SECONDS = 5.0
 
 
 class _Attempt:
     """A claim that is held, and the connection to its launcher, if there is one."""
 
-    __slots__ = ("channel", "folder", "look_at", "stop", "task_run_id", "token", "wait")
+    __slots__ = ("channel", "folder", "look_at", "ours", "stop", "task_run_id", "token", "wait")
 
     def __init__(self, task_run_id: int, token: int, folder: Path) -> None:
         self.task_run_id = task_run_id
         self.token = token
         self.folder = folder
         self.channel: socket.socket | None = None
+        self.ours = False
+        """Whether its launcher was made for this server, and takes other work after this."""
         self.stop: StopOrder | None = None
         """The newest order, for a launcher that cannot hear it yet."""
         self.look_at = 0.0
@@ -79,19 +76,13 @@ class LocalExecutor:
         *,
         log_bytes: int = DEFAULT_LOG_BYTES,
         memory_bytes: int | None = None,
-        grant: Callable[[Assignment], dict[str, Any]] = lambda one: {},
-        places: Places = NO_PLACES,
-        world: Callable[[Assignment], dict[str, Any]] = lambda one: {},
-        server: Callable[[Assignment], dict[str, Any]] = lambda one: {},
+        equip: Callable[[Assignment], Assignment] = lambda one: one,
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
-        `grant` says how the program of an attempt reaches the warehouse's tables, `server` how it reaches the server,
-        `world` what else it finds here.
+        `equip` adds what the program of an attempt finds on this server: places, access to tables and to the server.
         """
-        self._world = world
-        self._grant = grant
-        self._places, self._server_of = places, server
+        self._equip = equip
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
         self.capacity = capacity
@@ -102,11 +93,9 @@ class LocalExecutor:
         self._orders: deque[Callable[[], None]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._forkserver: subprocess.Popen[bytes] | None = None
-        self._server: socket.socket | None = None
+        self._launchers = Launchers()
         self._lease_until: float | None = None
         self._closing = False
-        self._trouble: str | None = None
         self._thread = threading.Thread(target=self._serve, name="local-executor", daemon=True)
         self._sink: Sink = lambda reports: None
 
@@ -116,7 +105,7 @@ class LocalExecutor:
         """Starts the fork server and the thread."""
         self._sink = sink
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._start_forkserver()
+        self._launchers.open()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._thread.start()
 
@@ -171,7 +160,7 @@ class LocalExecutor:
 
     def healthy(self) -> str | None:
         """A sentence while no process can be started."""
-        return self._trouble
+        return self._launchers.trouble
 
     def close(self, grace: float) -> None:
         """Ends the thread and the fork server; launchers go on and can be taken up again."""
@@ -182,7 +171,7 @@ class LocalExecutor:
             if attempt.channel is not None:
                 attempt.channel.close()
         self._selector.close()
-        self._end_forkserver()
+        self._launchers.close()
 
     # --- the thread ---
 
@@ -216,9 +205,10 @@ class LocalExecutor:
             self._sink(reports)
 
     def _patience(self) -> float | None:
-        if not self._unsure:
-            return None
-        return max(0.0, min(one.look_at for one in self._unsure) - time.monotonic())
+        times = [one.look_at for one in self._unsure]
+        if (look_at := self._launchers.look()) is not None:
+            times.append(look_at)
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _launch(self, one: Assignment) -> None:
         attempt = _Attempt(one.task_run_id, one.token, self._folder(one.run_id, one.task_run_id))
@@ -226,24 +216,21 @@ class LocalExecutor:
         try:
             attempt.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (attempt.folder / CLAIM).write_bytes(encode(self._complete(one)))
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._connect(attempt, ours)
-            with theirs:
-                log_bytes = one.limits.log_bytes or self._log_bytes
-                order = Launch(str(attempt.folder), one.token, log_bytes, self._lease_until)
-                self._send_to_forkserver(encode(order), theirs)
+            order = Launch(str(attempt.folder), one.token, one.limits.log_bytes or self._log_bytes, self._lease_until)
+            self._connect(attempt, self._launchers.send(encode(order)))
+            attempt.ours = True
         except Exception as error:
             self._forget(attempt)
             outcome = Outcome(result="failed", reason="start_error", detail=f"No process can be started: {error}")
             self._sink([Finished(one.task_run_id, one.token, time.time_ns() // 1_000_000, outcome)])
 
     def _complete(self, one: Assignment) -> Assignment:
-        """With the limits that hold for all, and with its access to tables."""
-        limits = one.limits
-        if self._memory_bytes is not None and limits.memory_bytes is None:
-            limits = msgspec.structs.replace(limits, memory_bytes=self._memory_bytes)
-        told = {"tables": self._grant(one), "world": self._world(one), "server": self._server_of(one)}
-        return msgspec.structs.replace(one, limits=limits, places=self._places, **told)
+        """With what it finds here, and the limits that hold for all."""
+        one = self._equip(one)
+        if self._memory_bytes is None or one.limits.memory_bytes is not None:
+            return one
+        limits = msgspec.structs.replace(one.limits, memory_bytes=self._memory_bytes)
+        return msgspec.structs.replace(one, limits=limits)
 
     def _extend(self, until: float) -> None:
         self._lease_until = until
@@ -276,6 +263,10 @@ class LocalExecutor:
             return
         reports.append(report)
         if isinstance(report, Finished):
+            if attempt.ours:
+                self._selector.unregister(attempt.channel)
+                self._launchers.keep(attempt.channel)
+                attempt.channel = None
             self._forget(attempt)
 
     # --- attempts whose launcher does not talk ---
@@ -307,7 +298,7 @@ class LocalExecutor:
         if attempt.channel is not None:
             self._selector.unregister(attempt.channel)
             attempt.channel.close()
-            attempt.channel = None
+            attempt.channel, attempt.ours = None, False
 
     def _forget(self, attempt: _Attempt) -> None:
         self._disconnect(attempt)
@@ -315,45 +306,6 @@ class LocalExecutor:
             self._unsure.remove(attempt)
         if self._attempts.get(attempt.task_run_id) is attempt:
             del self._attempts[attempt.task_run_id]
-
-    # --- the fork server ---
-
-    def _start_forkserver(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_SEND_SECONDS)
-        with theirs:
-            self._forkserver = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runyard.work.forkserver", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env=_environment(),
-            )
-        self._server = ours
-
-    def _end_forkserver(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        if self._forkserver is not None:
-            try:
-                self._forkserver.wait(timeout=1)
-            except subprocess.TimeoutExpired:  # frozen: what it did not start yet is never started
-                self._forkserver.kill()
-                self._forkserver.wait()
-
-    def _send_to_forkserver(self, message: bytes, channel: socket.socket) -> None:
-        for again in (True, False):
-            assert self._server is not None
-            try:
-                socket.send_fds(self._server, [message], [channel.fileno()])
-                self._trouble = None
-                return
-            except OSError as error:
-                if not again:
-                    self._trouble = f"No process can be started: the fork server ends at once ({error})."
-                    raise
-                self._end_forkserver()
-                self._start_forkserver()
 
     def _folder(self, run_id: int, task_run_id: int) -> Path:
         return self.root / str(run_id) / str(task_run_id)
@@ -373,10 +325,3 @@ def _attach(folder: Path, token: int) -> socket.socket | None:
         channel.close()
         return None
     return channel
-
-
-def _environment() -> dict[str, str]:
-    """The fork server's own: what a task may inherit, for a process can always read what it began with."""
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    paths = [str(Path(runyard.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -1,7 +1,7 @@
 """What became of an attempt whose launcher does not talk, and that nothing of it stays alive.
 
-A launcher holds a lock in the attempt's folder as long as it lives. All processes of an attempt inherit a mark
-from it: a limit on the time of real-time scheduling so high that it limits nothing, whose value is the
+A launcher holds a lock in the attempt's folder until all of the attempt is over. All processes of an attempt inherit
+a mark from the first: a limit on the time of real-time scheduling so high that it limits nothing, whose value is the
 attempt's own. No closing of files, new session, new environment or exec takes it away, and /proc tells it.
 """
 
@@ -31,7 +31,7 @@ def fate(folder: Path, task_run_id: int, token: int) -> Finished | None:
         mark = _mark(folder)
         if not locked:
             if mark is not None and mark.token != token:
-                end(mark.value)  # a launcher of an older claim, which this one replaced
+                end(mark.value, mark.launcher)  # those of an older claim, which this one replaced
             return None
         left = _outcome_left(folder, token)
         if left is not None:
@@ -43,10 +43,10 @@ def fate(folder: Path, task_run_id: int, token: int) -> Finished | None:
     return Finished(task_run_id, token, time.time_ns() // 1_000_000, KILLED if begun else NOT_BEGUN)
 
 
-def end(mark: int) -> bool:
-    """Kills every process that bears the mark; True when none is left."""
+def end(*marks: int) -> bool:
+    """Kills every process that bears one of the marks; True when none is left."""
     for _ in range(_PASSES):
-        left = list(bearers(mark))
+        left = list(bearers(*marks))
         if not left:
             return True
         for pid in left:
@@ -56,11 +56,11 @@ def end(mark: int) -> bool:
     return False
 
 
-def bearers(mark: int) -> Iterator[int]:
-    """The living processes that bear the mark."""
-    wanted = b"%d" % mark
+def bearers(*marks: int) -> Iterator[int]:
+    """The living processes that bear one of the marks."""
+    wanted = {b"%d" % mark for mark in marks if mark}
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _mark_of(entry.name) == wanted and not _is_dead(entry.name):
+        if entry.name.isdigit() and _mark_of(entry.name) in wanted and not _is_dead(entry.name):
             yield int(entry.name)
 
 

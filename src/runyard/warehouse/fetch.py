@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from runyard.warehouse import objects
+from runyard.warehouse import charset, objects
+from runyard.warehouse.coming import Coming
 from runyard.warehouse.download import Request
+from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tasks import Task
@@ -28,8 +26,11 @@ _ENDINGS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".
 _ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 _TYPES = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json-seq": "ndjson", "json": "ndjson"}
 _PACKED = (".gz", ".zst")
+_TEXTS, _UTF8 = {"csv", "ndjson"}, {"utf-8", "utf-8-sig"}
 _UPLOAD = "upload:"
 _ID = re.compile(r"[0-9a-f]{32}")
+_HEAD_BYTES = 32 * 1024**2
+"""A file is read while it still comes once so much is there: more than the lines by which its shape is detected."""
 
 
 class Source(msgspec.Struct):
@@ -47,17 +48,46 @@ class Source(msgspec.Struct):
     """Bytes of the plain file."""
     most: int = 0
     """So many bytes may come out of it."""
+    encoding: str = "utf-8"
+    """How a text was written; the file is UTF-8 by now."""
+    coming: Coming | None = None
+    """The rest of the file is still on its way."""
+    head: Path | None = None
+    """The first lines of a file that is still on its way."""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Path]:
+        """A path that gives the whole file, once, from its start to its end; raises `LoadFailed` if it did not come."""
+        if self.coming is None:
+            yield self.path
+            return
+        with self.coming.following() as pipe:
+            yield pipe
+        self.size = self.unpacked = self.coming.finish()
+        self.seconds = self.coming.seconds
+
+    def remove(self) -> None:
+        """Nothing of it is left here."""
+        if self.coming is not None:
+            self.coming.close()
+        for path in (self.head, self.path if self.temporary else None):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
 
 def plain(source: Source, settings: Settings, task: Task) -> Source:
     """The source unpacked, with its format told; raises `LoadFailed`, and then the file is removed."""
     source.unpacked, source.most = source.size, settings.download_bytes
+    if source.coming is not None:
+        return source
     try:
         source.packed = packing(source.path)
         if source.packed:
             _unpack(source, settings, task)
         if source.format == "auto":
             source.format = _seen(source.path)
+        if source.format in _TEXTS:
+            _as_utf8(source, task)
     except BaseException:
         source.path.unlink(missing_ok=True)
         raise
@@ -69,6 +99,21 @@ def _unpack(source: Source, settings: Settings, task: Task) -> None:
     try:
         limits = {"most": settings.download_bytes, "ratio": settings.unpack_ratio}
         source.unpacked = unpack(source.path, to, source.packed, check=task.check, **limits)
+        to.replace(source.path)
+    finally:
+        to.unlink(missing_ok=True)
+
+
+def _as_utf8(source: Source, task: Task) -> None:
+    given = getattr(task.assignment.action, "options", {}).get("encoding")
+    source.encoding = charset.known(str(given)) if given else charset.detected(source.path)
+    if source.encoding == "utf-8-sig" and source.format == "csv":
+        source.encoding = "utf-8"  # that reader knows the mark itself
+    if source.encoding == "utf-8":
+        return
+    to = source.path.with_suffix(".plain")
+    try:
+        charset.to_utf8(source.path, to, source.encoding, strict=bool(given), check=task.check)
         to.replace(source.path)
     finally:
         to.unlink(missing_ok=True)
@@ -154,12 +199,14 @@ def download(
     settings: Settings,
     task: Task,
     tell: Callable[[dict[str, Any]], None],
+    downloads: Downloads,
     service: objects.S3 | None = None,
 ) -> Source:
-    """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was."""
-    name = Path(urlsplit(source).path).name
+    """Fetches a URL into the spool folder; raises `LoadFailed`, or `Stopped` when the task was.
+
+    Of a large CSV file the source is given as soon as its head is there.
+    """
     path = _place(spool, task)
-    began = time.monotonic()
     request = Request(
         url=source,
         path=str(path),
@@ -169,42 +216,36 @@ def download(
         read_seconds=settings.read_seconds,
         s3=service if objects.is_object(source) else None,
     )
+    coming = Coming(downloads.start(request), path, task, tell)
     try:
-        done = _run(request, task, tell)
+        encoding = str(getattr(task.assignment.action, "options", {}).get("encoding") or "").lower()
+        return _arriving(coming, Path(urlsplit(source).path).name, wanted, encoding)
     except BaseException:
+        coming.close()
         path.unlink(missing_ok=True)
         raise
-    return Source(path, _format(wanted, name, done["content_type"]), done["bytes"], True, time.monotonic() - began)
 
 
-def _run(request: Request, task: Task, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "runyard.warehouse.download"]
-    last: dict[str, Any] = {}
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True)
-    with child, task.ended_by(child.kill):
-        assert child.stdin is not None
-        assert child.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it was ended already
-            child.stdin.write(msgspec.json.encode(request))
-            child.stdin.close()
-        for line in child.stdout:
-            last = json.loads(line)
-            if "bytes" in last:
-                tell(_progress(last))
-    task.check()
-    if "failed" in last:
-        raise LoadFailed(last["failed"], retry=last["retry"])
-    if "done" not in last:
-        raise LoadFailed(f"The downloader ended without a result (exit code {child.returncode}).", retry=True)
-    done: dict[str, Any] = last["done"]
-    return done
+def _arriving(coming: Coming, name: str, wanted: str, encoding: str) -> Source:
+    """The file once it is there, or while it still comes if it can be read from its start to its end."""
+    path = coming.path
+    if coming.has(_HEAD_BYTES):
+        kind = _format(wanted, name, coming.kind)
+        plain = not packing(path) and charset.detected(path) in _UTF8 and encoding in ("", "utf-8")
+        if plain and (kind if kind != "auto" else _seen(path)) == "csv":
+            return Source(path, "csv", coming.total, temporary=True, coming=coming, head=_headed(path))
+    size = coming.finish()
+    coming.close()
+    return Source(path, _format(wanted, name, coming.kind), size, temporary=True, seconds=coming.seconds)
 
 
-def _progress(line: dict[str, Any]) -> dict[str, Any]:
-    data = {"message": "Downloading.", "bytes": line["bytes"]}
-    if line["total"]:
-        data["fraction"] = round(line["bytes"] / line["total"], 4)
-    return data
+def _headed(path: Path) -> Path:
+    """A copy of the whole lines at the start of a file that is being written."""
+    head = path.with_suffix(".head")
+    with path.open("rb") as file:
+        start = file.read(_HEAD_BYTES)
+    head.write_bytes(start[: start.rfind(b"\n") + 1] or start)
+    return head
 
 
 def _format(wanted: str, name: str, content_type: str) -> str:

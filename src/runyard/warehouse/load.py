@@ -11,6 +11,7 @@ from runyard.core.actions import Load
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
 from runyard.warehouse import csv, effects, staged
+from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, placed, plain, upload_path, uploaded
@@ -31,6 +32,7 @@ class Loader:
 
     def __init__(self, spool: Path, settings: Settings, effects: Effects) -> None:
         self._spool, self._settings, self._effects = spool, settings, effects
+        self._downloads = Downloads()
         self.service: S3 | None = None
         """Where objects are; None: in a folder."""
 
@@ -59,10 +61,9 @@ class Loader:
             )
         except (duckdb.Error, LoadFailed) as error:
             retry = error.retry if isinstance(error, LoadFailed) else True
-            raise LoadFailed(_hide(str(error), self._spool, source.path).splitlines()[0], retry=retry) from None
+            raise LoadFailed(_hide(str(error), self._spool, source).splitlines()[0], retry=retry) from None
         finally:
-            if source.temporary:
-                source.path.unlink(missing_ok=True)
+            source.remove()
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         place = (action.source, action.format, self._spool, self._settings, task)
@@ -71,7 +72,7 @@ class Loader:
         elif is_object(action.source) and self.service is None:
             source = placed(*place)
         elif is_url(action.source):
-            source = download(*place, lambda data: tell(task, data), self.service)
+            source = download(*place, lambda data: tell(task, data), self._downloads, self.service)
         else:
             source = local(*place)
         return plain(source, self._settings, task)
@@ -113,6 +114,8 @@ def _note(touched: Touched, target: Target) -> None:
         touched.appended.add(table)
 
 
-def _hide(message: str, spool: Path, path: Path) -> str:
+def _hide(message: str, spool: Path, source: Source) -> str:
     """Error messages name the file; where our own files lie is nobody's business."""
-    return message.replace(str(path), "the file").replace(str(spool), "")
+    for path in (source.path, source.path.with_suffix(".pipe"), source.path.with_suffix(".head")):
+        message = message.replace(str(path), "the file")
+    return message.replace(str(spool), "")

@@ -119,6 +119,7 @@ class Runner:
         seat = Seat(self._database)
         while True:
             self._run(self._waiting.get(), seat)
+            seat.ready()
 
     def _begun(self, task: Task) -> bool:
         """Whether the attempt may run: it is still held, and from now on ends by itself."""

@@ -24,6 +24,10 @@ class Seat:
             self._use(cursor, schema)
         return cursor
 
+    def ready(self) -> None:
+        """Prepares the connection for the next attempt, so that it need not wait for that."""
+        self._cursor = self._cursor or self._fresh()
+
     def leave(self, *, clean: bool) -> None:
         """Ends an attempt's use; after one that was not clean the next gets a fresh connection."""
         if self._cursor is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
+import select
 import signal
 import sys
 from typing import Any, NoReturn
@@ -12,24 +14,30 @@ import msgspec
 
 from runyard.core.actions import Dbt, InProcess, Notebook, Python, Shell, Wheel
 from runyard.core.attempts import Assignment
-from runyard.core.launch import CONTEXT, INHERITED, WORK
+from runyard.core.launch import CONTEXT, MESSAGE_BYTES, WORK, decode_claim, decode_work, encode
 from runyard.runtime import context
 from runyard.work import dbt, linux, notebook, prepare, python, shell, wheel
 
 CANNOT_START = 127
-_RESET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+_ORDERS = 3
+_REHEARSAL_SECONDS = 0.02
+_NO_WORK = encode(Assignment(run_id=0, task_run_id=0, token=0, task_key="", action=Python(source="")))
+_PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that a Python program ignores, and that any other finds as the system made them."""
 
 
-def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: int) -> NoReturn:
-    """Turns this freshly forked process into the user's work. Never returns."""
+def become(orders: int, stdout: int, stderr: int, parent: int) -> NoReturn:
+    """Makes this freshly forked process ready, waits for its work and turns into it. Never returns."""
     code = CANNOT_START
     try:
         linux.die_with_parent()
         if os.getppid() != parent:
             os._exit(CANNOT_START)
         os.setpgid(0, 0)
-        _streams(stdout, stderr, started)
-        code = _work(claim)
+        _streams(stdout, stderr, orders)
+        if not select.select([_ORDERS], [], [], _REHEARSAL_SECONDS)[0]:
+            _rehearse()
+        code = _work(*_told())
     except prepare.Unprepared as error:
         _say(f"{error.mark}{error}")
     except OSError as error:
@@ -43,48 +51,85 @@ def become(claim: Assignment, stdout: int, stderr: int, started: int, parent: in
         os._exit(code)
 
 
-def _streams(stdout: int, stderr: int, started: int) -> None:
-    """Standard streams; everything else is closed."""
+def _streams(stdout: int, stderr: int, orders: int) -> None:
+    """Standard streams, and the orders; everything else is closed."""
     null = os.open(os.devnull, os.O_RDONLY)
-    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr))]
-    os.write(started, b"!")
+    high = [os.dup2(fd, 100 + place, False) for place, fd in enumerate((null, stdout, stderr, orders))]
     for place, fd in enumerate(high):
-        os.dup2(fd, place, True)
-    os.closerange(3, 4096)
-    for number in _RESET:
-        signal.signal(number, signal.SIG_DFL)
+        os.dup2(fd, place, place < _ORDERS)
+    os.closerange(_ORDERS + 1, 4096)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _work(claim: Assignment) -> int:
-    facts, folder = _facts(claim), os.getcwd()
+def _rehearse() -> None:
+    """Takes the steps of any work with none: memory that they write to is then copied before the work comes."""
+    claim = decode_claim(_NO_WORK)
+    facts = msgspec.json.encode(_facts(claim))
+    action, _ = prepare.prepared(claim, os.getcwd())
+    for name in _added(claim, action, ""):
+        os.environ[name] = ""
+    with open(os.devnull, "wb") as file:
+        file.write(facts)
+    with open(os.devnull, "w", encoding="utf-8") as text:
+        text.write("")
+    exec(compile("", python.SOURCE_NAME, "exec"), {})  # noqa: S102
+    gc.collect()
+
+
+def _told() -> tuple[Assignment, str]:
+    """The claim and its folder. Ends this process when none comes."""
+    data = b""
+    while piece := os.read(_ORDERS, MESSAGE_BYTES):
+        data += piece
+    if not data:
+        os._exit(0)
+    work = decode_work(data)
+    os.write(_ORDERS, b"!")
+    os.close(_ORDERS)
+    return decode_claim(work.claim), work.folder
+
+
+def _work(claim: Assignment, folder: str) -> int:
+    os.chdir(folder)
+    facts = _facts(claim)
     with open(CONTEXT, "wb") as file:
         file.write(msgspec.json.encode(facts))
     context.install(facts, folder)
     action, made = prepare.prepared(claim, folder)
-    environment = _environment(claim, action, os.path.join(folder, CONTEXT))
-    if made is not None:
-        python.enter(made, environment)
+    added = _added(claim, action, os.path.join(folder, CONTEXT))
     if isinstance(action, Python):
         python.keep_source(action, WORK)
     os.chdir(WORK if isinstance(action, Dbt) else action.working_directory or WORK)
     _limits(claim)
-    if isinstance(action, Shell):
-        _exec(shell.command(action), environment)
-    if isinstance(action, Dbt):
-        _exec(dbt.command(action, made or sys.executable, folder, environment), environment)
-    if isinstance(action, Wheel):
-        _exec(wheel.command(action, made or sys.executable, environment), environment)
-    if (other := made or action.interpreter) is not None:
-        action = msgspec.structs.replace(action, interpreter=other)
-        if isinstance(action, Notebook):
-            _exec(notebook.command(action, folder, environment), environment)
-        _exec(python.command(action, os.path.join(folder, WORK), environment), environment)
-    os.environ.clear()
-    os.environ.update(environment)
+    if (command := _command(action, made, folder, added)) is not None:
+        _exec(*command)
+    for name, value in added.items():
+        os.environ[name] = value
     if isinstance(action, Notebook):
         return notebook.run_here(action, os.path.join(folder, WORK))
+    assert isinstance(action, Python)
     return python.run_here(action, os.path.join(folder, WORK))
+
+
+def _command(
+    action: InProcess, made: str | None, folder: str, added: dict[str, str]
+) -> tuple[list[str], dict[str, str]] | None:
+    """The program to become, and its environment; None for what runs in this process."""
+    if isinstance(action, Python | Notebook) and made is None and action.interpreter is None:
+        return None
+    environment = os.environ.copy() | added
+    if made is not None:
+        python.enter(made, environment)
+    if isinstance(action, Shell):
+        return shell.command(action), environment
+    if isinstance(action, Dbt):
+        return dbt.command(action, made or sys.executable, folder, environment), environment
+    if isinstance(action, Wheel):
+        return wheel.command(action, made or sys.executable, environment), environment
+    action = msgspec.structs.replace(action, interpreter=made or action.interpreter)
+    if isinstance(action, Notebook):
+        return notebook.command(action, folder, environment), environment
+    return python.command(action, os.path.join(folder, WORK), environment), environment
 
 
 def _limits(claim: Assignment) -> None:
@@ -96,16 +141,16 @@ def _limits(claim: Assignment) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
 
 
-def _environment(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    own = {
+def _added(claim: Assignment, action: InProcess, context_file: str) -> dict[str, str]:
+    """What the work finds in its environment beside what the fork server has in its own."""
+    return {
+        **action.environment,
         "RUNYARD_RUN_ID": str(claim.run_id),
         "RUNYARD_TASK_RUN_ID": str(claim.task_run_id),
         "RUNYARD_TASK": claim.task_key,
         "RUNYARD_ATTEMPT": str(claim.attempt),
         "RUNYARD_CONTEXT": context_file,
     }
-    return {"PATH": os.defpath, **kept, **action.environment, **own}
 
 
 def _facts(claim: Assignment) -> dict[str, Any]:
@@ -129,6 +174,8 @@ def _facts(claim: Assignment) -> dict[str, Any]:
 
 
 def _exec(arguments: list[str], environment: dict[str, str]) -> NoReturn:
+    for number in _PYTHONS_OWN:
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(arguments[0], arguments, environment)
     except OSError as error:  # it names the last directory that it tried

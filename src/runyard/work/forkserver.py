@@ -1,4 +1,4 @@
-"""The fork server: stays small and single-threaded, and forks a launcher for each claim in a millisecond or two.
+"""The fork server: stays small and single-threaded, and forks a launcher for each channel that it is given.
 
 Started by the local executor with one end of a socket pair as its only argument's file descriptor. It ends when
 the other end does; its launchers go on.
@@ -6,6 +6,8 @@ the other end does; its launchers go on.
 
 from __future__ import annotations
 
+# Imported once here, so that no attempt pays for them.
+import atexit  # noqa: F401
 import contextlib
 import gc
 import os
@@ -13,12 +15,10 @@ import signal
 import socket
 import sys
 import time
-
-# Imported once here, so that no attempt pays for them.
 import traceback  # noqa: F401
 
-from runyard.core.launch import MESSAGE_BYTES, decode_launch
-from runyard.work import launcher
+from runyard.core.launch import INHERITED
+from runyard.work import launcher, python
 
 _FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
 
@@ -28,16 +28,33 @@ def serve(orders: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reap)
+    for name in set(os.environ) - set(INHERITED):
+        del os.environ[name]
+    os.environ.setdefault("PATH", os.defpath)  # and so it is what every task begins with
+    _make_streams()
     gc.freeze()  # nothing here is garbage; collections in a child must not touch, and so copy, its pages
     while True:
-        data, fds, _, _ = socket.recv_fds(orders, MESSAGE_BYTES, 1)
+        data, fds, _, _ = socket.recv_fds(orders, 1, 1)
         if not data:
             return
         if _fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             orders.close()
-            launcher.own(decode_launch(data), socket.socket(fileno=fds[0]))
+            launcher.own(socket.socket(fileno=fds[0]))
         os.close(fds[0])
+
+
+def _make_streams() -> None:
+    """Those of every task: a stream remembers what kind of file it was made for, so these are made for pipes."""
+    ends = os.pipe()
+    own = [os.dup(fd) for fd in (1, 2)]
+    for fd in (1, 2):
+        os.dup2(ends[1], fd)
+    python.make_streams()
+    for fd, kept in enumerate(own, 1):
+        os.dup2(kept, fd)
+    for fd in (*ends, *own):
+        os.close(fd)
 
 
 def _fork() -> int:
@@ -47,7 +64,7 @@ def _fork() -> int:
             return os.fork()
         except BlockingIOError:
             time.sleep(_FORK_WAIT_SECONDS)
-    return -1  # the order is dropped, and its channel closed: the executor gives the claim back
+    return -1  # the channel is closed: the executor gives the claim back
 
 
 def _reap(*_: object) -> None:

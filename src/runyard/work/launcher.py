@@ -1,8 +1,8 @@
 """The launcher: one small process that owns one attempt, from its start to its outcome, whatever the server does.
 
-It is the session leader and the adopter of every orphan below it, so nothing of the work outlives it. It writes
-the log and the outcome into the attempt's folder itself; the server listens through a connection that it may
-lose and make again.
+It is the session leader and the adopter of every orphan below it, so nothing of the work outlives it. When an attempt
+is over and all below it is gone, it takes the next one, of the server that it was made for; each attempt has a fresh
+process, which waits for its work already. Without that server it ends.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
-import shutil
 import signal
 import socket
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import msgspec
-
-from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
+from runyard.core.attempts import Finished, Outcome
 from runyard.core.launch import (
     ARTIFACTS,
     CLAIM,
@@ -30,372 +26,127 @@ from runyard.core.launch import (
     OUTCOME,
     SOCKET,
     WORK,
-    Attach,
+    Head,
     Launch,
-    Lease,
     Mark,
-    StopOrder,
-    decode_claim,
-    decode_note,
+    decode_head,
     decode_order,
     encode,
 )
 from runyard.core.states import Reason
-from runyard.runtime.context import PROGRESS_BYTES, TOTAL_BYTES
-from runyard.work import child, endings, linux
-from runyard.work.logfile import LogFile
-
-_PIECE = 64 * 1024
-_PROGRESS_SECONDS = 0.2
-_ATTACH_SECONDS = 1.0
-_KILL_AGAIN_SECONDS = 0.1
-_TREE_SECONDS = 0.002
-EXPIRED = Outcome(
-    result="lost", reason=Reason.LOST_WORKER, detail="The lease of its server ended, and its work with it."
-)
+from runyard.work import linux
+from runyard.work.attempt import EXPIRED, Attempt
+from runyard.work.spare import Spare
 
 
-def own(order: Launch, channel: socket.socket) -> NoReturn:
+def own(channel: socket.socket) -> NoReturn:
     """What a freshly forked launcher does. Never returns."""
     try:
         os.setsid()
         linux.adopt_orphans()
         # Blocked, not ignored: a stop that comes while the child is being made waits until the child can take it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-        os.chdir(order.folder)
-        claim = _take_over(order.token)
-        if claim is not None:
-            _see_through(claim, order, channel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        launcher = Launcher(channel)
+        signal.signal(signal.SIGCHLD, launcher.reap)
+        while launcher.serve():
+            os.chdir("/")
     finally:
         os._exit(0)
 
 
-def _take_over(token: int) -> Assignment | None:
-    """The claim of this folder, once its older launcher is gone; None if the order came too late for it."""
-    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+class Launcher:
+    """Sees one attempt after the other through, for the server at the other end of the channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._mark = linux.bear_mark()
+        self._attempt: Attempt | None = None
+
+    def reap(self, *_: object) -> None:
+        """On SIGCHLD. Not between attempts: a spare that was killed is found out when it is needed."""
+        if self._attempt is not None:
+            self._attempt.reap()
+
+    def serve(self) -> bool:
+        """Waits for one claim and sees it through; False when that was the last one."""
+        spare = _spare()
+        order = _order(self._channel)
+        if order is None:
+            return False
+        os.chdir(order.folder)
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # once its older launcher is gone
+            claim = _claim(order.token)
+            return claim is not None and self._see_through(claim, order, spare)
+        finally:
+            os.close(lock)
+
+    def _see_through(self, claim: bytes, order: Launch, spare: Spare | None) -> bool:
+        """Runs the attempt; True if its server has heard of the end."""
+        head = decode_head(claim)
+        try:
+            _clear()
+            if spare is None or not spare.alive():
+                spare = Spare()
+            with open(MARK, "wb") as file:
+                file.write(encode(Mark(head.token, spare.mark, self._mark)))
+            attempt = self._attempt = Attempt(head, order, self._channel, spare)
+            if attempt.expired():  # it comes too late: somebody else may have the work by now
+                return self._refuse(head, EXPIRED)
+            attempt.start(claim)
+        except OSError as error:  # no room for a file, no room for a process
+            detail = f"No process can be started: {error}"
+            return self._refuse(head, Outcome(result="failed", reason=Reason.START_ERROR, detail=detail))
+        attempt.run()
+        self._attempt = None
+        attempt.close()
+        return attempt.channel is self._channel
+
+    def _refuse(self, head: Head, outcome: Outcome) -> bool:
+        now = time.time_ns() // 1_000_000
+        self._channel.send(encode(Finished(head.task_run_id, head.token, now, outcome)))
+        return False
+
+
+def _spare() -> Spare | None:
+    try:
+        return Spare()
+    except OSError:  # tried again when there is work, which then fails with the reason
+        return None
+
+
+def _order(channel: socket.socket) -> Launch | None:
+    """The next claim; None when the server is gone."""
+    with contextlib.suppress(OSError):
+        while data := channel.recv(MESSAGE_BYTES):
+            order = decode_order(data)
+            if isinstance(order, Launch):  # not a stop that came too late for the last one
+                return order
+    return None
+
+
+def _claim(token: int) -> bytes | None:
+    """The claim of this folder; None if the order came too late for it."""
     try:
         with open(CLAIM, "rb") as file:
-            claim = decode_claim(file.read())
+            claim = file.read()
     except FileNotFoundError:
         return None
-    return claim if claim.token == token else None
-
-
-def _see_through(claim: Assignment, order: Launch, channel: socket.socket) -> None:
-    try:
-        _clear()
-        with open(MARK, "wb") as file:
-            file.write(encode(Mark(claim.token, linux.bear_mark())))
-        launcher = Launcher(claim, order.log_bytes, channel, order.until)
-        if launcher.expired():  # it was forked too late: somebody else may have the work by now
-            channel.send(encode(Finished(claim.task_run_id, claim.token, _now(), EXPIRED)))
-            return
-        launcher.start()
-    except OSError as error:  # no room for a file, no room for a process
-        detail = f"No process can be started: {error}"
-        outcome = Outcome(result="failed", reason=Reason.START_ERROR, detail=detail)
-        channel.send(encode(Finished(claim.task_run_id, claim.token, _now(), outcome)))
-        return
-    launcher.run()
+    return claim if decode_head(claim).token == token else None
 
 
 def _clear() -> None:
     """Takes away what an earlier claim of this folder left, but for its log; its mark goes last."""
     if os.path.exists(MARK):
+        import shutil  # seldom used, and not small
+
         for folder in (WORK, ARTIFACTS):
             shutil.rmtree(folder, ignore_errors=True)
         for stale in (SOCKET, NOTES, OUTCOME, MARK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(stale)
     os.makedirs(WORK, exist_ok=True)
-
-
-class Launcher:
-    """One attempt: its child, its log, its connection."""
-
-    def __init__(
-        self, claim: Assignment, log_bytes: int, channel: socket.socket, lease_until: float | None = None
-    ) -> None:
-        self.claim = claim
-        self.log = LogFile(log_bytes)
-        self.channel: socket.socket | None = channel
-        self.poll = select.poll()
-        self.handlers: dict[int, Any] = {}
-        self.values: dict[str, Any] = {}
-        self.bookmark: dict[str, Any] | None = None
-        self.output: Any = None
-        self.metrics: dict[str, Any] = {}
-        self.tables: list[str] = []
-        self.progress: dict[str, Any] | None = None
-        self.untold_at: float | None = None
-        """When progress that came too soon after the last is told."""
-        self.told_at = 0.0
-        self.started_at: int | None = None
-        self.order: StopOrder | None = None
-        self.kill_at: float | None = None
-        self.status: int | None = None
-        self.by_itself = False
-        self.lease_until = lease_until
-        """When the work must be dead, by CLOCK_BOOTTIME, unless the lease is extended before."""
-        self.lost = False
-
-    # --- life ---
-
-    def start(self) -> None:
-        """Starts the work, and listens to it and to who owns it."""
-        self.listener = self._listen(SOCKET, socket.SOCK_SEQPACKET)
-        self.listener.listen(4)
-        self._watch(self.listener.fileno(), self._on_connection)
-        self.notes = self._listen(NOTES, socket.SOCK_DGRAM)
-        self.notes.setblocking(False)
-        self._watch(self.notes.fileno(), self._on_note)
-        assert self.channel is not None
-        self._watch(self.channel.fileno(), self._on_order)
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
-        parent = os.getpid()
-        self.pid = os.fork()
-        if self.pid == 0:
-            child.become(self.claim, pipes[0][1], pipes[1][1], pipes[2][1], parent)
-        for _, end in pipes:
-            os.close(end)
-        self.streams = {pipes[0][0]: 1, pipes[1][0]: 2}
-        for fd in self.streams:
-            os.set_blocking(fd, False)
-            self._watch(fd, self._on_output)
-        self._watch(os.pidfd_open(self.pid), self._on_exit)
-        signal.signal(signal.SIGCHLD, self._reap)  # orphans come here to be waited for
-        if os.read(pipes[2][0], 1):  # the child is about to run its first instruction
-            self.started_at = _now()
-            self._send(Started(self.claim.task_run_id, self.claim.token, self.started_at))
-        os.close(pipes[2][0])
-
-    def run(self) -> None:
-        """Sees the work through, and tells how it ended."""
-        self._reap()
-        while self.status is None:
-            self._turn(min(filter(None, (self.kill_at, self.untold_at, self._lease_end())), default=None))
-        self._end_tree()
-        self._drain()
-        self._finish()
-
-    def _turn(self, until: float | None) -> None:
-        for fd, _ in self.poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000):
-            handler = self.handlers.get(fd)
-            if handler is not None:
-                handler(fd)
-        now = time.monotonic()
-        if not self.lost and self.expired():
-            self.lost, self.kill_at = True, now
-        if self.untold_at is not None and now >= self.untold_at:
-            self._tell_progress()
-        if self.kill_at is not None and now >= self.kill_at:
-            self.kill_at = now + _KILL_AGAIN_SECONDS
-            self._kill_tree()
-
-    def expired(self) -> bool:
-        """Whether the lease has ended."""
-        return self.lease_until is not None and time.clock_gettime(time.CLOCK_BOOTTIME) >= self.lease_until
-
-    def _lease_end(self) -> float | None:
-        """When the lease ends, by the clock of the other deadlines."""
-        if self.lease_until is None or self.lost:
-            return None
-        return time.monotonic() + self.lease_until - time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def _watch(self, fd: int, handler: Any) -> None:
-        self.handlers[fd] = handler
-        self.poll.register(fd, select.POLLIN)
-
-    def _unwatch(self, fd: int) -> None:
-        if self.handlers.pop(fd, None) is not None:
-            self.poll.unregister(fd)
-
-    # --- the work ---
-
-    def _on_output(self, fd: int) -> None:
-        try:
-            data = os.read(fd, _PIECE)
-        except BlockingIOError:
-            return
-        if data:
-            self.log.write(self.streams[fd], data)
-        else:
-            self._unwatch(fd)
-
-    def _written(self, told: dict[str, Any]) -> dict[str, list[str]]:
-        """The tables that the processes of the attempt told one by one, all together."""
-        named = told.get("tables_written")
-        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-            return {"tables_written": self.tables} if self.tables else {}
-        self.tables = sorted(
-            {*self.tables, *(f"main.{one}".lower() if "." not in one else one.lower() for one in named)}
-        )
-        return {"tables_written": self.tables}
-
-    def _on_note(self, fd: int) -> None:
-        try:
-            note = decode_note(self.notes.recv(MESSAGE_BYTES))
-        except (BlockingIOError, ValueError):  # the channel is the task's own to spoil
-            return
-        self.bookmark = note.bookmark if note.bookmark is not None else self.bookmark
-        self.output = note.output if note.output is not None else self.output
-        metrics = {**self.metrics, **note.metrics, **self._written(note.metrics)}
-        self.metrics = metrics if len(encode(metrics)) <= PROGRESS_BYTES else self.metrics
-        values = {**self.values, **note.values}
-        if len(encode(values)) <= TOTAL_BYTES:
-            self.values = values
-        else:
-            said = f"\nrunyard: {sorted(note.values)} not kept: all values together have {TOTAL_BYTES} bytes at most.\n"
-            self.log.write(2, said.encode())
-        if note.progress is not None and len(encode(note.progress)) <= PROGRESS_BYTES:
-            self.progress = note.progress
-            self.untold_at = self.told_at + _PROGRESS_SECONDS
-
-    def _tell_progress(self) -> None:
-        self.untold_at, self.told_at = None, time.monotonic()
-        self._send(Progress(self.claim.task_run_id, self.claim.token, _now(), self.progress or {}))
-
-    def _on_exit(self, fd: int) -> None:
-        self._unwatch(fd)
-        self._reap()
-
-    def _reap(self, *_: object) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self.pid:
-                    self.status, self.ended_at = ended[1], _now()
-                    self.by_itself = self.order is None and not self.lost
-
-    # --- orders ---
-
-    def _listen(self, name: str, kind: socket.SocketKind) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, kind)
-        listener.bind(name)
-        return listener
-
-    def _on_connection(self, fd: int) -> None:
-        connection, _ = self.listener.accept()
-        connection.settimeout(_ATTACH_SECONDS)
-        try:
-            order = decode_order(connection.recv(MESSAGE_BYTES))
-        except (OSError, ValueError):
-            connection.close()
-            return
-        if not isinstance(order, Attach) or order.token != self.claim.token:
-            connection.close()  # the fence: somebody who does not hold this claim
-            return
-        self._drop_channel()
-        self.channel = connection
-        self._watch(connection.fileno(), self._on_order)
-        if self.started_at is not None:
-            self._send(Started(self.claim.task_run_id, self.claim.token, self.started_at))
-
-    def _on_order(self, fd: int) -> None:
-        assert self.channel is not None
-        try:
-            order = decode_order(self.channel.recv(MESSAGE_BYTES))
-        except (OSError, ValueError):
-            self._drop_channel()  # the server is gone; the work goes on
-            return
-        if isinstance(order, StopOrder) and self.status is None:
-            self._stop(order)
-        elif isinstance(order, Lease) and not self.expired():  # what has ended stays ended
-            self.lease_until = order.until
-
-    def _stop(self, order: StopOrder) -> None:
-        if self.order is None:
-            self.order = order
-            self._signal_tree(signal.SIGTERM)
-            self._signal_tree(signal.SIGCONT)
-        until = time.monotonic() + order.grace
-        self.kill_at = until if self.kill_at is None else min(self.kill_at, until)
-
-    def _drop_channel(self) -> None:
-        if self.channel is not None:
-            self._unwatch(self.channel.fileno())
-            self.channel.close()
-            self.channel = None
-
-    def _send(self, report: Report) -> bool:
-        """Never waits: a server that does not listen finds out when it connects again."""
-        data = encode(report)
-        if self.channel is not None:
-            if len(data) <= MESSAGE_BYTES:
-                with contextlib.suppress(OSError):
-                    self.channel.send(data, socket.MSG_DONTWAIT)
-                    return True
-            self._drop_channel()
-        return False
-
-    # --- the end ---
-
-    def _signal_tree(self, number: int) -> None:
-        for pid in list(linux.descendants(os.getpid())):
-            linux.kill(pid, number)
-
-    def _kill_tree(self) -> None:
-        found = []
-        for pid in linux.descendants(os.getpid()):
-            linux.kill(pid, signal.SIGSTOP)  # so that it starts nothing more while we look below it
-            found.append(pid)
-        for pid in found:
-            linux.kill(pid, signal.SIGKILL)
-
-    def _end_tree(self) -> None:
-        """Kills whatever the work left behind: all of it is below this process, however often it forked."""
-        while True:
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-            except ChildProcessError:
-                return
-            self._kill_tree()
-            time.sleep(_TREE_SECONDS)
-
-    def _drain(self) -> None:
-        for fd in self.streams:
-            while fd in self.handlers and select.select([fd], [], [], 0)[0]:
-                self._on_output(fd)
-        while select.select([self.notes], [], [], 0)[0]:
-            self._on_note(self.notes.fileno())
-
-    def _finish(self) -> None:
-        finished = Finished(self.claim.task_run_id, self.claim.token, _now(), self._outcome())
-        # A full disk: whoever connects is told.
-        while not (self._keep(finished) | self._send(finished)):
-            self._turn(time.monotonic() + _ATTACH_SECONDS)
-
-    def _keep(self, finished: Finished) -> bool:
-        # Not synced: after a power cut the engine calls an attempt without an outcome lost, and tries again.
-        try:
-            with open(f"{OUTCOME}.new", "wb") as file:
-                file.write(encode(finished))
-            os.rename(f"{OUTCOME}.new", OUTCOME)
-        except OSError:
-            return False
-        return True
-
-    def _outcome(self) -> Outcome:
-        facts: dict[str, Any] = {"values": self.values, "started_at": self.started_at, "ended_at": self.ended_at}
-        if self.bookmark is not None:
-            facts |= {"bookmark": self.bookmark, "bookmark_version": self.claim.bookmark_version}
-        if self.progress is not None or self.metrics:
-            facts["metrics"] = {**(self.progress or {}), **self.metrics}
-        if self.output is not None:
-            facts["output"] = self.output
-        assert self.status is not None
-        if self.lost and not self.by_itself:
-            return msgspec.structs.replace(EXPIRED, started_at=self.started_at, ended_at=self.ended_at)
-        if self.by_itself or self.order is None:
-            return endings.of(self.status, self.log.tail, facts)
-        result = "released" if self.order.why == "release" else "stopped"
-        return Outcome(result=result, exit_code=os.waitstatus_to_exitcode(self.status), **facts)  # type: ignore[arg-type]  # by key
-
-
-def _qualified(table: str) -> str:
-    return (table if "." in table else f"main.{table}").lower()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

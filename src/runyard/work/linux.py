@@ -11,28 +11,28 @@ from collections.abc import Iterator
 
 _RLIMIT_RTTIME = 15
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def die_with_parent() -> None:
     """KILLs this process when its parent ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def adopt_orphans() -> None:
     """Descendants whose parent ends become children of this process, so that none of them can get away."""
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def bear_mark() -> int:
-    """Gives this process and all that it starts a limit of its own, by which they can be told; answers its value.
+def bear_mark(pid: int = 0) -> int:
+    """Gives a process and all that it starts a limit of its own, by which they can be told; answers its value.
 
-    It must be lower than the present one, which may be the mark of an attempt that this process is part of.
+    It must be lower than the present one, which may be the mark of an attempt that the process is part of.
     """
-    present = resource.getrlimit(_RLIMIT_RTTIME)[1]
+    present = resource.prlimit(pid, _RLIMIT_RTTIME)[1]
     top = 1 << 61 if present == resource.RLIM_INFINITY else present
     mark = top // 2 + int.from_bytes(os.urandom(8), "big") % (top // 2)
-    resource.setrlimit(_RLIMIT_RTTIME, (mark, mark))
+    resource.prlimit(pid, _RLIMIT_RTTIME, (mark, mark))
     return mark
 
 

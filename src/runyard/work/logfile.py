@@ -8,15 +8,15 @@ import time
 from runyard.core.launch import INDEX, INDEX_RECORD, LOG
 
 TAIL_BYTES = 64 * 1024
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
 class LogFile:
     """Appends to `log` and `log.index` in the present folder, up to a cap that it tells in the log itself."""
 
     def __init__(self, cap: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._log = os.open(LOG, flags, 0o600)
-        self._index = os.open(INDEX, flags, 0o600)
+        self._log = os.open(LOG, _FLAGS, 0o600)
+        self._index = -1
         self._size = os.fstat(self._log).st_size
         self._cap = self._size + cap
         self._cut = False
@@ -43,6 +43,12 @@ class LogFile:
             data = data[:room] + f"\nrunyard: the log was cut here, at its limit of {self._cap} bytes.\n".encode()
         self._append(stream, data)
 
+    def close(self) -> None:
+        """Lets go of the files."""
+        for fd in (self._log, self._index):
+            if fd >= 0:
+                os.close(fd)
+
     def _append(self, stream: int, data: bytes) -> bool:
         """False if not all of it could be written; the work goes on."""
         try:
@@ -58,5 +64,7 @@ class LogFile:
     def _mark(self, stream: int) -> None:
         now = time.time_ns() // 1_000_000
         if self._last != (now, stream):
+            if self._index < 0:  # most programs are silent
+                self._index = os.open(INDEX, _FLAGS, 0o600)
             os.write(self._index, INDEX_RECORD.pack(now, stream, self._size))
             self._last = (now, stream)

@@ -44,6 +44,7 @@ def main(folder: str) -> None:
 
     action = msgspec.json.decode(Path(folder, ACTION).read_bytes(), type=Notebook)
     context.install(context.from_file(os.path.join(folder, CONTEXT)), folder)
+    python.make_streams()
     os._exit(run_here(action, os.path.join(folder, WORK)))
 
 

@@ -9,11 +9,9 @@ import importlib.util
 import linecache
 import os
 import runpy
-import signal
 import sys
 import traceback
 import types
-from pathlib import Path
 
 from runyard import runtime
 from runyard.core.actions import Python
@@ -24,7 +22,8 @@ SOURCE_NAME = "task.py"
 def keep_source(action: Python, folder: str) -> None:
     """Writes an inline program where an interpreter, a traceback and a `spawn`ed process find it."""
     if action.source is not None:
-        Path(folder, SOURCE_NAME).write_text(action.source, encoding="utf-8")
+        with open(f"{folder}/{SOURCE_NAME}", "w", encoding="utf-8") as file:
+            file.write(action.source)
 
 
 def command(action: Python, folder: str, environment: dict[str, str]) -> list[str]:
@@ -63,12 +62,16 @@ def run_here(action: Python, folder: str) -> int:
     return shut_down(code)
 
 
+def make_streams() -> None:
+    """The standard streams of a program whose output is read while it runs."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
 def prepare_process(arguments: list[str], folder: str) -> None:
-    """Makes this forked process what a fresh interpreter is; `folder` is where its modules are looked for first."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # they come as exceptions, as in every Python program
-        signal.signal(number, signal.SIG_IGN)
-    _fresh_streams()
+    """Makes this process what a fresh interpreter is; `folder` is where its modules are looked for first."""
+    gc.freeze()  # what the program did not make need not be looked at when it ends
     sys.argv = arguments
     sys.path[0:0] = [folder]
 
@@ -79,11 +82,11 @@ def _present(file: str) -> str:
 
 
 def _check_module(action: Python) -> None:
-    found: object = True
+    if action.module is None:
+        return
     with contextlib.suppress(ImportError, ValueError):  # of its package: the program's own failure
-        found = action.module is None or importlib.util.find_spec(action.module)
-    if found is None:
-        raise FileNotFoundError(errno.ENOENT, "No such module", action.module)
+        if importlib.util.find_spec(action.module) is None:
+            raise FileNotFoundError(errno.ENOENT, "No such module", action.module)
 
 
 def _execute(action: Python, file: str | None, kept: str) -> None:
@@ -99,12 +102,6 @@ def _execute(action: Python, file: str | None, kept: str) -> None:
     else:
         assert action.module is not None
         runpy.run_module(action.module, run_name="__main__", alter_sys=True)
-
-
-def _fresh_streams() -> None:
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def exit_code(error: SystemExit) -> int:

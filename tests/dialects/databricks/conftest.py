@@ -55,12 +55,12 @@ class Rest:
         """A run as it stands."""
         return dict(self.get("/jobs/runs/get", run_id=run_id, **query))
 
-    def until(self, run_id: int, *states: str) -> dict[str, Any]:
+    def until(self, run_id: int, *states: str, seconds: float = 30) -> dict[str, Any]:
         """The run once its life_cycle_state is one of these; any final one if none are named.
 
         A list tells at once that a run is over; asked for alone it is held back for its first second.
         """
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + seconds
         job_id = self.run(run_id)["job_id"]
         while True:
             run = self._listed(job_id, run_id) if not states else self.run(run_id)

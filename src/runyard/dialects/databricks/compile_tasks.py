@@ -10,9 +10,9 @@ import msgspec
 from runyard.core.actions import Condition, ForEach, Leaf, Notebook, RunJob, executor_of
 from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import Dependency, Retries, RunIf, Task
-from runyard.dialects.databricks import compile_notices, leaves
+from runyard.dialects.databricks import compile_notices, leaves, spark
 from runyard.dialects.databricks.parts import Parts, Settings
-from runyard.dialects.databricks.tables import LIMITS, OPERATORS, TASK_TYPES
+from runyard.dialects.databricks.tables import LIMITS, OPERATORS, SPARK_TASKS, TASK_TYPES
 
 
 def task_types(settings: Settings) -> list[str]:
@@ -34,7 +34,7 @@ def task(settings: Settings, parts: Parts) -> Task:
 def _task(settings: Settings, parts: Parts) -> Task:
     kind = _only_kind(settings)
     _check_surroundings(settings, parts)
-    recorded = parts.surroundings.record_only and not TASK_TYPES[kind].startswith("works")
+    recorded = parts.surroundings.record_only and not _runs(kind, parts)
     # An iteration's retries and time limit are those of the nested task: they are what is tried again and limited.
     own = settings["for_each_task"].get("task", {}) if kind == "for_each_task" else settings
     return Task(
@@ -49,6 +49,12 @@ def _task(settings: Settings, parts: Parts) -> Task:
         disabled=settings.get("disabled", False) or recorded,
         description=settings.get("description", ""),
     )
+
+
+def _runs(kind: str, parts: Parts) -> bool:
+    if kind in SPARK_TASKS:
+        return parts.surroundings.spark is not None
+    return TASK_TYPES[kind].startswith("works")
 
 
 _RECORDED = Condition(op="==", left="1", right="1")
@@ -170,6 +176,8 @@ _LEAVES: dict[str, Make] = {
     "python_wheel_task": leaves.wheel,
     "sql_task": leaves.sql,
     "dbt_task": leaves.dbt,
+    "spark_jar_task": spark.jar,
+    "spark_submit_task": spark.submit,
 }
 
 

@@ -14,6 +14,14 @@ from runyard.dialects.databricks.refs import Around
 Settings = dict[str, Any]
 
 
+class Spark(msgspec.Struct, frozen=True):
+    """An installation of Spark, from the options of the same names."""
+
+    spark_home: str
+    spark_master: str = "local[*]"
+    java_home: str = ""
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What a definition is compiled with: where files lie, what the server is called, what its settings allow."""
 
@@ -26,6 +34,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Where webhooks go, by the ids that settings name."""
     record_only: bool = False
     """Accept tasks that cannot run here; they are kept, shown and passed over."""
+    spark: Spark | None = None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

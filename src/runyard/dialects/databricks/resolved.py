@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from runyard.core import control, references
-from runyard.core.actions import Condition, Dbt, ForEach, Notebook, Python, RunJob, Sql, Wheel
+from runyard.core.actions import Condition, Dbt, ForEach, Notebook, Python, RunJob, Shell, Sql, Wheel
 from runyard.core.graph import Plan, Snapshot
 from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.core.references import Unresolved
 from runyard.core.states import State
+from runyard.dialects.databricks.compile import settings_in
+from runyard.dialects.databricks.tables import SPARK_TASKS
 
 _UNKNOWN = frozenset({State.BLOCKED, State.SKIPPED, State.UPSTREAM_FAILED})
 """States in which the values are not known, for the task did not begin."""
@@ -19,6 +21,7 @@ _UNKNOWN = frozenset({State.BLOCKED, State.SKIPPED, State.UPSTREAM_FAILED})
 def resolver(run: Run, spec: JobSpec, task_runs: list[TaskRun]) -> Callable[[TaskRun], dict[str, Any] | None]:
     """Answers the resolved values of a task run, or None where there are none."""
     snapshot = Snapshot(run, Plan(spec), task_runs)
+    settings = {settings["task_key"]: settings for settings in settings_in(spec).get("tasks", [])}
 
     def resolve(one: TaskRun) -> dict[str, Any] | None:
         if one.state in _UNKNOWN:
@@ -29,14 +32,15 @@ def resolver(run: Run, spec: JobSpec, task_runs: list[TaskRun]) -> Callable[[Tas
                 return None
             action = action.action
         try:
-            return _values(references.resolve(action, control.lookup(snapshot, one)))
+            resolved = references.resolve(action, control.lookup(snapshot, one))
+            return _values(resolved, settings.get(one.task_key, {}))
         except Unresolved:
             return None
 
     return resolve
 
 
-def _values(action: Any) -> dict[str, Any] | None:
+def _values(action: Any, settings: dict[str, Any]) -> dict[str, Any] | None:
     if isinstance(action, Condition):
         left, right = references.as_text(action.left), references.as_text(action.right)
         return {"condition_task": {"left": left, "right": right}}
@@ -51,7 +55,19 @@ def _values(action: Any) -> dict[str, Any] | None:
         return {"python_wheel_task": {"parameters": action.arguments}}
     if isinstance(action, Python):
         return {"spark_python_task": {"parameters": action.arguments}}
+    if isinstance(action, Shell):
+        kind, own = _spark_parameters(settings)
+        return {kind: {"parameters": action.command[len(action.command) - own :]}} if kind else None
     if isinstance(action, Sql):
         values = {name: references.as_text(value) for name, value in action.parameters.items()}
         return {"sql_task": {"parameters": values}}
     return None
+
+
+def _spark_parameters(settings: dict[str, Any]) -> tuple[str, int]:
+    """The kind of a Spark task, and how many parameters of its own end its command."""
+    settings = settings.get("for_each_task", {}).get("task", settings)
+    for kind in SPARK_TASKS:
+        if kind in settings:
+            return kind, len(settings[kind].get("parameters", []))
+    return "", 0

@@ -6,7 +6,9 @@ import base64
 import binascii
 from pathlib import Path
 
+from runyard.core.errors import invalid
 from runyard.dialects.base import Card, bearer
+from runyard.dialects.databricks import spark
 from runyard.dialects.databricks.destinations import DestinationRoutes
 from runyard.dialects.databricks.errors import refuse
 from runyard.dialects.databricks.files import DbfsRoutes
@@ -24,9 +26,20 @@ from runyard.engine.engine import Engine
 from runyard.http.request import Request
 
 
-def card(engine: Engine, folder: Path, *, record_only: bool = False, mail: bool = False) -> Card:
-    """The dialect over the engine; its files lie below the data folder."""
-    place = Place(engine, Roots.below(str(folder)), record_only, mail)
+def card(
+    engine: Engine,
+    folder: Path,
+    *,
+    record_only: bool = False,
+    mail: bool = False,
+    options: dict[str, str] | None = None,
+) -> Card:
+    """The dialect over the engine; its files lie below the data folder. Raises invalid for wrong options."""
+    found = spark.installation(options or {})
+    if found is not None and not Path(found.spark_home, "bin", "spark-submit").is_file():
+        said = f"The option databricks.spark_home is {found.spark_home}; there is no bin/spark-submit in it."
+        raise invalid(said, field="options")
+    place = Place(engine, Roots.below(str(folder)), record_only, mail, found)
     permissions = Permissions(place)
     runs = RunRoutes(place, permissions)
     families = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from runyard.core.commands import Cancel, Repair, Submit
 from runyard.core.errors import Code, RunyardError, conflict, invalid
-from runyard.core.model import JobSpec, Run
+from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.core.query import MAX_PAGE, Page, RunFilter, cursor_of
 from runyard.core.states import TERMINAL, Reason, State
 from runyard.dialects.databricks import compile as compiling
@@ -16,12 +16,13 @@ from runyard.dialects.databricks.parts import Surroundings
 from runyard.dialects.databricks.permissions import Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, host_of, read, version_of
 from runyard.dialects.databricks.tables import ACTIVE, COMPLETED, LIMITS, NAME
-from runyard.dialects.databricks.wire_runs import View
+from runyard.dialects.databricks.wire_runs import Followed, View
 from runyard.http.answers import answer
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 
 MAX_SPECS = 200
+MAX_LARGE = 4
 MAX_EVENTS = 100_000
 SUBMITTED = "submit"
 SPAWNED = "attempt"
@@ -35,7 +36,8 @@ class RunRoutes:
         self._place = place
         self._runs = place.engine.runs
         self._permissions = permissions
-        self._specs: OrderedDict[tuple[int, int], JobSpec] = OrderedDict()
+        self._followed: OrderedDict[tuple[int, int], Followed] = OrderedDict()
+        self._large: OrderedDict[tuple[int, int], list[TaskRun]] = OrderedDict()
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
@@ -101,25 +103,35 @@ class RunRoutes:
 
     def view(self, request: Request, run: Run, *, resolve: bool = False, history: bool = False) -> View:
         """A run with all that its body shows."""
-        spec, task_runs = self._runs.spec(run.id), self._runs.task_runs(run.id, newest=False)
+        followed, task_runs = self._definition(run), self._task_runs(run)
         return View(
             run=run,
-            spec=spec,
+            followed=followed,
             task_runs=task_runs,
             host=host_of(request),
             version=version_of(request),
             now=self._place.engine.clock.now(),
             events=self._runs.events(run.id, limit=MAX_EVENTS) if history and run.round else [],
-            resolved=resolved.resolver(run, spec, task_runs) if resolve else None,
+            resolved=resolved.resolver(run, followed.spec, task_runs) if resolve else None,
         )
+
+    def _task_runs(self, run: Run) -> list[TaskRun]:
+        """All attempts of a run. Those of the last large ones that are over are remembered: they come in many pages."""
+        key = (run.id, run.seq)
+        found = self._large.get(key)
+        if found is None:
+            found = self._runs.task_runs(run.id, newest=False)
+            if run.state in TERMINAL and len(found) > LIMITS["page_of_arrays"]:
+                self._large[key] = found
+                if len(self._large) > MAX_LARGE:
+                    self._large.popitem(last=False)
+        return found
 
     async def list_(self, request: Request) -> Answer:
         """GET jobs/runs/list"""
         given, version = serve.asked(request, "ListRuns"), version_of(request)
         where, limit = _filter(given), _limit(given, version)
-        page, newer = await offload(self._page, where, given, limit)
-        expand = given.get("expand_tasks", False)
-        bodies = await offload(self._listed, request, page.items, expand)
+        page, newer, bodies = await offload(self._found, request, where, given, limit)
         body: dict[str, Any] = {"runs": bodies} if bodies else {}
         if page.next is not None:
             body["next_page_token"] = wire.page_token(page.items[-1].id)
@@ -128,6 +140,12 @@ class RunRoutes:
         if version != "2.2":
             body["has_more"] = page.next is not None
         return answer(body)
+
+    def _found(
+        self, request: Request, where: RunFilter, given: Given, limit: int
+    ) -> tuple[Page[Run], bool, list[dict[str, Any]]]:
+        page, newer = self._page(where, given, limit)
+        return page, newer, self._listed(request, page.items, given.get("expand_tasks", False))
 
     def _page(self, where: RunFilter, given: Given, limit: int) -> tuple[Page[Run], bool]:
         """The page, and whether there are newer runs than its first."""
@@ -152,20 +170,22 @@ class RunRoutes:
         bodies = []
         for run in found:
             task_runs = self._runs.task_runs(run.id, newest=False) if expand else []
-            view = View(run=run, spec=self._spec(run), task_runs=task_runs, host=host, version=version, now=now)
+            followed = self._definition(run)
+            view = View(run=run, followed=followed, task_runs=task_runs, host=host, version=version, now=now)
             bodies.append(wire_runs.listed_run(view, expand=expand))
         return bodies
 
-    def _spec(self, run: Run) -> JobSpec:
-        """The definition of a run; those of jobs' versions are remembered, for lists show many runs of few jobs."""
+    def _definition(self, run: Run) -> Followed:
+        """What a run follows; the versions of jobs are remembered, for they never change."""
         if run.job_id is None or run.job_version is None:
-            return self._runs.spec(run.id)
+            return Followed(self._runs.spec(run.id))
         key = (run.job_id, run.job_version)
-        if key not in self._specs:
-            self._specs[key] = self._runs.spec(run.id)
-            if len(self._specs) > MAX_SPECS:
-                self._specs.popitem(last=False)
-        return self._specs[key]
+        found = self._followed.get(key)
+        if found is None:
+            found = self._followed[key] = Followed(self._runs.spec(run.id))
+            if len(self._followed) > MAX_SPECS:
+                self._followed.popitem(last=False)
+        return found
 
     # --- ending ---
 

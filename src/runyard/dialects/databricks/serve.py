@@ -11,7 +11,7 @@ import msgspec
 from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.model import Job, Run, TaskRun
 from runyard.dialects.databricks import parse
-from runyard.dialects.databricks.parts import Surroundings
+from runyard.dialects.databricks.parts import Spark, Surroundings
 from runyard.dialects.databricks.paths import Roots
 from runyard.dialects.databricks.tables import NAME
 from runyard.engine.engine import Engine
@@ -33,6 +33,7 @@ class Place(msgspec.Struct, frozen=True):
     roots: Roots
     record_only: bool = False
     mail: bool = False
+    spark: Spark | None = None
 
     async def surroundings(self, request: Request, settings: Given, *, one_time: bool = False) -> Surroundings:
         """What these settings are compiled with."""
@@ -46,6 +47,7 @@ class Place(msgspec.Struct, frozen=True):
             mail=self.mail,
             destinations=await offload(self._destinations) if asked else {},
             record_only=self.record_only,
+            spark=self.spark,
         )
 
     def _destinations(self) -> dict[str, Given]:

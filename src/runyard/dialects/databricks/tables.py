@@ -119,8 +119,8 @@ TASK_TYPES: dict[str, str] = {
     "condition_task": "works",
     "for_each_task": "works",
     "run_job_task": "works: job_parameters; the older parameter kinds are refused",
-    "spark_jar_task": "notyet: needs a Spark cluster, which no setting names yet",
-    "spark_submit_task": "notyet: needs a Spark cluster, which no setting names yet",
+    "spark_jar_task": "works where the option databricks.spark_home names a Spark installation; else it is refused",
+    "spark_submit_task": "works where the option databricks.spark_home names a Spark installation; else it is refused",
     "pipeline_task": "never: there is no pipeline service here",
     "dashboard_task": "never: there are no dashboards here",
     "power_bi_task": "never: publishing to Power BI needs that service",
@@ -133,10 +133,11 @@ TASK_TYPES: dict[str, str] = {
     "python_operator_task": "never: unpublished beyond its fields",
 }
 """Every kind of task of the published schema."""
+SPARK_TASKS = ("spark_jar_task", "spark_submit_task")
 
 _CLUSTER = "this server is the only cluster"
 _POLICY = "a label for costs that nobody charges here"
-_PIP = "packages come from pip: pypi and whl"
+_PIP = "packages come from pip: pypi and whl; jar and maven are for Spark tasks"
 KEPT: dict[str, str] = {
     "Create.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
     "Submit.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
@@ -162,16 +163,15 @@ KEPT: dict[str, str] = {
     "Environment.base_environment": "environments are made of their dependencies alone",
     "Environment.client": "environments are made of their dependencies alone",
     "Environment.environment_version": "environments are made of their dependencies alone",
-    "Environment.java_dependencies": "needs Spark",
+    "Environment.java_dependencies": "Spark tasks have libraries",
     "Environment.project_environment": "environments are made of their dependencies alone",
     "JobEnvironmentVariablesSpec.files": "only variables are set",
     "GitSource.git_snapshot": "a record; each attempt's metrics hold its commit",
     "GitSource.job_source": "a record of the client that made the job",
     "GitSource.sparse_checkout": "the whole tree is checked out",
+    "SparkJarTask.run_as_repl": "the application is started by spark-submit",
     "Library.cran": _PIP,
     "Library.egg": _PIP,
-    "Library.jar": _PIP,
-    "Library.maven": _PIP,
     "Library.requirements": _PIP,
     "PythonPyPiLibrary.repo": "pip's own settings name the index",
     "NotebookTask.warehouse_id": "there is one warehouse",

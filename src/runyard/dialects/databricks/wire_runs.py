@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -36,11 +37,29 @@ _BLAMED = re.compile(r"Task '(?P<key>[^']+)' (?:failed|was lost|timed out|was ca
 _LIMIT = re.compile(r"limit of (\d+)")
 
 
+class Followed:
+    """A definition that runs follow, with what their bodies need of it: made once, for lists show many runs of few."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+
+    @cached_property
+    def settings(self) -> Body:
+        """The settings that the definition was made from."""
+        return compiling.settings_in(self.spec)
+
+    @cached_property
+    def shown(self) -> dict[str, Body]:
+        """Its tasks' settings as they are shown, by key."""
+        source = "GIT" if "git_source" in self.settings else "WORKSPACE"
+        return {one.get("task_key", ""): wire.shown_task(one, source) for one in self.settings.get("tasks", [])}
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a run's body is made from."""
 
     run: Run
-    spec: JobSpec
+    followed: Followed
     task_runs: list[TaskRun] = []
     """All attempts, oldest first."""
     host: str = ""
@@ -48,19 +67,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     now: int = 0
     events: list[Event] = []
     """For the history of repairs."""
-    settings: Body = {}
-    """The settings that the run follows."""
-    shown: dict[str, Body] = {}
-    """Its tasks' settings as they are shown, by key."""
     resolved: Callable[[TaskRun], Body | None] | None = None
 
-    def __post_init__(self) -> None:
-        # Of a run with a thousand tasks each would look through all of them otherwise.
-        settings = compiling.settings_in(self.spec)
-        source = "GIT" if "git_source" in settings else "WORKSPACE"
-        msgspec.structs.force_setattr(self, "settings", settings)
-        shown = {one.get("task_key", ""): wire.shown_task(one, source) for one in settings.get("tasks", [])}
-        msgspec.structs.force_setattr(self, "shown", shown)
+    @property
+    def settings(self) -> Body:
+        """The settings that the run follows."""
+        return self.followed.settings
 
 
 def job_id_of(run: Run) -> int:
@@ -284,7 +296,7 @@ def _as_single(body: Body, settings: Body) -> None:
 
 def task_settings(view: View, one: TaskRun) -> Body:
     """The settings that a task run follows; of an iteration the nested task's."""
-    shown = view.shown.get(one.task_key, {"task_key": one.task_key})
+    shown = view.followed.shown.get(one.task_key, {"task_key": one.task_key})
     if one.iteration < 0:
         return shown
     inner: Body = shown.get("for_each_task", {}).get("task", {})

@@ -44,6 +44,11 @@ def definition(name: str, job: Json) -> JobSpec:
     )
 
 
+def is_script(action: object) -> bool:
+    """Whether this is the work of a job of Glue's."""
+    return isinstance(action, Python) and action.module == SCRIPT_MODULE
+
+
 def checked(job: Json) -> Json:
     """A job's settings, or a refusal of what can never run."""
     command = job.get("Command") or {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
+from pathlib import Path
 from typing import Any
 
 from runyard.runtime import context
@@ -13,6 +15,7 @@ from . import bookmark, files
 from .dynamicframe import DynamicFrame
 
 Json = dict[str, Any]
+_numbers = itertools.count()
 _LOCATIONS = ("s3", "file", "custom.files")
 
 
@@ -63,8 +66,9 @@ class GlueContext:
         return DynamicFrame(files.read(entries, kind, format_options or {}), self, transformation_ctx)
 
     def _spark_read(self, entries: list[Any], kind: str, options: Json) -> Any:
-        where = files.places()
-        paths = [str(where.local(one.location) or one.location) for one in entries]
+        # Spark reads when it must, so what had to be fetched stays as long as the attempt's folder.
+        where, folder = files.places(), Path.cwd() / "spark-input" / str(next(_numbers))
+        paths = [str(where.fetch(one.location, folder / str(place))) for place, one in enumerate(entries)]
         if not paths:
             types = importlib.import_module("pyspark.sql.types")
             return self._session.createDataFrame([], types.StructType([]))

@@ -1,0 +1,142 @@
+"""Large CSV files are read while they still come; whatever happens to the rest, the table is whole or as before."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runyard.core.actions import Load
+from runyard.core.attempts import Outcome
+from tests.warehouse.desk import Desk
+from tests.warehouse.server import Files
+
+WIDE = "x" * 1000
+ROWS = 40_000
+BODY = b"n,t\n" + b"".join(b"%d,%s\n" % (n, WIDE.encode()) for n in range(ROWS))
+HALF = 36_000_000
+COUNTED = [[ROWS, sum(range(ROWS))]]
+
+
+@pytest.fixture
+def files() -> Iterator[Files]:
+    one = Files()
+    yield one
+    one.close()
+
+
+def load(url: str, table: str, **fields: object) -> Load:
+    given = {"columns": {"n": "BIGINT", "t": "VARCHAR"}, **fields}
+    return Load(source=url, table=table, **given)  # type: ignore[arg-type]
+
+
+def counted(desk: Desk, table: str) -> object:
+    return desk.rows(f"SELECT count(*), sum(n)::BIGINT FROM {table}")
+
+
+def pipes(desk: Desk) -> list[Path]:
+    return list(desk.home.glob("warehouse/default.spool/*/*.pipe"))
+
+
+def until(desk: Desk, number: int) -> None:
+    """Waits until DuckDB reads what has come of a task's file."""
+    deadline = time.monotonic() + 10
+    while not [pipe for pipe in pipes(desk) if pipe.name.startswith(f"{number}-")]:
+        assert time.monotonic() < deadline
+        assert not desk.ended(number), desk.ended(number)
+        time.sleep(0.01)
+
+
+class Held:
+    """A URL that gives half of the body, and then waits to be told to go on, or to break off."""
+
+    def __init__(self, files: Files, path: str) -> None:
+        self.url, self._told, self._rest = files.url(path), threading.Event(), b""
+        files.paths[path] = self.answer
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(BODY)))
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            request.wfile.write(BODY[:HALF])
+            self._told.wait(10)
+            request.wfile.write(self._rest)
+
+    def go_on(self) -> None:
+        self._rest = BODY[HALF:]
+        self._told.set()
+
+    def break_off(self) -> None:
+        self._told.set()
+
+
+def ended(desk: Desk, number: int) -> Outcome:
+    outcome = desk.wait(number, 20)
+    assert pipes(desk) == []
+    assert list(desk.home.glob("warehouse/default.spool/*/*")) == []
+    return outcome
+
+
+def test_a_large_file_is_read_before_all_of_it_has_come(shared: Desk, files: Files) -> None:
+    held = Held(files, "/early.csv")
+    number = shared.start(load(held.url, "early"))
+    until(shared, number)
+    held.go_on()
+    outcome = ended(shared, number)
+    assert outcome.metrics["rows"] == ROWS, outcome.detail
+    assert outcome.metrics["bytes"] == len(BODY)
+    assert counted(shared, "early") == COUNTED
+
+
+def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: Desk, files: Files) -> None:
+    bad = BODY + b"no number,t\n" + b"1,2,3\n" + b"5,last\n"
+    outcome = shared.wait(shared.start(load(files.serve("/bad.csv", bad, "text/csv"), "mixed")), 20)
+    found = {name: outcome.metrics[name] for name in ("rows", "quarantine_rows", "invalid_lines")}
+    assert found == {"rows": ROWS + 1, "quarantine_rows": 1, "invalid_lines": 1}, outcome.detail
+    assert shared.rows("SELECT n, t, c__error_column FROM mixed_quarantine") == [["no number", "t", ["n"]]]
+    assert outcome.output["invalid_sample"][0]["line"] == ROWS + 3
+
+
+def test_a_file_that_breaks_off_while_it_is_read_is_resumed(shared: Desk, files: Files) -> None:
+    url = files.cut_off("/cut.csv", BODY, HALF, times=1, ranges=True)
+    outcome = ended(shared, shared.start(load(url, "cut")))
+    assert outcome.result == "succeeded", outcome.detail
+    assert counted(shared, "cut") == COUNTED
+    assert [asked is not None for _, asked in files.asked] == [False, True]
+
+
+@pytest.mark.parametrize(("then", "said"), [("whole", "begun anew"), ("nothing", "broke off")])
+def test_a_file_of_which_half_was_read_in_vain_changes_nothing(
+    shared: Desk, files: Files, then: str, said: str
+) -> None:
+    table = f"before_{then}"
+    shared.run(f"CREATE TABLE {table} AS SELECT 1::BIGINT AS n, 'kept' AS t")
+    held = Held(files, "/half.csv")
+    number = shared.start(load(held.url, table, mode="replace"))
+    until(shared, number)
+    files.cut_off("/half.csv", BODY, 0, times=1 if then == "whole" else 99, ranges=False)
+    held.break_off()
+    outcome = ended(shared, number)
+    assert (outcome.result, outcome.retry) == ("failed", True)
+    assert said in outcome.detail
+    assert shared.rows(f"FROM {table}") == [[1, "kept"]]
+
+
+def test_a_load_of_a_file_that_stays_away_is_cancelled_within_two_seconds(shared: Desk, files: Files) -> None:
+    held = Held(files, "/silent.csv")
+    number = shared.start(load(held.url, "silent"))
+    until(shared, number)
+    time.sleep(0.2)  # what has come is read
+    began = time.monotonic()
+    shared.executor.stop(number, 1, grace=0, why="cancel")
+    assert shared.wait(number, 5).result == "stopped"
+    assert time.monotonic() - began < 2
+    held.break_off()
+    assert shared.run("FROM silent").result == "failed"
+    assert pipes(shared) == []
