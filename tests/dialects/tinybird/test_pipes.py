@@ -268,6 +268,22 @@ def test_a_sink_and_an_import_use_the_object_store_of_the_settings(tmp_path: Pat
         service.close()
 
 
+def test_names_keep_their_capitals(tb: Tinybird, name: Name) -> None:
+    source, pipe = tb.source(name("Visits"), "A Int32")["name"], name("TopOnes")
+    tb.append(source, "A\n1\n2\n")
+    node = {"name": "Node_A", "sql": f"SELECT A FROM {source}"}
+    tb.pipe(pipe, node, {"name": "out", "sql": "SELECT sum(A) AS n FROM Node_A", "type": "endpoint"})
+    assert tb.rows(f"SELECT n FROM {pipe}") == [{"n": 3}]
+    assert [one["name"] for one in tb.call("GET", f"/v0/datasources/{source}")["used_by"]] == [pipe]
+    reader = tb.token(name("reader"), f"DATASOURCES:READ:{source}:A = 1")
+    for spelled in (source, source.upper(), source.lower(), f"`{source}`"):
+        assert reader.rows(f"SELECT sum(A) AS n FROM {spelled}") == [{"n": 1}]
+    reader.http.close()
+    other = tb.token(name("other"), f"PIPES:READ:{pipe}")
+    other.error("GET", f"/v0/sql?q=SELECT+1+FROM+{source.upper()}", 403)
+    other.http.close()
+
+
 # --- the Query API ----------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ Source: Tinybird API reference, 'Analyze API'.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from runyard.core.actions import Load, Sql
 from runyard.core.errors import invalid
@@ -67,7 +67,7 @@ class AnalyzeRoutes:
     async def _found(self, caller: Caller, source: str, form: str) -> dict[str, Any]:
         """Loads the file into a schema of its own, looks at the table, and removes both."""
         schema = f"_tb_analyze_{self._face.stamp_key().replace('-', '_')}"
-        load: Any = Load(source=source, table="file", schema=schema, format=form, mode="create")  # type: ignore[arg-type]
+        load = Load(source=source, table="file", schema=schema, format=cast(Any, form), mode="create")
         try:
             await self._face.perform(caller, "analyze", Sql(statement=f"CREATE SCHEMA {schema}"), load)
             return await self._described(caller, f"{schema}.file")

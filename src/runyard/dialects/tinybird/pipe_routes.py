@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 from runyard.core.actions import Action
 from runyard.core.errors import Code, RunyardError, invalid
@@ -181,7 +182,7 @@ class PipeRoutes:
             "read_bytes": 0,
             "read_rows": 0,
             "result_rows": rows,
-            "url": request.scope["path"],
+            "url": _called(request),
             "error": int(status >= 400),
             "request_id": uuid_of(key),
             "token": "",
@@ -505,6 +506,12 @@ def _object(value: Any) -> dict[str, Any]:
         raise invalid("Each of `nodes` must be a JSON object with name and sql.", field="nodes")
     params = value.get("params")
     return {**value, **params} if isinstance(params, dict) else value
+
+
+def _called(request: Request) -> str:
+    """The address that was asked for, without the token in it."""
+    kept = {key: value for key, value in asked(request).items() if key != "token"}
+    return f"{base(request)}{request.scope['path']}" + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -340,7 +340,7 @@ def read_by(sql: str, pipe: dict[str, Any], find: Find) -> list[str]:
             found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
             continue
         for kind in (DATASOURCE, PIPE):
-            body = find(kind, one.name) if not one.schema else None
+            body = find(kind, one.exact) if not one.schema else None
             if body is not None and body["name"] not in found:
                 found.append(body["name"])
     return found
@@ -352,10 +352,10 @@ def followed(pipe: dict[str, Any], node: dict[str, Any], find: Find, depth: int 
         inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
         if inner is not None and inner is not node and depth < 30:
             return followed(pipe, inner, find, depth + 1)
-        source = find(DATASOURCE, one.name)
+        source = find(DATASOURCE, one.exact)
         if source is not None:
             return source
-        other_pipe = find(PIPE, one.name)
+        other_pipe = find(PIPE, one.exact)
         if other_pipe is not None and depth < 30:
             return followed(other_pipe, output_node(other_pipe), find, depth + 1)
     raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")
