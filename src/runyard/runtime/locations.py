@@ -154,7 +154,6 @@ class Locations:
 
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{os.getpid()}")
-            import shutil  # it brings libraries for archives, which few scripts need
 
             shutil.copyfile(source, draft)
             os.replace(draft, path)
