@@ -509,9 +509,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _called(request: Request) -> str:
-    """The address that was asked for, without the token in it."""
+    """The path and query that were asked for, without the token in them."""
     kept = {key: value for key, value in asked(request).items() if key != "token"}
-    return f"{base(request)}{request.scope['path']}" + (f"?{urlencode(kept)}" if kept else "")
+    return str(request.scope["path"]) + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -154,7 +154,7 @@ DIFFERENCES = [
     "A signed token (JWT, HS256) is checked against the administrators' tokens of its workspace; in the workspace"
     " `default` those of this server count too. With fixed parameters it may call endpoints only.",
     "Events in one batch are one run of ours, of the origin `tinybird.inner`, which no list of jobs shows and"
-    " `tinybird.datasources_ops_log` does: about 2 KB a batch until the setting `keep_days` removes it.",
+    " `tinybird.datasources_ops_log` does: about 2.4 KB a batch until the setting `keep_days` removes it.",
     "A name of a Data Source or pipe is found as it is written; two that differ in capitals only cannot be.",
     "Jobs do not vanish after 48 hours: a job can be shown, and `tinybird.jobs_log` asked, for as long as the server"
     " keeps runs. The option `expire_jobs` brings the 404 back.",
