@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import duckdb
 
-from bench import report, seed, server
+from bench import report, server, tinybird_jobs
 from bench.report import percentile
 
 COLUMNS = ("what", "found", "limit measured beside it", "ratio", "wanted")
@@ -54,15 +54,16 @@ class Client:
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job once it is done."""
         while (now := self.ask("GET", f"/v0/jobs/{job['id']}"))["status"] not in ("done", "error", "cancelled"):
-            time.sleep(0.02)
+            time.sleep(0.05)
         if now["status"] != "done":
             raise RuntimeError(now["error"])
         return dict(now)
 
 
 def measure(given: argparse.Namespace) -> report.Table:
-    """One table of single figures."""
-    rows = given.runs or (200_000 if given.quick else 50_000_000)
+    """One table of single figures; `--rows` says how many are imported, `--runs` how many jobs are kept."""
+    rows = given.rows or (200_000 if given.quick else 10_000_000)
+    jobs = given.runs or (20_000 if given.quick else 1_000_000)
     with tempfile.TemporaryDirectory(prefix="runyard-bench-") as name:
         folder = Path(name)
         path = _written(folder, rows)
@@ -73,11 +74,14 @@ def measure(given: argparse.Namespace) -> report.Table:
                 _endpoint(client, path, 20 if given.quick else 100),
                 _events(one.url, client, 1.0 if given.quick else 10.0),
             ]
-        found += _jobs(folder, 20_000 if given.quick else 1_000_000)
+        path.unlink()
+        found += _jobs(folder, jobs, 100 if given.quick else 1000)
     notes = [
         f"A CSV file of {rows:,} rows ({path.name}), served by Python's http.server on this machine. The limit of the "
         "import is a download by curl and then bare DuckDB, typed, with the same file and server.",
         "The endpoint's limit is the same query in bare DuckDB, in a process of its own, on the same rows.",
+        f"{jobs:,} jobs of thirty days, 100 a list. A first question of tinybird.jobs_log writes all of them down; "
+        "the server is started anew before the second.",
     ]
     return report.Table("tinybird", "what the Tinybird dialect costs", COLUMNS, found, notes)
 
@@ -211,19 +215,39 @@ def _events(url: str, client: Client, seconds: float) -> list[object]:
 # --- the list of jobs -------------------------------------------------------------------------------------
 
 
-def _jobs(folder: Path, runs: int) -> list[list[object]]:
+def _jobs(folder: Path, jobs: int, times: int) -> list[list[object]]:
     data = folder / "data"
     data.mkdir(mode=0o700)
-    seed.fill(data / "runyard.db", runs)
+    tinybird_jobs.fill(data / "runyard.db", jobs)
     found: list[list[object]] = []
+    filters = {"": "", ", status=error": "?status=error", ", kind=copy": "?kind=copy",
+               ", pipe_name and status": "?pipe_name=top_1&status=done"}  # fmt: skip
     with server.server(data=data) as one:
         client = Client(one.url)
-        for what, query in (("", ""), (", status=error", "?status=error"), (", kind=copy", "?kind=copy")):
+        for what, query in filters.items():
             took = []
-            for _ in range(200):
+            for _ in range(times):
                 begun = time.perf_counter()
                 client.ask("GET", f"/v0/jobs{query}")
                 took.append((time.perf_counter() - begun) * 1000)
-            label = f"GET /v0/jobs{what} with {runs:,} runs kept, p50 / p99 ms"
+            label = f"GET /v0/jobs{what} with {jobs:,} jobs kept, p50 / p99 ms"
             found.append([label, f"{percentile(took, 0.5):.1f} / {percentile(took, 0.99):.1f}", "", "", "p99 <= 10"])
+    return found + _log(data, min(jobs, 20_000))
+
+
+def _log(data: Path, jobs: int) -> list[list[object]]:
+    """`tinybird.jobs_log` over a smaller past: the first question, and the first one of a restarted server."""
+    again = data.with_name("log")
+    again.mkdir(mode=0o700)
+    tinybird_jobs.fill(again / "runyard.db", jobs)
+    asked = f"/v0/sql?q={quote('SELECT count() AS n FROM tinybird.jobs_log FORMAT JSON')}"
+    found: list[list[object]] = []
+    for what in ("first question", "after a restart"):
+        with server.server(data=again) as one:
+            begun = time.perf_counter()
+            kept = Client(one.url).ask("GET", asked)["data"][0]["n"]
+            took = time.perf_counter() - begun
+        if kept != jobs:
+            raise RuntimeError(f"the log has {kept} of {jobs} jobs")
+        found.append([f"tinybird.jobs_log of {jobs:,} jobs, {what}, s", f"{took:.2f}", "", "", ""])
     return found

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
-from runyard.core.attempts import Finished, Report
+from runyard.core.attempts import Progress, Report
 from runyard.core.errors import RunyardError
 from runyard.core.ids import IdSource
 from runyard.core.query import RunFilter
@@ -218,7 +218,7 @@ class Engine:
             if self._loop is not None:
                 self._loop.call_later(RETRY_SECONDS, self.writer.post, record, again)
 
-        if any(isinstance(one, Finished) for one in reports) or not touched:
+        if any(not isinstance(one, Progress) for one in reports):
             self.writer.post(record, again)
         self.bus.tell(touched)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -173,6 +177,107 @@ def test_tokens_of_a_local_server_are_handed_out_with_dev_only(admin: Tinybird, 
 def test_connect_prints_the_environment(guarded: Server, admin: Tinybird) -> None:
     told = admin.http.get("/api/v1/info").json()["dialects"]["tinybird"]
     assert (told["TB_HOST"], told["TB_TOKEN"]) == ("{url}", "{token}")
+
+
+# --- signed tokens ----------------------------------------------------------------------------------------
+
+
+def _part(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _jwt(admin: Tinybird, secret: str, **more: Any) -> Tinybird:
+    """A client with a token that its user signed, as the platform's guide shows."""
+    workspace = admin.call("GET", "/v0/workspace")["id"]
+    payload = {"workspace_id": workspace, "name": "frontend", "exp": time.time() + 60, "scopes": []} | more
+    message = f"{_part({'alg': 'HS256', 'typ': 'JWT'})}.{_part(payload)}"
+    return Tinybird(admin.url, f"{message}.{_part(hmac.digest(secret.encode(), message.encode(), 'sha256'))}")
+
+
+READ_SHOWN = [{"type": "PIPES:READ", "resource": "shown"}]
+
+
+def test_a_signed_token_reads_what_its_scopes_name(guarded: Server, admin: Tinybird) -> None:
+    reader = _jwt(admin, guarded.admin_token, scopes=READ_SHOWN)
+    assert len(reader.call("GET", "/v0/pipes/shown.json")["data"]) == 2
+    for method, path in (("GET", "/v0/pipes/hidden.json"), ("GET", "/v0/sql?q=SELECT+1+FROM+open"),
+                         ("GET", "/v0/tokens"), ("GET", "/v0/jobs"), ("POST", "/v0/tokens?name=x&scope=ADMIN"),
+                         ("DELETE", "/v0/pipes/shown")):  # fmt: skip
+        reader.error(method, path, 403)
+    text = reader.http.headers["authorization"].split()[1]
+    assert httpx.get(f"{admin.url}/v0/pipes/shown.json?token={text}").status_code == 200
+    assert httpx.get(f"{admin.url}/api/v1/runs", headers=dict(reader.http.headers)).status_code == 401
+    named = "SELECT count() AS n FROM tinybird.pipe_stats_rt WHERE token_name = 'frontend' AND error = 0"
+    assert admin.rows(named) == [{"n": 2}]
+    reader.http.close()
+
+
+@pytest.mark.parametrize(
+    ("secret", "more"),
+    [
+        ("another", {}), (None, {"exp": 1}), (None, {"workspace_id": "nowhere"}), (None, {"scopes": "all"}),
+        (None, {"scopes": [{"type": "ADMIN", "resource": "x"}]}), (None, {"exp": None}),
+    ],
+)  # fmt: skip
+def test_a_signed_token_that_is_wrong_is_403(
+    guarded: Server, admin: Tinybird, secret: str | None, more: dict[str, Any]
+) -> None:
+    client = _jwt(admin, secret or guarded.admin_token, **{"scopes": READ_SHOWN, **more})
+    client.error("GET", "/v0/pipes/shown.json", 403)
+    client.http.close()
+
+
+def test_fixed_parameters_cannot_be_chosen_and_a_limit_is_kept(guarded: Server, admin: Tinybird) -> None:
+    node = {"name": "n", "sql": "%SELECT a FROM open WHERE city = {{String(city)}}", "type": "endpoint"}
+    admin.pipe("of_city", node)
+    scope = {"type": "PIPES:READ", "resource": "of_city", "fixed_params": {"city": "Oslo"}}
+    reader = _jwt(admin, guarded.admin_token, scopes=[scope], limits={"rps": 3})
+    assert reader.call("GET", "/v0/pipes/of_city.json?city=Rome")["data"] == [{"a": 2}]
+    assert reader.call("POST", "/v0/pipes/of_city.json", json={"city": "Rome"})["data"] == [{"a": 2}]
+    reader.error("GET", "/v0/pipes/of_city.json?q=SELECT+1", 403)
+    reader.error("GET", "/v0/pipes/of_city.json", 429)
+    reader.http.close()
+    reader = _jwt(admin, guarded.admin_token, scopes=[scope])
+    reader.error("GET", "/v0/sql?q=SELECT+*+FROM+of_city", 403)
+    reader.http.close()
+
+
+def test_the_server_signs_tokens_too(admin: Tinybird) -> None:
+    body = json.dumps({"scopes": READ_SHOWN}).encode()
+    path = "/v0/tokens?name=signed&expiration_time="
+    text = admin.call("POST", f"{path}{int(time.time()) + 60}", content=body)["token"]
+    reader = Tinybird(admin.url, text)
+    assert len(reader.call("GET", "/v0/pipes/shown.json")["data"]) == 2
+    assert "signed" not in {one["name"] for one in admin.call("GET", "/v0/tokens")["tokens"]}
+    reader.http.close()
+    gone = Tinybird(admin.url, admin.call("POST", f"{path}1", content=body)["token"])
+    gone.error("GET", "/v0/pipes/shown.json", 403)
+    gone.http.close()
+    admin.error("POST", f"{path}soon", 400, content=body)
+    admin.error("POST", f"{path}9e9", 400, content=b'{"scopes":[{"type":"ADMIN","resource":"x"}]}')
+
+
+def test_a_refreshed_token_no_longer_signs(admin: Tinybird) -> None:
+    signer = admin.call("POST", "/v0/tokens?name=signer&scope=ADMIN")
+    reader = _jwt(admin, signer["token"], scopes=READ_SHOWN)
+    reader.call("GET", "/v0/pipes/shown.json")
+    admin.call("POST", f"/v0/tokens/{signer['id']}/refresh")
+    reader.error("GET", "/v0/pipes/shown.json", 403)
+    reader.http.close()
+
+
+def test_with_dev_a_signed_token_keeps_its_scopes(tb: Tinybird, name: Name) -> None:
+    pipe = name("for_all")
+    tb.pipe(pipe, {"name": "n", "sql": "SELECT 1 AS one", "type": "endpoint"})
+    secret = tb.call("POST", f"/v0/tokens?name={name('signer')}&scope=ADMIN")["token"]
+    reader = _jwt(tb, secret, scopes=[{"type": "PIPES:READ", "resource": pipe}])
+    assert reader.call("GET", f"/v0/pipes/{pipe}.json")["data"] == [{"one": 1}]
+    reader.error("GET", "/v0/tokens", 403)
+    reader.http.close()
+    other = _jwt(tb, "nonsense", scopes=[])
+    other.error("GET", f"/v0/pipes/{pipe}.json", 403)
+    other.http.close()
 
 
 # --- history ----------------------------------------------------------------------------------------------

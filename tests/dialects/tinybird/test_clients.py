@@ -170,7 +170,8 @@ def test_a_project_is_pushed_filled_queried_copied_and_torn_down_by_the_classic_
     assert "Materialized pipe" in tb("push", "pipes/mv.pipe")
     assert "Test endpoint" in tb("push", "pipes/top.pipe")
     assert "Copy pipe 'snap'" in tb("push", "pipes/snap.pipe")
-    tb("push", "--force", "--yes", "--no-check", "pipes/top.pipe")
+    server.call("GET", "/v0/pipes/top.json?n=5")
+    tb("push", "--force", "--yes", "pipes/top.pipe")
     assert "Total rows in visits: 3" in tb("datasource", "append", "visits", "visits.ndjson")
     with files_at(project) as (at, gate):
         assert "Total rows in visits: 6" in tb("datasource", "append", "visits", f"{at}/visits.ndjson")

@@ -209,6 +209,23 @@ def test_a_sink_writes_a_file(tb: Tinybird, name: Name, visits: str, folder: Pat
     tb.error("POST", f"/v0/pipes/{pipe}/nodes/s/sink", 400, data={"path": "", "format": "csv"})
 
 
+def test_a_node_whose_populate_fails_is_unlinked_when_that_was_asked_for(tb: Tinybird, name: Name) -> None:
+    source, pipe = tb.source(name("texts"), "t String")["name"], name("mv")
+    target = tb.source(name("numbers"), "n UInt32")["name"]
+    node = {"name": "n", "sql": f"SELECT toUInt32(t) AS n FROM {source}", "type": "materialized", "datasource": target}
+    for asked, linked in (("false", True), ("true", False)):
+        tb.call("POST", f"/v0/datasources/{source}/truncate", 205)
+        tb.append(source, "t\nmany\n")
+        tb.pipe(pipe, node)
+        path = f"/v0/pipes/{pipe}/nodes/n/population?unlink_on_populate_error={asked}"
+        assert tb.ended(tb.call("POST", path)["job"])["status"] == "error"
+        deadline = time.monotonic() + 10
+        while (tb.call("GET", f"/v0/pipes/{pipe}")["nodes"][0]["materialized"] is not None) is not linked:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        tb.call("DELETE", f"/v0/pipes/{pipe}", 204)
+
+
 def test_a_scheduled_sink_writes_at_its_ticks(tb: Tinybird, name: Name, visits: str, folder: Path) -> None:
     pipe, out = name("out"), folder / "data" / "files" / "often"
     sink = {"type": "sink", "path": str(out), "file_template": f"{pipe}-{{YYYYMMDD}}-{{HH}}", "format": "ndjson"}
@@ -249,6 +266,22 @@ def test_a_sink_and_an_import_use_the_object_store_of_the_settings(tmp_path: Pat
             tb.http.close()
     finally:
         service.close()
+
+
+def test_names_keep_their_capitals(tb: Tinybird, name: Name) -> None:
+    source, pipe = tb.source(name("Visits"), "A Int32")["name"], name("TopOnes")
+    tb.append(source, "A\n1\n2\n")
+    node = {"name": "Node_A", "sql": f"SELECT A FROM {source}"}
+    tb.pipe(pipe, node, {"name": "out", "sql": "SELECT sum(A) AS n FROM Node_A", "type": "endpoint"})
+    assert tb.rows(f"SELECT n FROM {pipe}") == [{"n": 3}]
+    assert [one["name"] for one in tb.call("GET", f"/v0/datasources/{source}")["used_by"]] == [pipe]
+    reader = tb.token(name("reader"), f"DATASOURCES:READ:{source}:A = 1")
+    for spelled in (source, source.upper(), source.lower(), f"`{source}`"):
+        assert reader.rows(f"SELECT sum(A) AS n FROM {spelled}") == [{"n": 1}]
+    reader.http.close()
+    other = tb.token(name("other"), f"PIPES:READ:{pipe}")
+    other.error("GET", f"/v0/sql?q=SELECT+1+FROM+{source.upper()}", 403)
+    other.http.close()
 
 
 # --- the Query API ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -242,3 +243,33 @@ def test_events_of_many_callers_are_counted_for_each(tb: Tinybird, name: Name) -
     for number, counts in found:
         assert counts == {"successful_rows": 10, "quarantined_rows": int(number % 3 == 0)}
     assert tb.rows(f"SELECT count() AS n FROM {source}") == [{"n": 120}]
+
+
+# --- analyze ----------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_analyzed_before_it_becomes_a_data_source(tb: Tinybird, name: Name) -> None:
+    text = '{"id":1,"user":{"name":"ann","tags":["a"]}}\n{"id":2,"user":{"name":null,"tags":["b"]},"x":1.5}\n'
+    found = tb.call("POST", "/v0/analyze", files={"file": ("rows.ndjson", text.encode())})
+    columns = {one["name"]: (one["path"], one["recommended_type"], one["present_pct"])
+               for one in found["analysis"]["columns"]}  # fmt: skip
+    assert columns == {
+        "id": ("$.id", "Int64", 1), "user_name": ("$.user.name", "String", 0.5),
+        "user_tags": ("$.user.tags[:]", "Array(String)", 1), "x": ("$.x", "Float64", 0.5),
+    }  # fmt: skip
+    assert [row["user_name"] for row in found["preview"]["data"]] == ["ann", None]
+    source = tb.source(name("analyzed"), found["analysis"]["schema"])
+    assert tb.append(source["name"], text, "ndjson")["invalid_lines"] == 0
+    assert tb.rows(f"SELECT user_name, user_tags FROM {source['name']} ORDER BY id")[0]["user_tags"] == ["a"]
+
+
+def test_a_url_is_analyzed_and_what_cannot_be_read_is_refused(tb: Tinybird, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,day\n1,2026-01-02\n2,2026-01-03\n")
+    with files_at(tmp_path) as (at, gate):
+        gate.set()
+        found = tb.call("POST", "/v0/analyze", params={"url": f"{at}/rows.csv"})
+        assert [one["recommended_type"] for one in found["analysis"]["columns"]] == ["Int64", "Date"]
+        tb.error("POST", "/v0/analyze", 400, params={"url": f"{at}/nowhere.csv"})
+    tb.error("POST", "/v0/analyze?format=nonsense", 400, content=b"a,b\n")
+    tb.error("POST", "/v0/analyze", 400, files={"other": (None, "x")})
+    tb.error("POST", "/v0/analyze?format=parquet", 400, content=b"a,b\n1,2\n")

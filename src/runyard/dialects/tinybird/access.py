@@ -51,6 +51,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     grants: tuple[Grant, ...] = ()
     token: str = ""
     """The token's name, for limits and logs."""
+    issued: bool = False
+    """Whether it is a token of the Tokens API."""
+    fixed: dict[str, dict[str, Any]] = {}
+    """Parameters of pipes that the holder of a signed token cannot choose."""
+    rps: int = 0
+    """Requests a second; 0: no limit."""
 
     def has(self, kind: str, *resources: str) -> bool:
         """Whether it may do this kind of thing, to one of these resources (a name and its id)."""

@@ -13,6 +13,9 @@ DIALECT = "tinybird"
 DATASOURCE, PIPE, TOKEN, WORKSPACE, POINTER = "datasource", "pipe", "token", "workspace", "id"
 SHOWN = {DATASOURCE: "Data Source", PIPE: "Pipe", TOKEN: "Token"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,119}")
+DEFAULT = "default"
+"""The workspace that is always there."""
+ADMIN_TOKEN = "workspace admin token"
 _PAGE = 1000
 
 

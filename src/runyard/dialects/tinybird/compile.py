@@ -33,9 +33,10 @@ class Compiled:
 
 
 class Compiler:
-    """Compiles one request. `source` and `pipe` look a name up; `tables` are all names that the warehouse has."""
+    """Compiles one request. `source` and `pipe` look a name up; `tables` are the tables of the warehouse, by their
+    names in lower case, for a caller who may not read all of them."""
 
-    def __init__(self, caller: Caller, source: Look, pipe: Look, tables: set[str], given: dict[str, Any]) -> None:
+    def __init__(self, caller: Caller, source: Look, pipe: Look, tables: dict[str, str], given: dict[str, Any]) -> None:
         self._caller, self._source, self._pipe = caller, source, pipe
         self._tables, self._given = tables, given
         self._ctes: dict[str, str] = {}
@@ -92,11 +93,13 @@ class Compiler:
             return None
         if name in nodes:
             return _as(self._node(pipe, nodes, nodes[name]), reference, name)
-        if (source := self._source(name)) is not None:
+        # The warehouse finds a table whatever the case of its name; so must a filter.
+        exact = self._tables.get(name, reference.exact)
+        if (source := self._source(exact)) is not None:
             return self._table(reference, source, inside=inside)
-        if (other := self._pipe(name)) is not None:
+        if (other := self._pipe(reference.exact)) is not None:
             return self._piped(reference, other, inside=inside)
-        if name.endswith("_quarantine") and (source := self._source(name.removesuffix("_quarantine"))) is not None:
+        if name.endswith("_quarantine") and (source := self._source(exact[: -len("_quarantine")])) is not None:
             self._check(source, inside)
         return None
 
@@ -160,12 +163,12 @@ class Compiler:
                 raise denied(f"The token {self._caller.name!r} has no scope to read {word.name!r} this way.")
 
     def _readable(self, table: str) -> bool:
-        name = table.removesuffix("_quarantine")
-        for one in (table, name):
+        exact = self._tables[table]
+        for one in (exact, exact.removesuffix("_quarantine")):
             source = self._source(one)
             if source is not None:
                 return self._caller.has("DATASOURCES:READ", source["name"], source["id"]) and (
-                    one == table or source["name"] not in self._filters
+                    one == exact or source["name"] not in self._filters
                 )
         return False
 

@@ -21,6 +21,7 @@ from runyard.dialects.tinybird import access
 from runyard.dialects.tinybird.access import Caller
 from runyard.dialects.tinybird.catalog import Catalog
 from runyard.dialects.tinybird.errors import Refusal
+from runyard.dialects.tinybird.signing import Signing, signed_of
 from runyard.dialects.tinybird.tables import Options
 from runyard.dialects.tinybird.wire import JobIds
 from runyard.engine.engine import Engine
@@ -52,6 +53,7 @@ class Face:
         self.files = files
         self.ids = JobIds(tokens.purpose("tinybird-jobs"))
         self.catalog = Catalog(engine.documents)
+        self.signing = Signing(engine, tokens, self.catalog)
         self.first: Callable[[], None] = _nothing
         """Called with each request, for what an earlier server left."""
         self._count = 0
@@ -62,6 +64,10 @@ class Face:
     def caller(self, request: Request) -> Caller:
         """Who calls, by the token: one that the Tokens API made has its scopes, another the principal's."""
         self.first()
+        if (signed := signed_of(request)) is not None:
+            caller = self.signing.caller(signed, checked=request.principal.name != "dev")
+            self.check_rate(caller, "requests a second", caller.rps, 1.0)
+            return caller
         principal_id, workspace = request.principal.id, "default"
         if principal_id == DEV_PRINCIPAL:
             # With --dev any credential is let in; one that we issued still says whose it is.
@@ -81,20 +87,20 @@ class Face:
         document = self.catalog.token(workspace, name)
         grants = tuple(msgspec.convert(one, access.Grant) for one in document["grants"])
         admin = any(one.type == "ADMIN" for one in grants)
-        return Caller(name=name, workspace=workspace, admin=admin, grants=grants, token=name)
+        return Caller(name=name, workspace=workspace, admin=admin, grants=grants, token=name, issued=True)
 
-    def check_rate(self, caller: Caller, what: str, limit: int) -> None:
-        """Refuses with 429 when this token asked for this more than `limit` times in the last minute; 0: never."""
+    def check_rate(self, caller: Caller, what: str, limit: int, seconds: float = 60.0) -> None:
+        """Refuses with 429 when this token asked for this more than `limit` times in so many seconds; 0: never."""
         if limit <= 0:
             return
         now, times = time.monotonic(), self._limits.setdefault((f"{caller.workspace}/{caller.token}", what), deque())
-        while times and times[0] <= now - 60:
+        while times and times[0] <= now - seconds:
             times.popleft()
         if len(times) >= limit:
-            wait = max(1, round(60 - (now - times[0])))
+            wait = max(1, round(seconds - (now - times[0])))
             headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": "0"}
             headers |= {"X-RateLimit-Reset": str(wait), "Retry-After": str(wait)}
-            message = f"This token may do {limit} of these a minute ({what}). Try again in {wait} seconds."
+            message = f"This token may do {limit} of these in {seconds:g} seconds ({what}). Try again in {wait} s."
             raise Refusal(429, message, headers)
         times.append(now)
 

@@ -112,20 +112,25 @@ def _statistics(result: Result) -> dict[str, Any]:
     return {"elapsed": result.elapsed, "rows_read": result.rows_read, "bytes_read": result.bytes_read}
 
 
-def _json(result: Result) -> bytes:
+def whole(result: Result) -> dict[str, Any]:
+    """A result as the format JSON has it."""
     columns, rows = _prepared(result)
     names = [column["name"] for column in columns]
-    return _whole(result, columns, [dict(zip(names, row, strict=True)) for row in rows])
+    return _body(result, columns, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _json(result: Result) -> bytes:
+    return _encode(whole(result))
 
 
 def _compact(result: Result) -> bytes:
     columns, rows = _prepared(result)
-    return _whole(result, columns, rows)
+    return _encode(_body(result, columns, rows))
 
 
-def _whole(result: Result, columns: list[dict[str, str]], data: list[Any]) -> bytes:
+def _body(result: Result, columns: list[dict[str, str]], data: list[Any]) -> dict[str, Any]:
     body = {"meta": columns, "data": data, "rows": len(data), "rows_before_limit_at_least": len(data)}
-    return _encode(body | {"statistics": _statistics(result)})
+    return body | {"statistics": _statistics(result)}
 
 
 def _lines(result: Result) -> bytes:

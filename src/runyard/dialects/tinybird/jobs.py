@@ -51,9 +51,10 @@ class JobRoutes:
         if not caller.has("JOBS:READ") and not _sources_of(caller):
             caller.need_admin()
         where = self._where(caller, wanted)
-        runs = [] if where is None else await offload(self._found, where, _Checks(caller, wanted))
-        at = base(request)
-        return answer({"jobs": await offload(self._items, runs, at)})
+        if where is None:
+            return answer({"jobs": []})
+        checks, at = _Checks(caller, wanted), base(request)
+        return answer({"jobs": await offload(lambda: self._items(self._found(where, checks), at))})
 
     def _where(self, caller: Caller, wanted: dict[str, str]) -> RunFilter | None:
         """The filter, by what narrows most; None when nothing can match."""
@@ -130,7 +131,8 @@ class JobRoutes:
 
     async def _body(self, caller: Caller, run: Run, at: str, debug: bool) -> dict[str, Any]:
         name = wire.tag(run, "datasource_id")
-        shown = await self._sources.shown(caller.workspace, name) if name is not None else None
+        look = self._sources.shown if run.state in TERMINAL else self._sources.recent
+        shown = await look(caller.workspace, name) if name is not None else None
         return await offload(self._drawn, run, at, shown, debug)
 
     def _drawn(self, run: Run, at: str, shown: dict[str, Any] | None, debug: bool) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Filled(msgspec.Struct, kw_only=True):
     """Whether it is new, or gives other rows than before."""
     known: bool = False
     """Whether it filled this target before."""
+    alter: bool = False
+    """Whether a change leaves the rows that are there as they are (DEPLOYMENT_METHOD alter)."""
 
     def view(self) -> list[str]:
         """What makes the view: its name, source, statement and target."""

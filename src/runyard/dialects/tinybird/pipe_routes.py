@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 from runyard.core.actions import Action
 from runyard.core.errors import Code, RunyardError, invalid
@@ -14,7 +15,7 @@ from runyard.core.model import Run
 from runyard.core.sqltext import split_format
 from runyard.dialects.base import SIGNED_IN, Answer, Handler, Route
 from runyard.dialects.tinybird import formats, pipe_shape, wire
-from runyard.dialects.tinybird.access import Caller
+from runyard.dialects.tinybird.access import Caller, denied
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import output_node
 from runyard.dialects.tinybird.datasources import Sources
@@ -115,6 +116,10 @@ class PipeRoutes:
         caller = self._face.caller(request)
         pipe = self._pipes.needed(caller, name, "PIPES:READ")
         values = plain_parameters(await given(request))
+        for name_or_id in (pipe["name"], pipe["id"]):
+            values |= caller.fixed.get(name_or_id, {})
+        if caller.fixed and values.get("q"):
+            raise denied("This token has fixed parameters: it may call endpoints as they are, without `q`.")
         began = time.perf_counter()
         try:
             found, rows = await self._answered(request, caller, pipe, values, ending)
@@ -177,7 +182,7 @@ class PipeRoutes:
             "read_bytes": 0,
             "read_rows": 0,
             "result_rows": rows,
-            "url": request.scope["path"],
+            "url": _called(request),
             "error": int(status >= 400),
             "request_id": uuid_of(key),
             "token": "",
@@ -501,6 +506,12 @@ def _object(value: Any) -> dict[str, Any]:
         raise invalid("Each of `nodes` must be a JSON object with name and sql.", field="nodes")
     params = value.get("params")
     return {**value, **params} if isinstance(params, dict) else value
+
+
+def _called(request: Request) -> str:
+    """The path and query that were asked for, without the token in them."""
+    kept = {key: value for key, value in asked(request).items() if key != "token"}
+    return str(request.scope["path"]) + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from runyard.core.actions import Action, Copy, Export, Materialize, Sql
 from runyard.core.errors import RunyardError, invalid
 from runyard.core.model import JobSpec, Run
 from runyard.core.schedule import Schedule
+from runyard.core.states import State
 from runyard.dialects.tinybird import catalog, tables, wire
 from runyard.dialects.tinybird.access import Caller
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
@@ -32,6 +34,7 @@ class Pipes:
     def __init__(self, face: Face, sources: Sources, queries: Queries) -> None:
         self._face, self._sources, self._queries = face, sources, queries
         self._catalog = face.catalog
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def needed(self, caller: Caller, name: str, scope: str = "PIPES:CREATE") -> dict[str, Any]:
         """A pipe that the caller may use this way; raises not_found and denied."""
@@ -179,7 +182,23 @@ class Pipes:
         tags = wire.tags_of(tables.POPULATE, target, pipe, node_id=node["id"])
         queue = self._sources.queue(caller.workspace, target)
         name = f"populate {target['name']}"
-        return await self._face.submit(caller, name, [action], tags=tags, queue=queue, keys=["populate"])
+        run = await self._face.submit(caller, name, [action], tags=tags, queue=queue, keys=["populate"])
+        if yes(given, "unlink_on_populate_error"):
+            task = asyncio.get_running_loop().create_task(self._unlinked_after(caller, pipe["name"], node["id"], run))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return run
+
+    async def _unlinked_after(self, caller: Caller, pipe_name: str, node_id: str, run: Run) -> None:
+        """A node whose populate fails is no longer materialized, if that was asked for."""
+        ended = await self._face.finished(run.id)
+        pipe = self._catalog.find(caller.workspace, PIPE, pipe_name)
+        if ended.state in (State.SUCCEEDED, State.CANCELLED) or pipe is None:
+            return
+        for node in pipe["nodes"]:
+            if node["id"] == node_id and node["materialized"] is not None:
+                await self.unlink(caller, node)
+                await self.save(caller, pipe)
 
     # --- copies ---
 
@@ -321,7 +340,7 @@ def read_by(sql: str, pipe: dict[str, Any], find: Find) -> list[str]:
             found += [name for name in _node(pipe, one.name).get("dependencies", []) if name not in found]
             continue
         for kind in (DATASOURCE, PIPE):
-            body = find(kind, one.name) if not one.schema else None
+            body = find(kind, one.exact) if not one.schema else None
             if body is not None and body["name"] not in found:
                 found.append(body["name"])
     return found
@@ -333,10 +352,10 @@ def followed(pipe: dict[str, Any], node: dict[str, Any], find: Find, depth: int 
         inner = next((other for other in pipe["nodes"] if other["name"].lower() == one.name), None)
         if inner is not None and inner is not node and depth < 30:
             return followed(pipe, inner, find, depth + 1)
-        source = find(DATASOURCE, one.name)
+        source = find(DATASOURCE, one.exact)
         if source is not None:
             return source
-        other_pipe = find(PIPE, one.name)
+        other_pipe = find(PIPE, one.exact)
         if other_pipe is not None and depth < 30:
             return followed(other_pipe, output_node(other_pipe), find, depth + 1)
     raise invalid(f"The node {node['name']!r} reads no Data Source, so there is nothing that it could follow.")

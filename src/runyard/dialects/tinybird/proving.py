@@ -143,11 +143,11 @@ class Prover:
             source = next(at for _, one, at, _ in migration.materialized(plan, [pipe]) if one is node)
             proof.filled.append(
                 Filled(node=node["id"], pipe=pipe["name"], source=source, target=node["target"], text=found.text,
-                       columns=columns)
+                       columns=columns, alter=bool(node.get("alter")))
             )  # fmt: skip
 
     def _compiler(self, caller: Caller, plan: Plan) -> Compiler:
-        return Compiler(caller, lambda name: plan.find(DATASOURCE, name), lambda name: plan.find(PIPE, name), set(), {})
+        return Compiler(caller, lambda name: plan.find(DATASOURCE, name), lambda name: plan.find(PIPE, name), {}, {})
 
     def _text(self, caller: Caller, plan: Plan, pipe: dict[str, Any], node: dict[str, Any]) -> str:
         return self._compiler(caller, plan).node(pipe, node).text
@@ -164,4 +164,4 @@ def _say_what_is_new(proof: Proof) -> None:
     for one in proof.filled:
         before = kept.get(one.node)
         one.known = before is not None and before.target == one.target
-        one.anew = before is None or before.view() != one.view()
+        one.anew = before is None or (before.view() != one.view() and not one.alter)

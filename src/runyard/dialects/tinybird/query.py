@@ -14,7 +14,7 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.core.sqltext import split_format
 from runyard.dialects.base import SIGNED_IN, Answer, Route
 from runyard.dialects.tinybird import formats, tables, wire
-from runyard.dialects.tinybird.access import Caller
+from runyard.dialects.tinybird.access import Caller, denied
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import Compiled, Compiler
 from runyard.dialects.tinybird.datasources import Sources
@@ -40,9 +40,9 @@ class Queries:
 
     async def compiler(self, caller: Caller, given: dict[str, Any]) -> Compiler:
         """A compiler for one request; all names of tables are only looked up for tokens that may not read all."""
-        names: set[str] = set()
+        names: dict[str, str] = {}
         if not caller.admin:
-            names = {name.lower() for name in await self._sources.tables(caller.workspace)}
+            names = {name.lower(): name for name in await self._sources.tables(caller.workspace)}
         catalog = self._face.catalog
         texts = {key: value if isinstance(value, str | list) else str(value) for key, value in given.items()}
         return Compiler(
@@ -110,6 +110,8 @@ class QueryRoutes:
 
     async def compiled(self, caller: Caller, text: str, values: dict[str, Any]) -> Compiled:
         """A caller's SQL, also over one pipe (`pipeline`), whose last node is then called `_`."""
+        if caller.fixed:
+            raise denied("This token has fixed parameters: it may call endpoints (/v0/pipes/NAME.json) only.")
         given = {key: value for key, value in plain_parameters(values).items() if key not in _OWN}
         compiler = await self._queries.compiler(caller, given)
         nodes: dict[str, dict[str, Any]] = {}
@@ -157,7 +159,7 @@ class QueryRoutes:
     async def used_tables(self, request: Request) -> Answer:
         """POST /v0/sql_tables: what a query reads, as the Classic client asks before it pushes."""
         values = asked(request) | fields(await request.whole(), request.header(b"content-type") or "")
-        names = {(one.schema, one.name) for one in references(str(values.get("q") or "")) if one.certain}
+        names = {(one.schema, one.exact) for one in references(str(values.get("q") or "")) if one.certain}
         return answer({"tables": [[schema, name, ""] for schema, name in sorted(names)]})
 
     async def replaced(self, request: Request) -> Answer:
@@ -171,14 +173,16 @@ class QueryRoutes:
         except msgspec.DecodeError as error:
             raise invalid(f"replacements must be a JSON object of texts: {error}.", field="replacements") from None
         for one in reversed(references(text)):
-            if one.name in wanted:
-                text = text[: one.start] + wanted[one.name] + text[one.end :]
+            if one.exact in wanted:
+                text = text[: one.start] + wanted[one.exact] + text[one.end :]
         return answer({"query": text})
 
     async def formatted(self, request: Request) -> Answer:
         """GET /v0/sql_format: white space put in order, and nothing else."""
         text = asked(request).get("q", "")
         found = words(text)
+        if not found:
+            raise invalid("The query is missing: give it as `q`.", field="q")
         gaps = [text[one.end : after.start] for one, after in itertools.pairwise(found)]
         pieces = [one.text + (" " if gap else "") for one, gap in zip(found, [*gaps, ""], strict=True)]
         return answer({"q": "".join(pieces)})

@@ -38,6 +38,8 @@ class Reference(NamedTuple):
     """A name in the place of a table. `end` is behind FINAL; `aliased` says whether a name of its own follows."""
 
     name: str
+    exact: str
+    """The name as it is written; names of resources are told apart by the case of their letters."""
     schema: str
     start: int
     end: int
@@ -59,8 +61,14 @@ def words(text: str) -> list[Word]:
 
 
 def _unquoted(piece: str) -> str:
+    return _exact(piece).lower()
+
+
+def _exact(piece: str) -> str:
     mark = piece[0]
-    return re.sub(r"\\(.)", r"\1", piece[1:-1].replace(mark * 2, mark)).lower()
+    if mark not in '`"':
+        return piece
+    return re.sub(r"\\(.)", r"\1", piece[1:-1].replace(mark * 2, mark))
 
 
 def references(text: str) -> list[Reference]:
@@ -106,9 +114,10 @@ def _is_part(all_words: list[Word], at: int) -> bool:
 def _reference(all_words: list[Word], at: int, certain: bool) -> tuple[Reference | None, int]:
     """The name that begins here, and the place of its last word; none for a call."""
     first, schema, last = all_words[at], "", at
-    name = first.name
+    name, exact = first.name, _exact(first.text)
     if _text(all_words, at + 1) == "." and at + 2 < len(all_words):
         schema, name, last = name, all_words[at + 2].name or all_words[at + 2].text, at + 2
+        exact = _exact(all_words[last].text)
     if _text(all_words, last + 1) == "(":
         return None, last
     final = _name(all_words, last + 1) == "final"
@@ -120,7 +129,7 @@ def _reference(all_words: list[Word], at: int, certain: bool) -> tuple[Reference
     aliased = follows is not None and (
         follows.name == "as" or (follows.kind in ("name", "quoted") and follows.name not in _NO_ALIAS)
     )
-    return Reference(name, schema, first.start, end, final or alias_first, aliased, certain), stop
+    return Reference(name, exact, schema, first.start, end, final or alias_first, aliased, certain), stop
 
 
 def _text(all_words: list[Word], at: int) -> str:

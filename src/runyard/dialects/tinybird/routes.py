@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runyard.dialects.base import Card, bearer, query_token, read_options
+from runyard.dialects.tinybird.analyze import AnalyzeRoutes
 from runyard.dialects.tinybird.carrying import Carrier
 from runyard.dialects.tinybird.datasources import Sources
 from runyard.dialects.tinybird.deploy_routes import DeployRoutes
@@ -52,13 +53,14 @@ def card(engine: Engine, tokens: Keys, files: Path, options: Mapping[str, str]) 
         TokenRoutes(face, issued),
         WorkspaceRoutes(face, issued, sources, pipes),
         DeployRoutes(face, deployments),
+        AnalyzeRoutes(face),
     )
     routes = tuple(route for family in families for route in family.routes())
     return Card(
         name="tinybird",
         prefixes=PREFIXES,
         routes=routes,
-        readers=(bearer, query_token),
+        readers=(face.signing.read, bearer, query_token),
         refuse=refuse,
         connect=CONNECT,
     )

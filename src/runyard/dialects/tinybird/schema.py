@@ -248,11 +248,14 @@ def clickhouse_type(sql: str) -> str:
 
 
 def _field(text: str) -> str:
-    found = re.match(r'"((?:[^"]|"")*)"\s+(.*)|(\S+)\s+(.*)', text, re.DOTALL)
-    if found is None:
-        return "String"
-    name, kind = found.group(1) or found.group(3), found.group(2) or found.group(4)
-    return f"{name} {clickhouse_type(kind)}"
+    named = struct_fields([text])
+    return f"{named[0][0]} {clickhouse_type(named[0][1])}" if named else "String"
+
+
+def struct_fields(parts: list[str]) -> list[tuple[str, str]]:
+    """Names and types of a STRUCT's fields, as DuckDB writes them."""
+    found = [re.match(r'"((?:[^"]|"")*)"\s+(.*)|(\S+)\s+(.*)', part.strip(), re.DOTALL) for part in parts]
+    return [((one.group(1) or one.group(3)).replace('""', '"'), one.group(2) or one.group(4)) for one in found if one]
 
 
 def sql_schema(columns: list[dict[str, Any]]) -> str:

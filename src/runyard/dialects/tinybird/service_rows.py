@@ -87,7 +87,7 @@ _encode = msgspec.json.Encoder().encode
 
 def definitions() -> list[str]:
     """Statements that make what is not there yet."""
-    found = []
+    found = [f"CREATE TABLE IF NOT EXISTS {SCHEMA}.refreshed (state VARCHAR)"]
     for name, columns in TABLES.items():
         listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         found.append(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.{name} ({listed})")
@@ -102,6 +102,11 @@ def uuid_of(text: str) -> str:
     """A text of UUID form that follows from another."""
     raw = hashlib.sha256(text.encode()).hexdigest()
     return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:32]}"
+
+
+def workspace_id(workspace: str) -> str:
+    """The id of a workspace, which follows from its name."""
+    return uuid_of(f"workspace/{workspace}")
 
 
 Found = Iterable[tuple[Run, JobSpec, list[TaskRun]]]
@@ -194,7 +199,7 @@ def _operation(run: Run, job_id: str, facts: wire.Facts, kind: str) -> dict[str,
     }
 
 
-def of_operations(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+def of_operations(found: Iterable[tuple[str, int, dict[str, Any]]]) -> list[dict[str, Any]]:
     """Rows of datasources_ops_log for what is no job: a new Data Source, a truncate, a rename."""
     return [
         {
@@ -205,10 +210,11 @@ def of_operations(found: Iterable[tuple[int, dict[str, Any]]]) -> list[dict[str,
             "result": "ok",
             "elapsed_time": 0.0,
             "job_id": "",
+            "operation_id": key,
             "rows": 0,
             "rows_quarantine": 0,
         }
-        for at, body in found
+        for key, at, body in found
     ]
 
 

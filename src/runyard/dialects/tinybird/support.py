@@ -53,16 +53,16 @@ PIPES = [
     Support("GET /v0/pipes/{name}/nodes/{node}/analysis", "yes"),
     Support("POST /v0/pipes/{name}/nodes/{node}/materialization", "yes"),
     Support("DELETE /v0/pipes/{name}/nodes/{node}/materialization", "yes"),
-    Support("POST /v0/pipes/{name}/nodes/{node}/population", "partly", "truncate, populate_subset, populate_condition;"
-            " unlink_on_populate_error and on_demand_compute are ignored"),
+    Support("POST /v0/pipes/{name}/nodes/{node}/population", "partly", "truncate, populate_subset, populate_condition,"
+            " unlink_on_populate_error (not over a restart of the server); on_demand_compute is ignored"),
     Support("POST /v0/pipes/{name}/nodes/{node}/copy", "yes"),
     Support("PUT /v0/pipes/{name}/nodes/{node}/copy", "yes", "target_datasource, schedule_cron, mode"),
     Support("DELETE /v0/pipes/{name}/nodes/{node}/copy", "yes"),
     Support("POST /v0/pipes/{name}/copy", "yes", "keys that are not the clients' own are parameters; _mode"),
     Support("POST /v0/pipes/{name}/copy/pause", "yes"),
     Support("POST /v0/pipes/{name}/copy/resume", "yes"),
-    Support("POST /v0/pipes/{name}/nodes/{node}/sink", "partly", "into a folder that the settings allow or s3://; on"
-            " demand only"),
+    Support("POST /v0/pipes/{name}/nodes/{node}/sink", "partly", "into a folder that the settings allow or s3://;"
+            " on demand or with schedule_cron; EXPORT_WRITE_STRATEGY is ignored: a file of the same name is replaced"),
     Support("DELETE /v0/pipes/{name}/nodes/{node}/sink", "yes"),
     Support("POST /v0/pipes/{name}/sink", "yes"),
     Support("GET /v0/dependencies", "yes"),
@@ -81,7 +81,7 @@ QUERIES = [
 
 TOKENS = [
     Support("GET /v0/tokens", "yes"),
-    Support("POST /v0/tokens", "yes", "static tokens; JWTs are refused"),
+    Support("POST /v0/tokens", "yes", "static tokens; with expiration_time a signed one (JWT), which is not kept"),
     Support("GET /v0/tokens/{name}", "yes"),
     Support("PUT /v0/tokens/{name}", "yes"),
     Support("DELETE /v0/tokens/{name}", "yes"),
@@ -93,7 +93,7 @@ WORKSPACES = [
     Support("GET /v0/user/workspaces", "yes", "also /v1"),
     Support("POST /v0/workspaces", "yes", "also /v1; a warehouse and an administrator's token of its own"),
     Support("GET /v0/workspaces/{id}", "yes", "also /v1"),
-    Support("DELETE /v0/workspaces/{id}", "yes", "also /v1; an empty one"),
+    Support("DELETE /v0/workspaces/{id}", "yes", "also /v1; an empty one, or any with hard_delete_confirmation=yes"),
     Support("GET /v0/workspaces/{id}/releases", "partly", "an empty list: there are no releases"),
     Support("GET /v0/regions", "yes", "an empty list"),
     Support("GET /v0/auth", "yes"),
@@ -106,6 +106,16 @@ WORKSPACES = [
     Support("GET /v0/templates", "partly", "an empty list"),
 ]
 
+PROJECTS = [
+    Support("POST /v1/build", "yes", "the workspace becomes what the files say, Data Sources that are gone included"),
+    Support("POST /v1/deploy", "yes", "check, auto_promote, allow_destructive_operations"),
+    Support("GET /v1/deployments", "yes", "include_deleted; number 0 stands for what was there before the first"),
+    Support("GET /v1/deployments/{id}", "yes"),
+    Support("POST /v1/deployments/{id}/set-live", "yes", "a deployment that waits is carried out now"),
+    Support("DELETE /v1/deployments/{id}", "yes", "one that waits; 400 for the live one"),
+    Support("POST /v0/analyze", "yes", "`url`, a part of a multipart body, or the body; over all rows, not a sample"),
+]
+
 FAMILIES = {
     "Jobs": JOBS,
     "Data Sources and events": SOURCES,
@@ -113,25 +123,39 @@ FAMILIES = {
     "Queries": QUERIES,
     "Tokens": TOKENS,
     "Workspaces, and what clients ask first": WORKSPACES,
+    "Data projects": PROJECTS,
 }
 
 MISSING = [
-    Support("POST /v1/build, /v1/deploy, /v1/deployments", "notyet", "`tb build` and `tb deploy` of the newer client"
-            " send a whole project; push its files with the Classic client, or over HTTP"),
-    Support("POST /v0/analyze", "notyet", "a guess at a file's schema: import the file with mode=create instead"),
+    Support("queries over a deployment that waits (`__tb__deployment=staging`)", "never", "it is proved and kept, and"
+            " carried out when it is promoted: there is no second copy of the data; use a workspace of its own"),
+    Support("secrets (`tb secret`, `tb_secret(...)`, POST /v0/variables)", "never", "credentials of sinks and imports"
+            " are settings of the server, where no query can read them"),
+    Support("connections in a project", "partly", "an S3 connection is accepted and not used, with a warning: the"
+            " server's own settings sign in; others are refused"),
+    Support("SHARED_WITH, INCLUDE, vendor/ in a project", "never", "each workspace is a database of its own"),
     Support("branches (POST /v0/environments) and releases", "never", "a second server, or a workspace, is a branch"),
     Support("connectors (Kafka, GCS, DynamoDB, scheduled S3 imports)", "never", "they need the platform's own accounts;"
             " a schedule or a file watch of this server starts a load"),
     Support("members, organizations, infra, playgrounds, LLM", "never", "they manage the hosted platform"),
     Support("sharing a Data Source with another workspace", "never", "each workspace is a database of its own"),
-    Support("JWT tokens", "notyet", "tokens here are derived and can be revoked; a signed one cannot"),
     Support("stream nodes", "never", "they write to Kafka"),
-    Support("unlink_on_populate_error", "notyet", "a populate that fails leaves its target as it was"),
-    Support("scheduled sinks", "notyet", "schedule the call, or a copy"),
     Support("a rollback promised by a cancel", "yes", "better than the page: a job that is cancelled changes nothing"),
 ]  # fmt: skip
 
 DIFFERENCES = [
+    "A deployment that is promoted is carried out in one transaction of the warehouse while writers of what it touches"
+    " wait; a deployment that fails changes nothing, and one that a killed server began is ended with the next request."
+    " Data Sources and pipes that no build or deployment made stay, unless a file has their name.",
+    "In a deployment columns come and go in place, and so do sorting keys, engines and types that are stored alike;"
+    " other types need FORWARD_QUERY. A new or changed materialization is filled from what its source holds, in the"
+    " same transaction, unless BACKFILL skip or DEPLOYMENT_METHOD alter says otherwise. The quarantine of a Data Source"
+    " whose columns change is emptied.",
+    "A signed token (JWT, HS256) is checked against the administrators' tokens of its workspace; in the workspace"
+    " `default` those of this server count too. With fixed parameters it may call endpoints only.",
+    "Events in one batch are one run of ours, of the origin `tinybird.inner`, which no list of jobs shows and"
+    " `tinybird.datasources_ops_log` does: about 2.4 KB a batch until the setting `keep_days` removes it.",
+    "A name of a Data Source or pipe is found as it is written; two that differ in capitals only cannot be.",
     "Jobs do not vanish after 48 hours: a job can be shown, and `tinybird.jobs_log` asked, for as long as the server"
     " keeps runs. The option `expire_jobs` brings the 404 back.",
     "Job ids have UUID form and are made from our run ids with a key; a run that another face made can be shown by its"

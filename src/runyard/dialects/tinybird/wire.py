@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,8 +27,16 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def stamp(at_ms: int) -> str:
     """`2024-07-22 11:47:58.207000`, in UTC."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond:06d}"
+    days, left = divmod(at_ms, 86_400_000)
+    seconds, milliseconds = divmod(left, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{_day(days)} {minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{milliseconds:03d}000"
+
+
+@functools.lru_cache(maxsize=128)
+def _day(days: int) -> str:
+    """Lists of jobs hold many times of few days."""
+    return (_EPOCH + timedelta(days=days)).strftime("%Y-%m-%d")
 
 
 def stamp_or_none(at_ms: int | None) -> str | None:
@@ -54,9 +63,10 @@ class JobIds:
 
     def __init__(self, key: bytes) -> None:
         self._opaque = Opaque(key, 16)
+        self.text = functools.lru_cache(maxsize=8192)(self._text)
+        """The job id of a run; the newest are asked for again and again."""
 
-    def text(self, run_id: int) -> str:
-        """The job id of a run."""
+    def _text(self, run_id: int) -> str:
         raw = self._opaque.text(run_id)
         return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
 

@@ -9,18 +9,15 @@ from runyard.core.errors import Code, RunyardError, invalid
 from runyard.dialects.base import SIGNED_IN, Answer, Route
 from runyard.dialects.tinybird import access
 from runyard.dialects.tinybird.access import Caller, Grant
-from runyard.dialects.tinybird.catalog import DATASOURCE, DIALECT, PIPE, TOKEN, WORKSPACE
+from runyard.dialects.tinybird.catalog import ADMIN_TOKEN, DATASOURCE, DEFAULT, DIALECT, PIPE, TOKEN, WORKSPACE
 from runyard.dialects.tinybird.datasources import Sources
 from runyard.dialects.tinybird.face import DEV_PRINCIPAL, Face, given
 from runyard.dialects.tinybird.pipes import Pipes
-from runyard.dialects.tinybird.service import workspace_id
-from runyard.dialects.tinybird.service_rows import uuid_of
+from runyard.dialects.tinybird.service_rows import uuid_of, workspace_id
 from runyard.dialects.tinybird.token_routes import Tokens
 from runyard.http.answers import answer, nothing
 from runyard.http.request import Request
 
-DEFAULT = "default"
-ADMIN_TOKEN = "workspace admin token"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 

@@ -265,6 +265,8 @@ STRINGS = [
     Scalar("cutQueryString(u)", "regexp_replace({u}, '\\?[^#]*', '')", f"cutQueryString({_U})"),
     Scalar("extractURLParameter(u, name)", "regexp_extract({u}, concat('[?&]', {name}, '=([^&#]*)'), 1)",
            f"extractURLParameter({_U}, 'y')"),
+    Scalar("extractURLParameterNames(u)", "regexp_extract_all({u}, '[?&]([^=&#]+)=', 1)",
+           f"extractURLParameterNames({_U})"),
 ]  # fmt: skip
 
 ARRAYS = [

@@ -187,15 +187,28 @@ def _lambda(writer: Any, node: Call, says: str, plain: str | None = None) -> str
         return says.format(f=f"lambda {_name(names[0])}: {writer.sql(body.this)}", a=arrays[0])
     if "list_filter" in says or "list_sort" in says:
         raise Unsayable(f"{node.name} over several arrays has no counterpart here", node)
-    packed = body.this.copy()
-    holder = exp.Paren(this=packed)
+    return says.format(f=_of_pair(writer, body, names), a=f"list_zip({', '.join(arrays)})")
+
+
+def _of_pair(writer: Any, body: exp.Lambda, names: list[str]) -> str:
+    """A lambda of several arguments as one of the tuple that holds them."""
+    holder = exp.Paren(this=body.this.copy())
     for part in list(holder.find_all(exp.Identifier)):
         if part.name in names and not _qualified(part):
             one = exp.Bracket(
                 this=exp.to_identifier("runyard_pair"), expressions=[exp.Literal.number(names.index(part.name))]
             )
             (part.parent if isinstance(part.parent, exp.Column) else part).replace(one)
-    return says.format(f=f"lambda runyard_pair: {writer.sql(holder)}", a=f"list_zip({', '.join(arrays)})")
+    return f"lambda runyard_pair: {writer.sql(holder)}"
+
+
+def _map_filter(writer: Any, node: Call) -> str:
+    """mapFilter((key, value) -> condition, map)."""
+    body, held = _count(node, 2, 2)
+    if not isinstance(body, exp.Lambda) or len(body.expressions) != 2:
+        raise Unsayable("mapFilter needs a lambda of two arguments, (k, v) -> ..., as its first argument", node)
+    pairs = f"list_zip(map_keys({writer.sql(held)}), map_values({writer.sql(held)}))"
+    return f"map_from_entries(list_filter({pairs}, {_of_pair(writer, body, [one.name for one in body.expressions])}))"
 
 
 def _qualified(part: Any) -> bool:
@@ -301,6 +314,7 @@ NAMED: dict[str, Callable[[Any, Call], str]] = {
     "arrayReduce": _reduce,
     "extract": _extract,
     "map": _map,
+    "mapFilter": _map_filter,
     **dict.fromkeys(_REFUSED, _refused),
 }
 
@@ -335,6 +349,7 @@ EXAMPLES = [
     " arrayFirst(x -> x > 1, [1, 2, 3]), arraySum(x -> x * 2, [1, 2]), arraySum([1, 2, 3])",
     "arrayReduce('sum', [1, 2, 3]), arrayReduce('max', [1, 5])",
     r"extract('number 42!', '\\d+'), extract('a=5;b', 'a=(\\d+)')",
-    "map('a', 1, 'b', 2)['b'], mapKeys(map('a', 1))",
+    "map('a', 1, 'b', 2)['b'], mapKeys(map('a', 1)), mapKeys(mapFilter((k, v) -> k <> 'a' AND v > 2,"
+    " map('a', 3, 'b', 2, 'c', 3)))",
 ]
 """Expressions that both are asked; `{j}` is a JSON document."""
