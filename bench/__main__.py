@@ -27,8 +27,9 @@ def main() -> int:
         help="submit, noop, listing, dag: with N runs kept (a million; with --quick 20,000), beside 10,000",
     )
     parser.add_argument(
-        "--rows", type=int, default=0, metavar="N", help="csv_load, copy, tinybird: rows; small_loads: how many loads"
+        "--rows", type=int, default=0, metavar="N", help="csv_load, table_copy, tinybird: rows; small_loads: loads"
     )
+    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="csv_load: how long it may take")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(NAMES)):
         parser.error(f"there is no benchmark {unknown[0]!r}")

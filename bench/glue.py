@@ -41,12 +41,15 @@ def measure(given: argparse.Namespace) -> report.Table:
         rows += _clients(where, place, trials, seconds)
         rows.append(_latency(where, place, times))
     rows += _moto(trials, seconds)
+    rows += _constant(trials, seconds)
     notes = [
         "StartJobRun and native submit: raw HTTP over 16 kept connections with a token; the queue is paused, so that "
         "only the start is measured. A Glue job always has a limit of concurrent runs, which is counted in the "
         "transaction of each start. Checked: every answer has an id of its own.",
         "boto3: one client in one process, which signs its requests; ours verifies them and stores each run durably, "
-        "moto keeps them in memory and runs nothing. GetJobRuns asks for 100 of the runs that the starts made.",
+        "moto keeps them in memory and runs nothing. GetJobRuns asks for 100 of the runs that the starts made. The "
+        "constant is a program that sends the same bytes as Runyard did and does nothing else: what boto3 itself "
+        "takes, so the most that it can see of any server.",
         "First line: from before StartJobRun is sent, over a kept connection, to the clock that the script's first "
         "statement reads; 50 ms of idleness before each; a pythonshell job without extra modules.",
     ]
@@ -145,6 +148,33 @@ def _clients(where: str, place: Path, trials: int, seconds: float) -> list[Row]:
         _job(client, Path(folder))
         one.api.pause("default", True)
         return _through_boto3("Runyard", where, client, trials, seconds)
+
+
+def _constant(trials: int, seconds: float) -> list[Row]:
+    """boto3 against the bytes of real answers: the share of the client."""
+    memory = report.places()[-1][1]
+    with tempfile.TemporaryDirectory() as folder, _server(memory) as one:
+        client = _client(one.url)
+        _job(client, Path(folder))
+        client.close()
+        one.api.pause("default", True)
+        with closing(http.client.HTTPConnection(urlsplit(one.url).netloc, timeout=60)) as connection:
+            for _ in range(LISTED):
+                started = _ask(connection, "StartJobRun", {"JobName": "bench", "Arguments": {"--n": "1"}})
+            listed = _ask(connection, "GetJobRuns", {"JobName": "bench", "MaxResults": LISTED})
+    command = [sys.executable, "-m", "bench.constant"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        print(json.dumps({"StartJobRun": started, "GetJobRuns": listed}), file=process.stdin, flush=True)
+        client = _client(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        return _through_boto3("a constant", "nowhere", client, trials, seconds)
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdin.close()
+        process.stdout.close()
 
 
 def _through_boto3(who: str, where: str, client: Any, trials: int, seconds: float) -> list[Row]:

@@ -57,9 +57,13 @@ def cluster(place: Path, of: Path | None = None) -> Iterator[Cluster]:
 
 @contextmanager
 def kept_cluster(folder: Path) -> Iterator[Cluster]:
-    """A cluster whose folder stays when it is stopped."""
+    """A cluster to be filled, whose folder stays when it is stopped, without the log of how it was filled."""
     with _started(folder, "stop") as one:
+        one.execute("ALTER SYSTEM SET wal_recycle = off")
+        one.execute("SELECT pg_reload_conf()")
         yield one
+        one.execute("CHECKPOINT")
+        one.execute("ALTER SYSTEM RESET wal_recycle")
 
 
 @contextmanager

@@ -64,13 +64,13 @@ class Api:
                 raise TimeoutError(f"runs are still live after {seconds:g} s")
             time.sleep(0.025)
 
-    def wait(self, run_id: int, seconds: float = 60) -> dict[str, Any]:
-        """The run, once it is over."""
+    def wait(self, run_id: int, seconds: float = 60, pause: float = 0.001) -> dict[str, Any]:
+        """The run, once it is over, asked for again after each pause."""
         deadline = time.monotonic() + seconds
         while (run := self.ask("GET", f"/runs/{run_id}"))["ended_at"] is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"run {run_id} is still {run['state']} after {seconds:g} s")
-            time.sleep(0.001)
+            time.sleep(pause)
         return dict(run)
 
     def listed(self, where: str = "") -> Iterator[dict[str, Any]]:

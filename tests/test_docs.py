@@ -11,6 +11,7 @@ import pytest
 
 from docs import draw
 from runyard.cli.commands import GROUPS
+from runyard.client import triggerfile
 from runyard.client.jobfile import parse
 from runyard.core.cron import Flavour
 from runyard.core.graph import validate
@@ -22,6 +23,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "bench").glob("*.md"))
 COMMANDS = re.compile(r"^(?:\$ )?runyard ([a-z]+)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+TEST = re.compile(r"`(test_\w+)`")
+TEST_FILE = re.compile(r"\btests/[\w/]+(?:\.py)?")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 
 
@@ -40,6 +43,14 @@ def test_a_drawn_part_is_what_the_code_draws(name: str) -> None:
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_test_that_the_docs_name_exists() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in PAGES:
+        text = page.read_text()
+        assert {name for name in TEST.findall(text) if f"def {name}(" not in tests} == set(), page
+        assert {name for name in TEST_FILE.findall(text) if not any(ROOT.glob(f"{name}*"))} == set(), page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,7 +75,10 @@ def test_every_job_file_in_the_docs_is_valid(tmp_path: Path) -> None:
     blocks = [block for page in PAGES for kind, block in FENCE.findall(page.read_text()) if kind == "yaml"]
     assert len(blocks) >= 2
     for block in blocks:
-        validate(parse(block, folder=tmp_path))
+        if block.startswith("trigger:"):
+            assert triggerfile.parse_all(block)
+        else:
+            validate(parse(block, folder=tmp_path))
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -13,6 +13,10 @@ from runyard.store.sqlite import SqliteStore
 from .markdown import pairs
 
 
+def _values() -> dict[str, str]:
+    return {f"{kind} {one}": why for kind, values in support.NEVER_VALUES.items() for one, why in values.items()}
+
+
 def page() -> str:
     """The tables of the Glue dialect."""
     table = app.build_table(Engine(SqliteStore(":memory:"), []), Tokens(b"x" * 32), Streams(), Counters())
@@ -31,6 +35,10 @@ def page() -> str:
         "## Fields that are kept",
         "",
         *pairs("field", "what becomes of it", support.KEPT),
+        "",
+        "## Members and values of answers that are never sent",
+        "",
+        *pairs("member or value", "why", support.NEVER_MEMBERS | _values()),
         "",
         "## States",
         "",

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from runyard.core.attempts import Assignment
+    from runyard.core.attempts import Assignment, Places
     from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
     from runyard.engine.mails import MailServer
@@ -243,6 +244,8 @@ SERVER = Part()
 
 def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part: Part = SERVER) -> Engine:
     """The engine over its store and its executors."""
+    from functools import partial
+
     from runyard.core.attempts import Places
     from runyard.core.opaque import Opaque
     from runyard.engine.engine import Engine
@@ -283,6 +286,7 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part
         log_bytes=settings.log_cap,
         memory_bytes=settings.process_memory or None,
         equip=equip,
+        tidy=partial(_tidy, places, settings.unused_days * 86_400) if settings.unused_days else None,
     )
     return Engine(
         store,
@@ -301,6 +305,13 @@ def build_engine(settings: Settings, folder: Path, loop: AbstractEventLoop, part
         queues=part.queues,
         may_lead=not part.worker,
     )
+
+
+def _tidy(places: Places, keep_seconds: float, oldest: float) -> None:
+    """Removes what no attempt has used for so long, nor one that still runs."""
+    from runyard.work import unused
+
+    unused.remove(places, min(oldest, time.time() - keep_seconds))
 
 
 def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseExecutor:

@@ -58,6 +58,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_days: Annotated[
         float, Meta(description="Remove runs that ended longer ago than this many days; 0 keeps everything.", ge=0)
     ] = 0.0
+    unused_days: Annotated[
+        float,
+        Meta(
+            description="Remove environments of requirements, and mirrors of repositories, that no task used for this "
+            "many days; 0 keeps them.",
+            ge=0,
+        ),
+    ] = 30.0
     lease: Annotated[
         float,
         Meta(
@@ -75,7 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="Folder that holds BUCKET/KEY for s3:// paths; empty means s3 in the data folder.")
     ] = ""
     s3_region: Annotated[str, Meta(description="Region of the S3 service.")] = "us-east-1"
-    s3_access_key: Annotated[str, Meta(description="Access key for the S3 service; empty: requests are unsigned.")] = ""
+    s3_access_key: Annotated[
+        str, Meta(description="Access key for the S3 service, given to Glue scripts too; empty: requests are unsigned.")
+    ] = ""
     s3_secret_key: Annotated[str, Meta(description="Secret key for the S3 service; best given in the environment.")] = (
         ""
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -19,11 +19,13 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def test_help_comes_within_150_ms() -> None:
+    """Of processor time: help waits for nothing else, and other programs do not change it much."""
     took = []
     for _ in range(5):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command("--help"), capture_output=True, env=environment(), check=True)
-        took.append((time.perf_counter() - begun) * 1000)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000)
     assert min(took) < HELP_MS, took
 
 

@@ -21,7 +21,7 @@ from tests.live_server import environment
 
 T = TypeVar("T")
 ENDED = {"succeeded", "failed", "cancelled", "timed_out", "skipped", "upstream_failed", "lost"}
-START_SECONDS, STOP_SECONDS, PATIENCE = 20.0, 40.0, 40.0
+START_SECONDS, STOP_SECONDS, PATIENCE = 60.0, 40.0, 40.0
 
 
 class Service:

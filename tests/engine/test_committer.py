@@ -10,7 +10,7 @@ import pytest
 
 from runyard.core.errors import Code, RunyardError
 from runyard.engine import writer
-from runyard.engine.writer import HAND_OVER_SECONDS, Committer
+from runyard.engine.writer import ALONE_SECONDS, HAND_OVER_SECONDS, Committer
 
 
 class Disk:
@@ -43,9 +43,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return one
 
 
-def commits(disk: Disk, count: int) -> list[BaseException | None]:
+def commits(disk: Disk, count: int, *, alone: bool = False) -> list[BaseException | None]:
     async def run() -> list[BaseException | None]:
         committer = Committer(cast(Any, disk), asyncio.get_running_loop())
+        committer.alone = lambda: alone
         try:
             return [await commit(committer) for _ in range(count)]
         finally:
@@ -64,6 +65,19 @@ def test_slow_commits_stay_on_a_thread_of_their_own(disk: Disk) -> None:
     disk.seconds = 20 * HAND_OVER_SECONDS
     commits(disk, 20)
     assert set(disk.threads) == {"commit"}
+
+
+def test_a_command_alone_waits_longer_for_the_disk_before_it_is_handed_over(disk: Disk) -> None:
+    disk.seconds = (HAND_OVER_SECONDS + ALONE_SECONDS) / 2
+    commits(disk, 20, alone=True)
+    assert "commit" not in disk.threads
+    disk.threads.clear()
+    commits(disk, 20)
+    assert set(disk.threads) == {"commit"}
+    disk.threads.clear()
+    disk.seconds = 20 * ALONE_SECONDS
+    commits(disk, 20, alone=True)
+    assert set(disk.threads[1:]) == {"commit"}
 
 
 def test_a_disk_that_becomes_slow_is_left_to_the_thread_again(disk: Disk) -> None:

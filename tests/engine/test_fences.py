@@ -117,6 +117,17 @@ def test_reports_of_a_deleted_run_change_nothing() -> None:
     assert_deaf(bench, other, old, bench.hand)
 
 
+def test_a_start_that_is_told_in_one_breath_with_progress_counts() -> None:
+    bench = Bench()
+    run = bench.submit()
+    one = bench.held(run)
+    start = Started(one.task_run_id, one.token, bench.clock.at)
+    bench.hand.sink([start, Progress(one.task_run_id, one.token, bench.clock.at, {"fraction": 0.1})])
+    (row,) = bench.runs.task_runs(run.id)
+    assert (row.state, row.started_at) == (State.RUNNING, bench.clock.at)
+    assert bench.runs.progress(one.task_run_id) == {"fraction": 0.1}
+
+
 def test_an_end_that_is_told_twice_in_one_breath_counts_once() -> None:
     bench = Bench()
     run = bench.submit()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from runyard.core.commands import Rerun, Submit
-from runyard.core.errors import Code
+from runyard.core.errors import Code, conflict
 from runyard.core.model import OnLimit, Run
 from runyard.core.query import RunFilter
-from runyard.core.states import State
+from runyard.core.states import TERMINAL, State
+from runyard.engine.ledger import Ledger, new_run
 
 from .bench import Bench, refused, spec, sql, task
 from .fakes import HandExecutor
@@ -329,3 +332,51 @@ def test_a_submission_may_be_refused_when_too_many_runs_are_not_over() -> None:
     bench.begin(first)
     bench.finish(first)
     assert bench.runs.submit(command, "ann").result().created
+
+
+# --- counts in memory -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counts_in_memory_are_those_of_the_store(seed: int) -> None:
+    chance = Random(seed)
+    bench = Bench()
+    jobs = [bench.job(name="two", max_concurrent_runs=2), bench.job(name="one", max_concurrent_runs=1), bench.job()]
+    runs: list[Run] = []
+    ledger = bench.engine.ledger
+
+    def compare(_: Ledger) -> None:
+        session = ledger.session
+        for job in jobs:
+            counted = session.admitted_count(job.id)
+            assert ledger.standing(job.id) == (counted, len(session.live_runs(job.id)) - counted)
+        assert ledger.live() == sum(session.live_by_state().values())
+
+    def refuse(ledger: Ledger) -> None:
+        """Counts, starts and ends runs, and then does not happen."""
+        before = [ledger.standing(job.id) for job in jobs] if chance.random() < 0.5 else []
+        for job in jobs:
+            made, plan = ledger.job(job.id)
+            ledger.create(
+                new_run(ledger, plan.spec, job=made, by="x", workspace="default", origin="native"), plan, None
+            )
+        assert [ledger.standing(job.id) for job in jobs] != before
+        raise conflict("no")
+
+    for _ in range(40):
+        match chance.randrange(5):
+            case 0 | 1:
+                runs.append(bench.submit(chance.choice(jobs)))
+            case 2 if held := bench.holders():
+                bench.finish(bench.engine.runs.get(chance.choice(held)), result=chance.choice(["succeeded", "failed"]))
+            case 3 if runs:
+                one = bench.run(chance.choice(runs))
+                if one.state is State.FAILED:
+                    bench.repair(one)
+                elif one.state not in TERMINAL:
+                    bench.cancel(one)
+            case 4:
+                refused(lambda: bench.engine.writer.execute(refuse), Code.CONFLICT)
+        if chance.random() < 0.7:
+            bench.engine.writer.execute(compare).result()
+    bench.engine.writer.execute(compare).result()

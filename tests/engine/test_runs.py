@@ -25,6 +25,15 @@ def test_a_submitted_run_is_stored_and_its_ready_tasks_are_handed_out() -> None:
     assert (bench.working("process"), bench.working("warehouse")) == (["a"], ["b"])
 
 
+def test_a_submission_for_another_version_of_the_job_is_refused() -> None:
+    bench = Bench()
+    job = bench.job()
+    bench.registry.update_job(job.id, job.spec, by="ann").result()
+    refused(lambda: bench.engine.runs.submit(Submit(job_id=job.id), "ann", expect_version=1).result(), Code.CONFLICT)
+    assert bench.engine.runs.find(RunFilter(job_id=job.id)).items == []
+    assert bench.engine.runs.submit(Submit(job_id=job.id), "ann", expect_version=2).result().created
+
+
 def test_an_assignment_is_complete() -> None:
     bench = Bench()
     definition = spec(

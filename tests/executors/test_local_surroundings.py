@@ -50,6 +50,19 @@ def test_no_file_is_open_but_the_standard_streams(bench: Bench) -> None:
     assert bench.log(shelled) == b"0\n1\n2\n3\n"
 
 
+def test_streams_by_their_other_names_are_the_same(bench: Bench) -> None:
+    one = bench.start(python("import sys; sys.__stdout__.write('out'); print(sys.__stdin__.read(), 'in')"))
+    assert bench.outcome(one).result == "succeeded"
+    assert bench.log(one) == b"out in\n"
+
+
+@pytest.mark.parametrize("end", ["sys.stdout.close()", "sys.stdout = sys.stderr = None"])
+def test_a_program_may_let_go_of_its_output(bench: Bench, end: str) -> None:
+    one = bench.start(python(f"import sys; print('said'); {end}"))
+    assert bench.outcome(one).result == "succeeded"
+    assert bench.log(one) == b"said\n"
+
+
 def test_standard_input_is_empty(bench: Bench) -> None:
     one = bench.start(python("import sys; print(repr(sys.stdin.read()))"))
     two = bench.start(shell("cat; echo end"))

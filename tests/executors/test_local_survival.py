@@ -235,12 +235,13 @@ def test_a_launcher_that_answers_late_is_waited_for(host: Host, own: Bench) -> N
 def test_after_the_death_of_the_fork_server_the_next_start_works(own: Bench) -> None:
     long = own.start(python(COUNTS))
     own.started(long)
-    for _ in range(2):
+    for many in (2, 4):
         forkserver = own.executor._launchers.forkserver
         assert forkserver is not None
         os.kill(forkserver.pid, signal.SIGKILL)
         own.gone(forkserver.pid)
-        assert own.run(shell("echo on")).result == "succeeded"
+        some = [own.start(shell("echo on; sleep 0.1")) for _ in range(many)]  # more than there are ready launchers
+        assert {own.outcome(one).result for one in some} == {"succeeded"}
     assert own.outcome(long).result == "succeeded"
     assert own.executor.healthy() is None
 

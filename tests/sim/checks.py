@@ -166,11 +166,15 @@ class Checks:
         require(not any(_same_task(other, one) for other in others), "attempts of a task never overlap", one)
 
     def timers(self, latest_ms: int) -> None:
-        """Nothing that was due so long ago is left."""
+        """Nothing that was due so long ago is left, nor told and not kept."""
         moment = self.field.wall() - latest_ms
         for table, column in (("task_run", "due_at"), ("task_run", "deadline_at"), ("run", "deadline_at")):
             left = self.store.number(f"SELECT count(*) FROM {table} WHERE {column} <= {moment}")
             require(not left, "what is due is done", table, column, left)
+        for attempts in self.seen.values():
+            for one in attempts.values():
+                told = one.state is State.STARTING and self.field.told_start((one.id, one.token), moment)
+                require(not told, "work that told its start is running", one)
 
     def cancelled(self, run: Run) -> None:
         """A cancel was acknowledged."""

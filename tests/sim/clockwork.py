@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from runyard.core.commands import Repair
 from runyard.core.model import JobSpec, OnLimit, Run, Task, Tick
 from runyard.core.schedule import Schedule
 from runyard.core.states import TERMINAL, State
@@ -147,6 +148,15 @@ class Clockwork:
         for clock in self.clocks:
             self._stood[clock.id] = clock.stands(self.world.store.writer)[1] or 0
         self.readings.clear()
+        for moment in (rng.randrange(3_000, 6_000), rng.randrange(5_000, 9_000)):
+            self.world.agenda.at(moment, self._repair, first)
+
+    def _repair(self, job_id: int) -> None:
+        """An operator does a run again, perhaps while the next one works, or after what followed its end."""
+        over = [run.id for run in self.world.checks.runs.values() if run.job_id == job_id and run.state in TERMINAL]
+        if over and self.world.up:
+            command = Repair(run_id=self.world.rng.choice(over), tasks=["a"])
+            self.world.ask("repair", lambda: self.world.engine.runs.repair(command, "bob"), lambda _: None)
 
     def _job(self, name: str, schedule: Schedule | None) -> int:
         rng = self.world.rng

@@ -49,6 +49,11 @@ class Field:
         """The time on the machine's clock."""
         return 1_800_000_000_000 + self.agenda.now + self.skew
 
+    def told_start(self, claim: Claim, moment: int) -> bool:
+        """Whether a living attempt told its start before this moment."""
+        attempt = self.attempts.get(claim)
+        return attempt is not None and attempt.alive and self.started.get(claim, moment) < moment
+
     def living(self, name: str) -> list[Attempt]:
         """Attempts that an executor holds."""
         return [one for one in self.attempts.values() if one.alive and not one.given_up and _executor(one) == name]
@@ -161,9 +166,12 @@ class FieldExecutor:
     def _begin(self, attempt: Attempt) -> None:
         if attempt.alive and attempt.claim not in self.field.started:
             at = self.field.started[attempt.claim] = self.field.wall()
-            self._report(Started(*attempt.claim, at))
-            if self.field.rng.random() < 0.2:
-                self._report(Progress(*attempt.claim, at, {"fraction": 0.5}))
+            roll = self.field.rng.random()
+            reports: list[Report] = [Started(*attempt.claim, at)]
+            if roll < 0.3:
+                reports.append(Progress(*attempt.claim, at, {"fraction": 0.5}))
+            for told in [reports] if roll < 0.15 else [[one] for one in reports]:  # in one breath, or one by one
+                self.sink(told)
 
     def _give_up(self, attempt: Attempt) -> None:
         """The executor lost sight of it. It is dead, or (a zombie) only believed to be."""

@@ -10,11 +10,13 @@ from unittest.mock import patch
 import msgspec
 
 from runyard.core import changes, control, lifecycle, schedule
+from runyard.core.attempts import Progress
 from runyard.core.model import Tick, Timetable
 from runyard.core.retry import may_retry
 from runyard.core.states import ACTIVE, TERMINAL, Move, Reason, State, advance
 from runyard.engine import arrivals, firings, runs, timetables, worker, writer
 from runyard.engine.duties import firer, scheduler, timers
+from runyard.engine.engine import Engine
 from runyard.engine.ledger import Ledger
 from runyard.engine.worker import Worker
 from runyard.store.base import DueWork, Submission
@@ -268,3 +270,15 @@ def late_ticks_given_runs() -> list[Patch]:
 
     due = schedule.due
     return [(scheduler, "due", generous), (firer, "due", generous)]
+
+
+@mutant
+def starts_dropped() -> list[Patch]:
+    """A start that comes together with progress is not kept."""
+    record = Engine._record
+
+    def dropping(self: Any, reports: Any) -> None:
+        together = any(isinstance(one, Progress) for one in reports)
+        record(self, [one for one in reports if isinstance(one, Progress)] if together else reports)
+
+    return [(Engine, "_record", dropping)]

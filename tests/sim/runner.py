@@ -53,8 +53,16 @@ def first_failure(seeds: int, mutant: str) -> tuple[int, str] | None:
     return None
 
 
-def run(first: int, seeds: int, *, jobs: int = 2, mutant: str | None = None, seconds: float | None = None) -> Report:
-    """Tells the stories of so many seeds, or of as many as fit into so many seconds."""
+def run(
+    first: int,
+    seeds: int,
+    *,
+    jobs: int = 2,
+    mutant: str | None = None,
+    seconds: float | None = None,
+    heard: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Tells the stories of so many seeds, or of as many as fit into so many seconds; `heard` is told how it goes."""
     until = time.monotonic() + seconds if seconds is not None else None
     report = Report()
     chunks = _chunks(first, seeds, mutant, until)
@@ -62,6 +70,7 @@ def run(first: int, seeds: int, *, jobs: int = 2, mutant: str | None = None, sec
         for told, failures in pool.imap_unordered(_tell_chunk, chunks):
             report.told += told
             report.failures += failures
+            heard(Report(told, failures))
     report.failures.sort()
     return report
 

@@ -301,9 +301,12 @@ class World:
     def _cancel(self, run_id: int) -> None:
         attempts = self.checks.seen.get(run_id, {})
         one = self.rng.choice(list(attempts)) if attempts and self.rng.random() < 0.3 else None
+        endless = sorted(self._endless())
+        if endless and self.rng.random() < 0.8:  # what does not end by itself
+            run_id, one = self.rng.choice(endless), None
         command = Cancel(run_id=run_id, task_run_id=one)
         heard = self.checks.cancelled if one is None else _ignore
-        if self.rng.random() < 0.3:  # the worst moment: recorded, and the worker not told
+        if self.rng.random() < 0.5:  # the worst moment: recorded, and the worker not told
             self.store.writer.fault = "crash after"
         self.ask(f"cancel {run_id} {one}", lambda: self.engine.runs.cancel(command, "ann"), heard)
 

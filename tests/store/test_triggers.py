@@ -100,6 +100,25 @@ def test_active_triggers_are_found_by_what_they_want_to_be_told(store: Store) ->
         assert [found.id for found in session.triggers_on([table_topic("default", "t")])] == [one.id, tables.id]
 
 
+def test_the_writer_finds_who_wants_to_be_told_before_and_after_a_change(store: Store) -> None:
+    first, second = (a_trigger(TableUpdate(tables=[table])) for table in ("a", "b"))
+    topics = [table_topic("default", "main.a"), table_topic("default", "main.b")]
+    with transaction(store) as session:
+        assert session.triggers_on(topics) == []
+    write(store, first)
+    with transaction(store) as session:
+        assert session.triggers_on(topics) == [first]
+        session.mark()
+        session.put(second)
+        assert session.triggers_on(topics) == [first, second]
+        session.undo()
+        assert session.triggers_on(topics) == [first]
+    with transaction(store) as session:
+        session.delete(first)
+        session.put(second)
+        assert session.triggers_on(topics) == [second]
+
+
 def test_the_longest_due_triggers_are_found_first(store: Store) -> None:
     some = [a_trigger(next_at=NOW - n) for n in range(3)]
     write(store, *some, a_trigger(), a_trigger(next_at=NOW + 1))

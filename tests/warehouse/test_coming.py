@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -126,6 +128,33 @@ def test_a_file_of_which_half_was_read_in_vain_changes_nothing(
     assert (outcome.result, outcome.retry) == ("failed", True)
     assert said in outcome.detail
     assert shared.rows(f"FROM {table}") == [[1, "kept"]]
+
+
+def below(pid: int) -> list[int]:
+    children = [
+        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
+    ]
+    return children + [one for child in children for one in below(child)]
+
+
+def test_a_killed_downloader_changes_nothing_and_the_next_attempt_loads_the_rows_once(
+    shared: Desk, files: Files
+) -> None:
+    shared.run("CREATE TABLE killed AS SELECT 1::BIGINT AS n, 'kept' AS t")
+    held = Held(files, "/killed.csv")
+    action = load(held.url, "killed", mode="replace")
+    number = shared.start(action)
+    until(shared, number)
+    downloaders = below(shared.pid())
+    assert len(downloaders) == 2, "the one that forks, and its child"
+    for pid in downloaders:
+        os.kill(pid, signal.SIGKILL)
+    outcome = ended(shared, number)
+    assert (outcome.result, outcome.retry) == ("failed", True), outcome
+    assert shared.rows("FROM killed") == [[1, "kept"]]
+    held.go_on()
+    assert ended(shared, shared.start(action, token=2, same_as=number)).result == "succeeded"
+    assert counted(shared, "killed") == COUNTED
 
 
 def test_a_load_of_a_file_that_stays_away_is_cancelled_within_two_seconds(shared: Desk, files: Files) -> None:

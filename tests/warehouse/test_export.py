@@ -6,15 +6,18 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from runyard.core.actions import Export, Load
+from runyard.core.attempts import Assignment
 from runyard.warehouse.export import Place
 from runyard.warehouse.settings import Settings
 from tests.warehouse.desk import CROSS_JOIN, Desk
@@ -111,16 +114,24 @@ def test_a_repeated_export_is_the_recorded_outcome(shared: Desk) -> None:
     assert not (shared.files / "one.csv").exists()
 
 
-def test_what_a_killed_attempt_left_beside_the_target_is_gone_after_the_next(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
+def test_what_a_killed_attempt_left_beside_the_target_is_gone_after_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, source = tmp_path / "out", tmp_path / "again"
     folder.mkdir()
-    again = tmp_path / "again"
-    again.write_text("whole")
+    source.write_text("whole")
     settings = Settings(
         database="", attempts="", uploads="", objects="", control_fd=0, parent=0, allowed_paths=[str(folder)]
     )
-    (folder / ".rows.csv.7.part").write_text("half")
-    Place("rows.csv", settings, None).put(again, 7)
+    first = Assignment(run_id=1, task_run_id=2, token=3, task_key="t", action=Export(statement="", target="rows.csv"))
+    with monkeypatch.context() as killed:  # neither what failed nor what was left is looked after by a killed process
+        killed.setattr(shutil, "copyfile", lambda source, part: part.write_text("half"))
+        killed.setattr(Path, "replace", lambda *_: None)
+        killed.setattr(Path, "unlink", lambda *_, **__: None)
+        Place("rows.csv", settings, None).put(source, first.effect)
+    assert [path.read_text() for path in folder.iterdir()] == ["half"]
+    second = msgspec.structs.replace(first, task_run_id=4, token=5)  # a lost attempt is followed by another task run
+    Place("rows.csv", settings, None).put(source, second.effect)
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"rows.csv": "whole"}
 
 

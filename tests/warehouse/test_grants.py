@@ -106,6 +106,20 @@ def test_a_schema_that_was_not_granted_is_out_of_reach(desk: Desk, text: str) ->
     assert "42" not in str(outcome.output)
 
 
+THEIRS = [
+    "DESCRIBE secret.s", "DESCRIBE TABLE EXTENDED `main`.`secret`.`s`", "DESCRIBE QUERY SELECT * FROM secret.s",
+    "SHOW TABLES", "SHOW TABLES IN secret", "SHOW VIEWS", "SHOW SCHEMAS", "SHOW COLUMNS IN secret.s",
+    "OPTIMIZE secret.s", "REFRESH TABLE through", "ALTER TABLE secret.s SET TBLPROPERTIES ('a' = 'b')",
+    "SELECT 1; OPTIMIZE secret.s",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", THEIRS)
+def test_nor_is_it_in_reach_of_the_statements_of_databricks(desk: Desk, text: str) -> None:
+    outcome = desk.run(Sql(statement=text, schema="open", reads=["open"], writes=["mine"], dialect="databricks"))
+    assert outcome.result == "failed", outcome.output
+
+
 def test_after_all_of_that_the_tables_are_as_they_were(desk: Desk) -> None:
     assert desk.rows("SELECT a FROM open.t UNION ALL SELECT a FROM secret.s UNION ALL SELECT a FROM secret.t") == [
         [1],

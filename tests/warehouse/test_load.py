@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -265,6 +267,9 @@ BAD = [
     ("/empty.csv", (b"", "text/csv"), "empty"),
     ("/binary.csv", (bytes(range(256)) * 40, "text/csv"), "cannot be read as CSV"),
     ("/not.parquet", (b"PAR0" * 100, "text/plain"), "cannot be read as Parquet"),
+    ("/book.xlsx", (b"PK\x03\x04" + bytes(200), "text/csv"), "a zip archive or an Excel file"),
+    ("/x.csv.xz", (lzma.compress(b"n\n1\n"), "text/csv"), "packed with xz"),
+    ("/x.csv.bz2", (bz2.compress(b"n\n1\n"), "text/csv"), "packed with bzip2"),
     ("/half.csv.gz", (gzip.compress(b"n\n" + b"1\n" * 9999)[:40], "text/csv"), ""),
 ]
 

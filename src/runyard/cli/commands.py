@@ -34,7 +34,7 @@ GROUPS: dict[str, list[Command]] = {
         Command(
             "triggers",
             "runyard.cli.triggers:app",
-            "Triggers: list, show, fire, pause, resume, history, dry-run, delete",
+            "Triggers: list, apply, show, fire, pause, resume, history, dry-run, delete",
         ),
         Command("queues", "runyard.cli.queues:app", "List, set and delete queues"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
 
 from runyard.cli.options import COMMON, Common, Params, parameters
 from runyard.cli.render import Column, clean, emit, emit_one, print_table, when
+from runyard.client import triggerfile
 from runyard.client.views import Firing, Preview, Trigger
 
 app = App(name="triggers", help="What starts runs by itself.", version_flags=[], help_format="plaintext")
@@ -23,6 +26,14 @@ TRIGGERS = [
     Column("LAST", lambda one: when(one.last_at)),
     Column("NEXT", lambda one: when(one.next_at)),
     Column("DETAIL", lambda one: one.detail),
+]
+APPLIED = [
+    Column("ID", lambda one: one["id"]),
+    Column("KEY", lambda one: one["key"]),
+    Column("KIND", lambda one: one["kind"]),
+    Column("VERSION", lambda one: one["version"], right=True),
+    Column("CHANGE", lambda one: one["change"]),
+    Column("NEXT", lambda one: when(one["next_at"])),
 ]
 FIRINGS = [
     Column("NUMBER", lambda one: one.number, right=True),
@@ -57,14 +68,34 @@ def list_triggers(
 
 
 @app.command
+def apply(
+    file: Annotated[str, Parameter(help="a trigger file; it may hold several triggers divided by ---")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> None:
+    """Make the server's triggers be as the file says: new ones are created, changed ones get a new version."""
+    documents = triggerfile.load_all(file)
+    applied: list[dict[str, Any]] = []
+    with common.client() as client:
+        for one in documents:
+            trigger, change = client.apply_trigger(one.spec, one.key, active=not one.paused)
+            row = {"id": trigger.id, "key": one.key, "kind": trigger.kind, "version": trigger.version}
+            applied.append({**row, "change": change, "next_at": trigger.next_at})
+    emit(applied, APPLIED, common.output)
+
+
+@app.command
 def show(trigger_id: int, /, *, common: Common = COMMON) -> None:
-    """One trigger: its definition, and where it stands."""
+    """One trigger: its definition, where it stands, and when its schedule fires next."""
     with common.client() as client:
         trigger = client.trigger(trigger_id)
-    emit_one(trigger, common.output, lambda: _print(trigger))
+        timed = trigger.active and trigger.kind == "schedule" and common.output == "table"
+        coming = client.dry_run(trigger_id).next if timed else []
+    emit_one(trigger, common.output, lambda: _print(trigger, coming))
 
 
-def _print(trigger: Trigger) -> None:
+def _print(trigger: Trigger, coming: Sequence[datetime] = ()) -> None:
     state = "active" if trigger.active else "paused"
     print(f"trigger {trigger.id}  {clean(trigger.key)}  {trigger.kind}, {state}, version {trigger.version}")
     facts = {
@@ -73,7 +104,7 @@ def _print(trigger: Trigger) -> None:
         "detail": trigger.detail,
         "fired": trigger.fired,
         "last": when(trigger.last_at),
-        "next": when(trigger.next_at),
+        "next": ", ".join(map(when, coming)) or when(trigger.next_at),
         "owner": trigger.owner,
     }
     for name, value in facts.items():

@@ -303,6 +303,18 @@ class Client:
         """Keeps a trigger; `key` is an optional name that no other trigger may have."""
         return self.transport.call(Trigger, "POST", "/triggers", json=spec, params=_query(key=key, active=active))
 
+    def apply_trigger(self, spec: TriggerSpec, key: str, *, active: bool = True) -> tuple[Trigger, str]:
+        """Makes the trigger with this key be as defined. Also says `created`, `updated` or `unchanged`.
+
+        `active` says how a new one begins; one that is kept stays paused, or active, as it is.
+        """
+        kept = next((one for one in self.triggers(key=key) if one.job_id is None), None)
+        if kept is None:
+            return self.create_trigger(spec, key=key, active=active), "created"
+        if kept.spec == spec:
+            return kept, "unchanged"
+        return self.update_trigger(kept.id, spec, expect_version=kept.version), "updated"
+
     def update_trigger(self, trigger_id: int, spec: TriggerSpec, *, expect_version: int | None = None) -> Trigger:
         """Gives a trigger another definition; conflict when it is no longer at `expect_version`."""
         headers = {} if expect_version is None else {"If-Match": str(expect_version)}

@@ -450,7 +450,8 @@ def _tasks(item: Item) -> list[Task]:
 # --- triggers ---------------------------------------------------------------------------------------------
 
 
-def _job(item: Item) -> int | str:
+def job_named(item: Item) -> int | str:
+    """A job's id or key."""
     value = item.scalar() if item.is_text() else None
     return value if isinstance(value, int) and not isinstance(value, bool) else item.text("a job's id or key")
 
@@ -466,10 +467,10 @@ def _watch(item: Item) -> list[Watched]:
 
 
 def _watched(item: Item) -> Watched:
-    return Watched(**item.fields(WATCHED, "an entry of watch")) if item.is_mapping() else Watched(job=_job(item))
+    return Watched(**item.fields(WATCHED, "an entry of watch")) if item.is_mapping() else Watched(job=job_named(item))
 
 
-WATCHED = {"job": Field(_job), "states": Field(_states)}
+WATCHED = {"job": Field(job_named), "states": Field(_states)}
 AFTER_RUNS = {"watch": Field(_watch), "match": Field(_choice("all", "any")), "by_hand": Field(Item.boolean)}
 _SETTLE = {
     "wait_after_last_change": Field(Item.duration),

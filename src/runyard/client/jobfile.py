@@ -49,7 +49,7 @@ def load(path: str | Path) -> JobSpec:
 def load_all(path: str | Path) -> list[JobDocument]:
     """The jobs of a file, divided by `---`."""
     path = Path(path)
-    return parse_all(_read(path), source=str(path), folder=path.parent)
+    return parse_all(read_text(path), source=str(path), folder=path.parent)
 
 
 def parse(text: str, *, source: str = "job", folder: Path | None = None) -> JobSpec:
@@ -61,7 +61,7 @@ def parse_all(text: str, *, source: str = "job", folder: Path | None = None) -> 
     """The jobs of a text, divided by `---`."""
     if len(text) > MAX_BYTES:
         raise JobFileError(source, Place(1, 1), f"a job file may have {MAX_BYTES} characters; this has {len(text)}")
-    jobs = [_job(node, source, folder) for node in _compose(text, source)]
+    jobs = [_job(node, source, folder) for node in compose(text, source)]
     if not jobs:
         raise JobFileError(source, Place(1, 1), "the file is empty; a job file needs 'job' and 'tasks'")
     return jobs
@@ -75,7 +75,8 @@ def _only(jobs: list[JobDocument], source: str) -> JobDocument:
     return jobs[0]
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What a file says; refuses one that is too large or is not text."""
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise JobFileError(str(path), Place(1, 1), f"a job file may have {MAX_BYTES} bytes")
@@ -87,7 +88,8 @@ def _read(path: Path) -> str:
         raise JobFileError(str(path), Place(1, 1), f"cannot read the file: {reason}") from None
 
 
-def _compose(text: str, source: str) -> Iterator[yaml.Node]:
+def compose(text: str, source: str) -> Iterator[yaml.Node]:
+    """The documents of a text, divided by `---`."""
     try:
         # The loader without implicit types: what a plain word means is decided in nodes.py.
         yield from (node for node in yaml.compose_all(text, yaml.BaseLoader) if node is not None and node.value)

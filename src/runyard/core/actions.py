@@ -59,8 +59,9 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     columns: dict[str, str] = {}
     """Column name to SQL type; empty means detected, or the existing table's."""
     options: dict[str, Any] = {}
-    """CSV reading: delimiter, header (bool), quote, escape, null_string, date_format, timestamp_format. NDJSON:
-    paths, which says where in a line each column is (`{"city": "$.user.city"}`); other fields are then left out."""
+    """Texts: encoding (detected when it is not given). CSV reading: delimiter, header (bool), quote, escape,
+    null_string, date_format, timestamp_format. NDJSON: paths, which says where in a line each column is
+    (`{"city": "$.user.city"}`); other fields are then left out."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
     dialect: SqlDialect = "duckdb"

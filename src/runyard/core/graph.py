@@ -7,7 +7,7 @@ of one task touches its dependants only, however large the run is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from runyard.core import notices, references, schedule, surroundings, triggers
@@ -360,7 +360,7 @@ class Snapshot:
 
     __slots__ = ("fans", "live", "open_needs", "plan", "run", "slots", "where")
 
-    def __init__(self, run: Run, plan: Plan, task_runs: Iterable[TaskRun]) -> None:
+    def __init__(self, run: Run, plan: Plan, task_runs: Collection[TaskRun]) -> None:
         self.run = run
         self.plan = plan
         self.slots: dict[str, TaskRun] = {}
@@ -368,6 +368,9 @@ class Snapshot:
         self.open_needs: dict[str, int] = {}
         self.where: dict[int, tuple[str, int]] = {}
         """Task and iteration of every attempt, by id."""
+        self.live = 0
+        if not task_runs:  # a new run
+            return
         for task_run in task_runs:
             self.where[task_run.id] = (task_run.task_key, task_run.iteration)
             if task_run.iteration < 0:
@@ -383,7 +386,7 @@ class Snapshot:
     def recount(self, key: str) -> int:
         """How many needs of a task are not settled."""
         needs = self.plan.tasks[key].needs
-        count = sum(self.slots[need.task].state not in TERMINAL for need in needs)
+        count = sum(self.slots[need.task].state not in TERMINAL for need in needs) if needs else 0
         self.open_needs[key] = count
         return count
 
@@ -482,11 +485,13 @@ def _apply_run_if(rule: RunIf, total: int, failed: int, cancelled: int) -> str:
 
 def merge_parameters(spec: JobSpec, given: dict[str, Any]) -> dict[str, Any]:
     """The job's defaults with the run's values over them; unknown and missing names are refused."""
-    unknown = sorted(set(given) - set(spec.parameters))
-    if unknown:
+    if not given.keys() <= spec.parameters.keys():
+        unknown = sorted(given.keys() - spec.parameters.keys())
         known = ", ".join(sorted(spec.parameters)) or "none"
         raise invalid(f"The job has no parameter {unknown[0]!r}; it has: {known}.", field=f"parameters.{unknown[0]}")
     merged = {**spec.parameters, **given}
+    if None not in merged.values():
+        return merged
     missing = sorted(name for name, value in merged.items() if value is None and name not in given)
     if missing:
         raise RunyardError(

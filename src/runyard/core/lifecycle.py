@@ -137,12 +137,13 @@ def create(run: Run, plan: Plan, now: int, ids: IdSource, *, only: set[str] | No
     decision.note("submitted", by=run.submitted_by, state=run.state, reason=run.reason, detail=run.detail)
     if run.state in TERMINAL:  # refused by a limit, and kept as skipped
         return snapshot, decision.close()
+    admitted = run.admitted_at is not None
     for task in plan.spec.tasks:
         disabled = task.disabled or (only is not None and task.key not in only)
-        decision.add(_first_attempt(decision, task, disabled=disabled))
+        decision.add(_first_attempt(decision, task, disabled=disabled, admitted=admitted))
     for key in snapshot.slots:
         snapshot.recount(key)
-    if run.admitted_at is not None:
+    if admitted:
         _release_ready(decision, list(plan.tasks))
     control.follow_up(decision)
     return snapshot, decision.close()
@@ -159,22 +160,35 @@ def decide(snapshot: Snapshot, event: Input, now: int, ids: IdSource) -> Changes
 # --- creation and readiness -------------------------------------------------------------------------------
 
 
-def _first_attempt(d: Decision, task: Task, round_: int = 0, *, disabled: bool = False) -> TaskRun:
-    """A disabled task waits for its needs as others do, so that what comes after it keeps its place."""
+def _first_attempt(
+    d: Decision, task: Task, round_: int = 0, *, disabled: bool = False, admitted: bool = False
+) -> TaskRun:
+    """A disabled task waits for its needs as others do, so that what comes after it keeps its place.
+
+    Work that waits for nothing in an admitted run is queued at once.
+    """
     spec = d.snapshot.plan.spec
     run = d.snapshot.run
+    executor = executor_of(task.action)
+    queued = admitted and not (task.needs or disabled or executor == ENGINE)
+    d.changes.ready |= queued
     return TaskRun(
         id=d.draw(),
         run_id=run.id,
         task_key=task.key,
-        state=State.BLOCKED,
-        executor=executor_of(task.action),
+        state=State.QUEUED if queued else State.BLOCKED,
+        queued_at=d.now if queued else None,
+        executor=executor,
         queue=task.queue or run.queue or spec.queue,
         priority=task.priority if task.priority is not None else run.priority,
         created_at=d.now,
         round=round_,
-        reason=Reason.DISABLED if disabled else Reason.UPSTREAM if task.needs else Reason.JOB_LIMIT,
+        reason="" if queued else _why_blocked(task, disabled=disabled),
     )
+
+
+def _why_blocked(task: Task, *, disabled: bool) -> Reason:
+    return Reason.DISABLED if disabled else Reason.UPSTREAM if task.needs else Reason.JOB_LIMIT
 
 
 def _release_ready(d: Decision, keys: list[str]) -> None:

@@ -9,21 +9,30 @@ from __future__ import annotations
 import hmac
 
 _ID_BYTES = 8
+_REMEMBERED = 10_000
+"""Who follows runs asks for the same ids again and again; a digest costs more than a look."""
 
 
 class Opaque:
     """Texts of `size` bytes (16 for a UUID, 32 for 64 hexadecimal digits) under one key."""
 
-    __slots__ = ("_key", "_size")
+    __slots__ = ("_key", "_made", "_size")
 
     def __init__(self, key: bytes, size: int = 32) -> None:
         self._key = key
         self._size = size
+        self._made: dict[int, str] = {}
 
     def text(self, identifier: int) -> str:
         """The text of an id."""
-        tag = self._tag(identifier)
-        return f"{tag.hex()}{identifier ^ self._mask(tag):016x}"
+        made = self._made.get(identifier)
+        if made is None:
+            tag = self._tag(identifier)
+            made = f"{tag.hex()}{identifier ^ self._mask(tag):016x}"
+            if len(self._made) >= _REMEMBERED:
+                self._made.clear()
+            self._made[identifier] = made
+        return made
 
     def read(self, text: str) -> int | None:
         """The id that a text was made from; None for what was not made here."""

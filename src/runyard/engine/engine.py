@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
-from runyard.core.attempts import Finished, Report
+from runyard.core.attempts import Progress, Report
 from runyard.core.errors import RunyardError
 from runyard.core.ids import IdSource
 from runyard.core.query import RunFilter
@@ -109,6 +110,9 @@ class Engine:
         self._keep_days = keep_days
         self._notifier = notifier.Notifier(self.writer, post) if post else None
         self._ticker: asyncio.TimerHandle | None = None
+        self._reported: deque[Sequence[Report]] = deque()
+        self._told = False
+        """Whether the loop was asked to record what was reported."""
         self._next_prune = 0
         self.started_at = self.clock.now()
 
@@ -188,9 +192,21 @@ class Engine:
             return
         if self.peers is not None:
             self.peers.before_reports(reports)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._record, reports)
-        else:
+        if self._loop is None:
+            return self._record(reports)
+        self._reported.append(reports)
+        if not self._told:
+            self._told = True
+            self._loop.call_soon_threadsafe(self._record_all)
+        return None
+
+    def _record_all(self) -> None:
+        """What was reported while the loop was busy is one command."""
+        self._told = False  # first: what is reported from here on has a call of its own
+        reports: list[Report] = []
+        while self._reported:
+            reports += self._reported.popleft()
+        if reports:
             self._record(reports)
 
     def _record(self, reports: Sequence[Report]) -> None:
@@ -202,7 +218,7 @@ class Engine:
             if self._loop is not None:
                 self._loop.call_later(RETRY_SECONDS, self.writer.post, record, again)
 
-        if any(isinstance(one, Finished) for one in reports) or not touched:
+        if any(not isinstance(one, Progress) for one in reports):
             self.writer.post(record, again)
         self.bus.tell(touched)
 

@@ -24,6 +24,7 @@ from runyard.core.states import TERMINAL, Reason, State
 from runyard.core.triggers import Trigger
 from runyard.engine import notices
 from runyard.engine.clock import Clock
+from runyard.engine.counts import Counts
 from runyard.store.base import Session
 
 K = TypeVar("K")
@@ -71,6 +72,8 @@ class Ledger:
     def __init__(self, session: Session, clock: Clock, ids: IdSource) -> None:
         self.session = session
         self.clock = clock
+        self.now = clock.now
+        """The time in milliseconds."""
         self.ids = ids
         self.effects = Effects()
         self.lent: dict[int, int] = {}
@@ -78,16 +81,13 @@ class Ledger:
         self._snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
         self._jobs: OrderedDict[int, Job] = OrderedDict()
+        self._counts = Counts(session)
         self.on_end: Callable[[Ledger, Run], None] | None = None
         """What is told of each run of a job that has ended, once the command that ended it is through."""
 
-    def now(self) -> int:
-        """The time in milliseconds."""
-        return self.clock.now()
-
     def draw(self) -> int:
         """A new id."""
-        return self.ids.draw(self.clock.now())
+        return self.ids.draw(self.now())
 
     def lock(self, kind: str, key: object) -> None:
         """Nobody else changes this until the transaction ends. Where one server writes, that is so anyway."""
@@ -188,7 +188,7 @@ class Ledger:
         run = self._within_limit(run, on_limit, spec)
         snapshot, changes = lifecycle.create(run, plan, self.now(), self.ids, only=only)
         self._remember(snapshot)
-        self._keep(snapshot, changes, spec)
+        self._keep(snapshot, changes, spec, None)
         if run.ended_at is not None and run.job_id is not None:  # skipped by its job's limit
             self.effects.ended.append(run)
         return snapshot.run
@@ -196,6 +196,7 @@ class Ledger:
     def advance(self, run_id: int, event: lifecycle.Input) -> Changes:
         """Moves a run by one event and stores what changed; raises what `decide` raises."""
         snapshot = self.snapshot(run_id)
+        before = snapshot.run
         try:
             changes = lifecycle.decide(snapshot, event, self.now(), self.ids)
         except RunyardError:  # a refusal, made before anything was changed
@@ -204,12 +205,13 @@ class Ledger:
             self.forget([run_id])
             raise
         if changes:
-            self._keep(snapshot, changes, None)
+            self._keep(snapshot, changes, None, before)
         return changes
 
-    def _keep(self, snapshot: Snapshot, changes: Changes, spec: JobSpec | None) -> None:
+    def _keep(self, snapshot: Snapshot, changes: Changes, spec: JobSpec | None, before: Run | None) -> None:
         run = changes.run
         self.effects.touched.add(run.id)
+        self._counts.moved(before, run, self.effects.undos)
         self.session.apply(changes, spec)
         self.effects.stops += changes.stops
         if changes.ready:
@@ -256,7 +258,7 @@ class Ledger:
 
     def _within_limit(self, run: Run, asked: OnLimit | None, own: JobSpec | None) -> Run:
         if run.job_id is None or not self.at_limit(run.job_id):
-            return replace(run, admitted_at=self.now())
+            return run
         _, plan = self.job(run.job_id)
         spec = plan.spec
         said = f"The job's limit of {spec.max_concurrent_runs} concurrent runs is reached."
@@ -267,8 +269,10 @@ class Ledger:
             )
         if on_limit is OnLimit.SKIP:
             now = self.now()
-            return replace(run, state=State.SKIPPED, reason=Reason.JOB_LIMIT, detail=said, ended_at=now)
-        return replace(run, reason=Reason.JOB_LIMIT, detail=said)
+            moved: dict[str, Any] = {"state": State.SKIPPED, "ended_at": now}
+        else:
+            moved = {}
+        return replace(run, admitted_at=None, reason=Reason.JOB_LIMIT, detail=said, **moved)
 
     def _limit(self, job_id: int) -> int | None:
         """How many runs the job may have at once: as its newest version says, whichever the runs follow."""
@@ -281,13 +285,22 @@ class Ledger:
     def at_limit(self, job_id: int) -> bool:
         """Whether the job has as many runs as it may have at once."""
         limit = self._limit(job_id)
-        return limit is not None and self.session.admitted_count(job_id) >= limit
+        return limit is not None and self.standing(job_id)[0] >= limit
+
+    def standing(self, job_id: int) -> tuple[int, int]:
+        """How many runs of a job are let in and not over, and how many wait for its limit."""
+        return self._counts.of_job(job_id, self.effects.undos)
+
+    def live(self) -> int:
+        """How many runs are not over."""
+        return self._counts.of_all(self.effects.undos)
 
     def admit_waiting(self, job_id: int) -> None:
         """Lets in as many waiting runs as the job's limit allows, by priority, then age."""
         limit = self._limit(job_id)
-        free = 1000 if limit is None else limit - self.session.admitted_count(job_id)
-        if free > 0:
+        admitted, waiting = self.standing(job_id)
+        free = 1000 if limit is None else limit - admitted
+        if free > 0 and waiting > 0:
             for run_id in self.session.awaiting_admission(job_id, free):
                 self.advance(run_id, lifecycle.Admit())
 
@@ -345,23 +358,23 @@ def look(ledger: Ledger) -> None:
 
 
 def new_run(ledger: Ledger, spec: JobSpec, *, job: Job | None, by: str, **fields: Any) -> Run:
-    """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`."""
+    """A queued run with a fresh id, by its definition; `fields` are the rest of `Run`, None means by default.
+
+    It counts as let in: `create` sees to its job's limit.
+    """
     now = ledger.now()
-    values: dict[str, Any] = {
-        "name": spec.name,
-        "queue": spec.queue,
-        "priority": spec.priority,
-        "tags": spec.tags,
-        **{name: value for name, value in fields.items() if value is not None},
-    }
+    for name in ("name", "queue", "priority", "tags"):
+        if fields.get(name) is None:
+            fields[name] = getattr(spec, name)
     return Run(
-        id=ledger.draw(),
+        id=ledger.ids.draw(now),
         job_id=job.id if job else None,
         job_version=job.version if job else None,
         state=State.QUEUED,
         created_at=now,
+        admitted_at=now,
         submitted_by=by,
-        **values,
+        **fields,
     )
 
 

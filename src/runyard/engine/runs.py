@@ -50,11 +50,21 @@ class Runs:
 
     # --- writes ---
 
-    def submit(self, command: Submit, by: str) -> Reply[Submitted]:
-        """Starts a run; raises `RunyardError` at once for a definition that can never run."""
+    def submit(self, command: Submit, by: str, *, expect_version: int | None = None) -> Reply[Submitted]:
+        """Starts a run; raises `RunyardError` at once for a definition that can never run.
+
+        conflict when the job's version is not the expected one.
+        """
         plan = _plan_of(command, mail=self._mail)
         digest = _digest(command)
-        return self._writer.execute(lambda ledger: _submit(ledger, command, plan, digest, by))
+        if expect_version is None:
+            return self._writer.execute(lambda ledger: _submit(ledger, command, plan, digest, by))
+
+        def run(ledger: Ledger) -> Submitted:
+            _check_version(ledger, command, expect_version)
+            return _submit(ledger, command, plan, digest, by)
+
+        return self._writer.execute(run)
 
     def submit_many(self, commands: list[Submit], by: str) -> Reply[list[Run]]:
         """Starts several runs, all or none."""
@@ -270,6 +280,14 @@ def _submit(ledger: Ledger, command: Submit, plan: Plan | None, digest: bytes, b
     return Submitted(run, created=True)
 
 
+def _check_version(ledger: Ledger, command: Submit, expected: int) -> None:
+    if command.job_id is None:
+        return
+    job, _ = ledger.job(command.job_id)
+    if job.version != expected:
+        raise conflict(f"Job {job.id} is at version {job.version}, not {expected}.", version=job.version)
+
+
 def _new_run(ledger: Ledger, command: Submit, plan: Plan, job: Job | None, by: str, more: dict[str, Any]) -> Run:
     spec = plan.spec
     run = new_run(
@@ -297,7 +315,7 @@ def _present(plan: Plan | None) -> Plan:
 
 
 def _check_live(ledger: Ledger, limit: int | None) -> None:
-    if limit is not None and sum(ledger.session.live_by_state().values()) >= limit:
+    if limit is not None and ledger.live() >= limit:
         said = f"{limit} runs are not over yet, which is the limit. Wait for one to end, or raise the limit."
         raise RunyardError(Code.LIMIT, said, max_live=limit)
 

@@ -147,6 +147,14 @@ class SharedLedger(Ledger):
             self._sure_jobs.add(job_id)
         return super().job(job_id)
 
+    def standing(self, job_id: int) -> tuple[int, int]:
+        """As kept: other servers let runs in, too. How many wait is looked up by whoever lets them in."""
+        return self.session.admitted_count(job_id), 1
+
+    def live(self) -> int:
+        """As kept: other servers start runs, too."""
+        return sum(self.session.live_by_state().values())
+
     def _limit(self, job_id: int) -> int | None:
         limit = super()._limit(job_id)
         if limit is not None:

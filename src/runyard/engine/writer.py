@@ -26,6 +26,8 @@ Command = Callable[[Ledger], T]
 MAX_BATCH = 256
 HAND_OVER_SECONDS = 0.0003
 """A commit faster than this costs less than handing it to another thread and waiting for the interpreter lock."""
+ALONE_SECONDS = 0.001
+"""So also where the transaction has one command: hardly anybody else is there whom the loop could serve meanwhile."""
 log = logging.getLogger("runyard.engine")
 
 
@@ -213,6 +215,8 @@ class Committer:
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
         self._session = session
         self._loop = loop
+        self.alone: Callable[[], bool] = lambda: False
+        """Says whether there is one command in what is to be committed, and none that waits."""
         self._asked: SimpleQueue[Callable[[BaseException | None], None] | None] = SimpleQueue()
         self._seconds = 2 * HAND_OVER_SECONDS
         """What a commit took of late."""
@@ -220,7 +224,7 @@ class Committer:
 
     def start(self, done: Callable[[BaseException | None], None]) -> None:
         """Commits, and calls `done` on the loop's thread with what went wrong, if anything did."""
-        if self._seconds > HAND_OVER_SECONDS:
+        if self._seconds > (ALONE_SECONDS if self.alone() else HAND_OVER_SECONDS):
             self._asked.put(done)
         else:
             done(self._timed())
@@ -255,7 +259,9 @@ class LoopWriter:
         self._loop = loop
         self._queue: deque[tuple[Command[Any], asyncio.Future[Any] | Callable[[BaseException], None] | None]] = deque()
         self._busy = False
+        self._taken = 0
         self._committer = Committer(transactions.ledger.session, loop)
+        self._committer.alone = lambda: self._taken == 1 and not self._queue
         self._thread = threading.get_ident()
 
     def execute(self, command: Command[T]) -> Reply[T]:
@@ -286,6 +292,7 @@ class LoopWriter:
             self._answer(taken, [(None, refused(error))] * len(taken))
             self._next()
             return
+        self._taken = len(taken)
         self._committer.start(lambda error: self._after(error, batch, taken))
 
     def _after(self, error: BaseException | None, batch: Batch, taken: list[Any]) -> None:

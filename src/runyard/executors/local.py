@@ -44,6 +44,7 @@ log = logging.getLogger("runyard.local")
 
 DEFAULT_LOG_BYTES = 64 * 1024 * 1024
 _FIRST_LOOK, _LONGEST_WAIT = 0.005, 1.0
+_FIRST_TIDY, _TIDY_SECONDS = 60.0, 3600.0
 
 
 class _Attempt:
@@ -77,11 +78,15 @@ class LocalExecutor:
         log_bytes: int = DEFAULT_LOG_BYTES,
         memory_bytes: int | None = None,
         equip: Callable[[Assignment], Assignment] = lambda one: one,
+        tidy: Callable[[float], None] | None = None,
     ) -> None:
         """`log_bytes` and `memory_bytes` hold for tasks that set no limit of their own.
 
         `equip` adds what the program of an attempt finds on this server: places, access to tables and to the server.
+        `tidy` removes what attempts share and need no more; it is told since when (seconds since 1970) the oldest
+        attempt runs, and called once an hour in a thread of its own.
         """
+        self._tidy, self._next_tidy = tidy, time.monotonic() + _FIRST_TIDY
         self._equip = equip
         self.root = root.absolute()
         self._memory_bytes = memory_bytes
@@ -203,9 +208,21 @@ class LocalExecutor:
             self._look(attempt, reports)
         if reports:
             self._sink(reports)
+        if self._tidy is not None and time.monotonic() >= self._next_tidy:
+            self._next_tidy = time.monotonic() + _TIDY_SECONDS
+            threading.Thread(target=self._tidy, args=(self._oldest(),), name="tidy", daemon=True).start()
+
+    def _oldest(self) -> float:
+        times = [time.time()]
+        for attempt in self._attempts.values():
+            with contextlib.suppress(FileNotFoundError):
+                times.append((attempt.folder / CLAIM).stat().st_mtime)
+        return min(times)
 
     def _patience(self) -> float | None:
         times = [one.look_at for one in self._unsure]
+        if self._tidy is not None:
+            times.append(self._next_tidy)
         if (look_at := self._launchers.look()) is not None:
             times.append(look_at)
         return max(0.0, min(times) - time.monotonic()) if times else None

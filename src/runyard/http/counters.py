@@ -34,13 +34,14 @@ class Counters:
 
     def __init__(self) -> None:
         self.tallies: dict[Key, Tally] = {}
+        self._by_words: dict[tuple[str, str, str, int], Tally] = {}
 
     def count(self, face: str, method: str, path: str, answer: object, seconds: float) -> None:
         """One request whose answer is ready after this time; sending it, or streaming, is not in it."""
-        key = Key(face, method, path, getattr(answer, "status_code", 200))
-        tally = self.tallies.get(key)
+        words = (face, method, path, getattr(answer, "status_code", 200))
+        tally = self._by_words.get(words)
         if tally is None:
-            tally = self.tallies[key] = Tally()
+            tally = self._by_words[words] = self.tallies[Key(*words)] = Tally()
         tally.count += 1
         tally.seconds += seconds
         tally.buckets[bisect_left(BOUNDS, seconds)] += 1

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Principal
-from runyard.http.card import Answer, Card, Handler
+from runyard.http.card import Answer, Card, Handler, Route
 from runyard.http.counters import Counters
 from runyard.http.errors import method_not_allowed
 from runyard.http.policy import OPEN, require
@@ -23,6 +23,9 @@ _log = logging.getLogger("runyard.http")
 
 class AnyGate(Protocol):
     """Says who is calling."""
+
+    def known(self, request: Request, card: Card) -> Principal | None:
+        """The caller, or a refusal; None for one who is known only by the request's body."""
 
     async def principal(self, request: Request, card: Card) -> Principal:
         """The caller, or a refusal."""
@@ -56,8 +59,13 @@ class Front:
 
     async def _answer(self, request: Request, found: Found) -> Answer:
         try:
-            handler = await self._admit(request, found)
-            return await handler(request)
+            card, route = found.card, found.route
+            if route is None or route.scope != OPEN:
+                # Callers must be known before they learn which paths exist.
+                request.principal = self._gate.known(request, card) or await self._gate.principal(request, card)
+            if route is None:
+                raise _no_route(request, found)
+            return await self._admitted(request, route)(request)
         except RunyardError as error:
             return found.card.refuse(request, error)
         except ClientDisconnect:
@@ -67,14 +75,9 @@ class Front:
             message = "The server made a mistake and has logged it. The request may or may not have been done."
             return found.card.refuse(request, RunyardError(Code.INTERNAL, message))
 
-    async def _admit(self, request: Request, found: Found) -> Handler:
-        """The handler, if the caller may use it. Callers must be known before they learn which paths exist."""
-        route = found.route
-        if route is None:
-            request.principal = await self._gate.principal(request, found.card)
-            raise _no_route(request, found)
+    def _admitted(self, request: Request, route: Route) -> Handler:
+        """The handler, if the caller may use it."""
         if route.scope != OPEN:
-            request.principal = await self._gate.principal(request, found.card)
             require(request.principal, route.scope)
         if route.large:
             request.cap = self._upload_cap

@@ -45,16 +45,21 @@ class Gate:
         self._find = find
         self._operator = operator_token.encode() if operator_token else None
 
-    async def principal(self, request: Request, card: Card) -> Principal:
-        """The caller; raises `unauthenticated` for no, unknown, expired or revoked credentials."""
+    def known(self, request: Request, card: Card) -> Principal | None:
+        """Who holds the token in the request; None where a signature says it. Raises as `principal`."""
         for reader in card.readers:
             found = reader(request)
             if isinstance(found, str):
                 return self._holder(found)
             if found is not None:
-                return await self._signer(request, found)
+                return None
         message = "This needs a token and the request has none. Send Authorization: Bearer TOKEN."
         raise _unauthenticated(message, "missing")
+
+    async def principal(self, request: Request, card: Card) -> Principal:
+        """The caller; raises `unauthenticated` for no, unknown, expired or revoked credentials."""
+        found = next((found for reader in card.readers if (found := reader(request)) is not None), "")
+        return self._holder(found) if isinstance(found, str) else await self._signer(request, found)
 
     async def _signer(self, request: Request, proof: Proof) -> Principal:
         token = self._tokens.of_key(proof.key_id)
@@ -92,7 +97,7 @@ class OpenGate:
     carry a foreign `Origin`, or (by DNS rebinding) a foreign `Host`, and are refused.
     """
 
-    async def principal(self, request: Request, card: Card) -> Principal:
+    def known(self, request: Request, card: Card) -> Principal:
         """`DEV`, or `denied` for a request that a foreign web page made."""
         host = request.header(b"host") or ""
         origin = request.header(b"origin")
@@ -100,6 +105,10 @@ class OpenGate:
             message = f"With --dev only this machine may call; Host is {host!r} and Origin is {origin!r}."
             raise RunyardError(Code.DENIED, message)
         return DEV
+
+    async def principal(self, request: Request, card: Card) -> Principal:
+        """As `known`."""
+        return self.known(request, card)
 
 
 def _attempt(task_run_id: int, claim: int) -> Principal:

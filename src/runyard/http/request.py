@@ -1,13 +1,12 @@
-"""The request as handlers see it: Starlette's, with a capped body, checked parameters and the caller."""
+"""The request as handlers see it: a capped body, checked parameters and the caller."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import ParamSpec, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect
-from starlette.requests import Request as StarletteRequest
 from starlette.types import Message, Receive, Scope
 
 from runyard.core.errors import not_found
@@ -22,18 +21,42 @@ NOBODY = Principal(id=-1, name="nobody", scopes=[], created_at=0)
 """Who calls an open route without a credential."""
 
 
-class Request(StarletteRequest):
+class Exchange(Protocol):
+    """A server's short way for what is whole, beside ASGI's messages. Not every server has one."""
+
+    def taken(self) -> bytes | None:
+        """The whole body, once; None when it must be received."""
+
+    def answer(self, status: int, head: bytes, more: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Sends a whole answer, `head` being its lines for type and length; False when it must go as messages."""
+
+
+def exchange(scope: Scope) -> Exchange | None:
+    """The short way of this request, where its server has one."""
+    extensions = scope.get("extensions")
+    return extensions.get("runyard") if extensions else None
+
+
+class Request:
     """One request. However a handler reads its body, reading ends with `too_large` at the cap."""
 
+    __slots__ = ("_source", "_taken", "_whole", "cap", "principal", "scope")
+
     def __init__(self, scope: Scope, receive: Receive, cap: int) -> None:
-        super().__init__(scope, receive=self._capped)
+        self.scope = scope
         self.principal = NOBODY
         self.cap = cap
         self._source = receive
         self._taken = 0
         self._whole: bytes | None = None
 
-    async def _capped(self) -> Message:
+    @property
+    def method(self) -> str:
+        """In capitals."""
+        return str(self.scope["method"])
+
+    async def receive(self) -> Message:
+        """The next message of ASGI; raises `too_large`."""
         message = await self._source()
         if message["type"] == "http.request":
             self._taken += len(message.get("body", b""))
@@ -41,21 +64,28 @@ class Request(StarletteRequest):
                 raise too_large(self.cap, f"more than {self.cap}")
         return message
 
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body as it comes; raises `ClientDisconnect` when the client left before its end."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            more = message.get("more_body", False)
+            if piece := message.get("body", b""):
+                yield piece
+
     async def whole(self) -> bytes:
         """The body, as often as it is asked for; raises `ClientDisconnect` when the client left before its end."""
         if self._whole is None:
-            self._whole = await self._read_whole()
+            short = exchange(self.scope) if not self._taken else None
+            body = short.taken() if short is not None else None
+            if body is None:
+                body = b"".join([piece async for piece in self.stream()])
+            elif len(body) > self.cap:
+                raise too_large(self.cap, f"more than {self.cap}")
+            self._whole = body
         return self._whole
-
-    async def _read_whole(self) -> bytes:
-        parts: list[bytes] = []
-        while True:
-            message = await self._capped()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def header(self, name: bytes) -> str | None:
         """The first header of this (lower-case) name, without building a mapping of them all."""

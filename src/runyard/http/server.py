@@ -7,23 +7,15 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from runyard.http.gathered import Gathered
+from runyard.http.protocol import Protocol
 
 DRAIN_SECONDS = 10
 """How long requests under way may take after a stop was asked for."""
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, which sends a whole answer with one system call."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """As in uvicorn."""
-        super().connection_made(Gathered(transport, self.loop))
 
 
 class _Server(uvicorn.Server):
@@ -38,6 +30,14 @@ class _Server(uvicorn.Server):
         """As in uvicorn; then says that it answers."""
         await super().startup(sockets)
         self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """As in uvicorn, ten times a second; then closes idle connections, once a second."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                cast("Protocol", connection).close_if_idle(now)
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -66,7 +66,7 @@ async def run(
     """
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

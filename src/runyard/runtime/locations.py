@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,8 +150,11 @@ class Locations:
         """Puts a local file at a location, whole or not at all."""
         path = self.local(location)
         if path is not None:
+            import shutil  # here, for it brings compressors along that few scripts need
+
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{path.name}.{os.getpid()}")
+
             shutil.copyfile(source, draft)
             os.replace(draft, path)
             return

@@ -40,6 +40,10 @@ def to_json(value: Any) -> str | None:
     return _encode(value).decode() if value else None
 
 
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
 def from_json(text: str | None, empty: Any = None) -> Any:
     """The value of JSON text."""
     return _decode(text) if text is not None else empty
@@ -69,9 +73,9 @@ def run_insert(run: Run, spec: str | None) -> Row:
         run.detail,
         run.queue,
         run.priority,
-        to_json(run.parameters),
+        _json(run.parameters) if run.parameters else None,
         run.trigger,
-        to_json(run.tags),
+        _json(run.tags) if run.tags else None,
         run.submitted_by,
         run.created_at,
         run.admitted_at,
@@ -83,7 +87,7 @@ def run_insert(run: Run, spec: str | None) -> Row:
         run.depth,
         run.parent_task_run_id,
         run.rerun_of,
-        to_json(run.extras),
+        _json(run.extras) if run.extras else None,
         spec,
     )
 
@@ -177,9 +181,9 @@ def _changing(one: TaskRun) -> Row:
         one.exit_code,
         one.child_run_id,
         None if one.input is None else _encode(one.input).decode(),
-        to_json(one.values),
-        to_json(one.metrics),
-        to_json(one.error),
+        _json(one.values) if one.values else None,
+        _json(one.metrics) if one.metrics else None,
+        _json(one.error) if one.error else None,
     )
 
 
@@ -235,7 +239,7 @@ def event_row(event: Event) -> Row:
         event.reason or None,
         event.detail or None,
         event.by or None,
-        to_json(event.data),
+        _json(event.data) if event.data else None,
     )
 
 

@@ -76,8 +76,10 @@ class SqlSession(SqlReads):
         self._mark = len(self._decisions)
 
     def keep(self) -> None:
-        self._inside()
-        self._end_command("RELEASE command")
+        if self._saved or self._broken is not None:
+            self._inside()
+            self._end_command("RELEASE command")
+        self._mark = None
 
     def undo(self) -> None:
         self._inside()
@@ -135,7 +137,8 @@ class SqlSession(SqlReads):
     # --- writes ---
 
     def apply(self, changes: Changes, spec: JobSpec | None = None) -> None:
-        self._inside()
+        if self._mark is None or self._broken is not None:
+            self._inside()
         self._decisions.append((changes, spec))
 
     def _write_decisions(self, more: bool = False) -> None:

@@ -17,12 +17,15 @@ from pathlib import Path
 import apsw
 
 from runyard.core.errors import Code, RunyardError
+from runyard.core.triggers import Trigger
+from runyard.core.triggers import topics as topics_of
 from runyard.store import listing, rows, sql
 from runyard.store.migrate import Migration, pending
 from runyard.store.sql_reads import SqlReads
 from runyard.store.sql_session import SqlSession
 
 READ_DEADLINE_SECONDS = 10.0
+_TOPICS = "SELECT DISTINCT topic FROM trigger_topic"
 _STEPS_BETWEEN_CHECKS = 20_000
 _STATEMENTS_KEPT = 512
 """Prepared statements of a connection. apsw drops one that is not used among as many executions, of whichever."""
@@ -61,6 +64,23 @@ class SqliteSession(SqliteReads, SqlSession):
     """The connection that writes."""
 
     errors = apsw.Error
+
+    def __init__(self, connection: apsw.Connection, read_deadline: float) -> None:
+        super().__init__(connection, read_deadline)
+        self._topics: set[str] | None = None
+        """All that triggers want to be told of, and perhaps more: nobody else writes here, and none is taken out."""
+
+    def triggers_on(self, topics: list[str]) -> list[Trigger]:
+        """As in `Reads`. It is asked at every run's end, and nearly always nobody wants to know."""
+        if self._topics is None:
+            self._topics = {row[0] for row in self._aside(_TOPICS, ())}
+        wanted = [topic for topic in topics if topic in self._topics]
+        return super().triggers_on(wanted) if wanted else []
+
+    def _put_trigger(self, trigger: Trigger) -> None:
+        super()._put_trigger(trigger)
+        if self._topics is not None:
+            self._topics.update(topics_of(trigger))
 
     def _write_rows(self, named: list[tuple[str, list[rows.Row]]]) -> None:
         for name, values in named:

@@ -18,7 +18,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import columns, described, path
+from runyard.warehouse.tables import described, outside, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
@@ -58,11 +58,16 @@ class Copier:
 
     def run(self, task: Task, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
         """Copies at most once."""
-        began = time.perf_counter()
-        return self._effects.once(cursor, task.assignment, lambda touched: _copied(task, cursor, touched, began))
+        action, began = task.assignment.action, time.perf_counter()
+        assert isinstance(action, Copy)
+        # The line of writers keeps it so until the transaction begins.
+        exists = bool(outside(cursor, path(action.schema, action.table)))
+        return self._effects.once(
+            cursor, task.assignment, lambda touched: _copied(task, cursor, touched, began, exists)
+        )
 
 
-def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float) -> Outcome:
+def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, began: float, exists: bool) -> Outcome:
     action = task.assignment.action
     assert isinstance(action, Copy)
     plan = one_query(action.statement, action.dialect)
@@ -70,7 +75,7 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     granted(action.reads, None).check(cursor, plan.statements[0].query, values, action.schema)
-    if not columns(cursor, action.schema, action.table):
+    if not exists:
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
     elif action.mode == "replace":
         query = _kept(cursor, query, values, table in read)
@@ -162,8 +167,10 @@ def _deleted(task: Task, action: Delete, cursor: duckdb.DuckDBPyConnection, touc
 
 
 def _needed(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> None:
-    if not columns(cursor, schema, table):
-        raise Refused(f"There is no table {schema}.{table}.")
+    try:
+        described(cursor, path(schema, table))
+    except duckdb.CatalogException:
+        raise Refused(f"There is no table {schema}.{table}.") from None
 
 
 def _execute(cursor: duckdb.DuckDBPyConnection, statement: str, values: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from runyard.net import addresses, connect
-from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.objects import S3, get
 
 _CHUNK = 1 << 20
@@ -82,7 +82,9 @@ class Download:
                 time.sleep(min(0.2 * 2**empty_tries, 5.0))
 
     def _give_up(self, error: Exception, tries: int) -> None:
-        """Raises when trying again is of no use: nothing new came, several times."""
+        """Raises when trying again is of no use: nothing new came, several times, or there is no room for it."""
+        if is_full(error):
+            raise error
         if tries < (_RESUMES if self.got else 2):
             return
         so_far = f" after {self.got} of {self.total} bytes" if self.total else f" after {self.got} bytes"
@@ -197,6 +199,8 @@ def main(argument: bytes) -> None:
         say({"failed": str(error), "retry": error.retry})
     except addresses.Refused as error:
         say({"failed": str(error), "retry": False})
+    except OSError as error:
+        say({"failed": error.strerror or str(error), "retry": True})
     except Failure as error:
         say({"failed": str(error), "retry": error.retry})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import duckdb
 
 from runyard.core.actions import Export
-from runyard.core.attempts import Outcome
+from runyard.core.attempts import EffectKey, Outcome
 from runyard.core.states import Reason
 from runyard.warehouse.changes import ended, one_query, subquery
 from runyard.warehouse.conditions import bound
@@ -60,7 +61,7 @@ class Exporter:
             rows = _write(cursor, action, path, form, packed)
             task.check()
             size = path.stat().st_size
-            place.put(path, task.assignment.task_run_id)
+            place.put(path, task.assignment.effect)
             query = one_query(action.statement, action.dialect).statements[0].query
             touched.read |= tables_of(query, action.schema).read
             output = {"target": action.target, "format": form, "compression": packed, "row_count": rows, "bytes": size}
@@ -131,18 +132,18 @@ class Place:
         else:
             self._path = _inside(target, settings)
 
-    def put(self, source: Path, task_run_id: int) -> None:
+    def put(self, source: Path, effect: EffectKey) -> None:
         """Moves the file to its place: readers see the old one or the new one, whole, also after a power cut.
 
-        The copy beside the target is named for the task run, not for the attempt: what a killed attempt left there is
-        written over by the next. Attempts of one task run never overlap.
+        The copy beside the target is named for the effect, which is the same for all attempts of a task: what a killed
+        one left there is written over by the next. They never overlap.
         """
         if self._object is not None:
             put(self._object[0], source, self._object[1])
             return
         folder = self._path.parent
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{self._path.name}.{task_run_id}.part"
+        part = folder / f".{self._path.name}.{_mark(effect)}.part"
         try:
             shutil.copyfile(source, part)
             with part.open("rb") as file:
@@ -155,6 +156,10 @@ class Place:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _mark(effect: EffectKey) -> str:
+    return hashlib.blake2s(repr(effect).encode(), digest_size=8).hexdigest()
 
 
 def _inside(target: str, settings: Settings) -> Path:

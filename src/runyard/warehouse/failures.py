@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class NotFound(Exception):
     """What was asked about is not there."""
@@ -13,3 +16,8 @@ class LoadFailed(Exception):
     def __init__(self, sentence: str, *, retry: bool = False) -> None:
         super().__init__(sentence)
         self.retry = retry
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a file system had no room, as the system, DuckDB or Arrow say it."""
+    return os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error)

@@ -22,6 +22,8 @@ from runyard.warehouse.tables import Target
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
+_TOLD_BYTES = 1 << 20
+"""A smaller file is read before anybody could look; each progress is a write of the server's."""
 _READERS = {"csv": csv.load, "ndjson": staged.load_ndjson, "parquet": staged.load_parquet}
 
 
@@ -54,7 +56,8 @@ class Loader:
     def _run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
         target = Target(cursor, action, task.assignment.run_id)
         source = self._source(task, action, tell)
-        tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
+        if source.size > _TOLD_BYTES:
+            tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
         try:
             return self._effects.once(
                 cursor, task.assignment, lambda touched: self._load(task, target, source, touched)

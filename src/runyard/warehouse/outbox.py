@@ -22,15 +22,16 @@ class Outbox:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._waiting: list[Report] = []
+        self._sent_at = 0.0
         self._wake = threading.Event()
         threading.Thread(target=self._flush_late, name="outbox", daemon=True).start()
 
     def add(self, *reports: Report, flush: bool = False) -> None:
-        """Takes reports; `flush` when nothing more comes soon."""
+        """Takes reports; `flush` when nothing more comes soon. Many ends a millisecond still share a frame."""
         with self._lock:
             self._waiting.extend(reports)
             full = len(self._waiting) >= _BATCH
-        if flush or full:
+        if full or (flush and time.monotonic() - self._sent_at > _GATHER_SECONDS):
             self.flush()
         elif not self._wake.is_set():
             self._wake.set()
@@ -41,6 +42,7 @@ class Outbox:
             with self._lock:
                 batch, self._waiting = self._waiting, []
             if batch:
+                self._sent_at = time.monotonic()
                 self._write(frame(Reports(batch)))
 
     def send(self, message: ToServer) -> None:

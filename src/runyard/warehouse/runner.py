@@ -16,7 +16,7 @@ from runyard.core.states import Reason
 from runyard.warehouse import sql
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
@@ -26,6 +26,7 @@ from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tasks import Stopped, Task, now
 
+_FULL = "The disk is full: nothing was changed. Make room where the warehouse keeps its data, and try again."
 _TICK_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.5
 _WAIT_TOLD_SECONDS = 0.2
@@ -151,15 +152,14 @@ class Runner:
         task.check()
 
     def _attempt(self, task: Task, seat: Seat) -> Outcome:
-        action = task.assignment.action
-        reason = self._reason(task)
+        reason, whole = self._reason(task), False
         try:
-            cursor = seat.take(getattr(action, "schema", "main"))
+            cursor = seat.take(getattr(task.assignment.action, "schema", "main"))
             task.begin(cursor)
             self._started(task)
-            if task.plan is not None:
-                return sql.run(task, task.plan, cursor, self._attempts, self._once)
-            return self._kinds[type(action)].run(task, cursor, self._tell)
+            outcome = self._do(task, cursor)
+            whole = True
+            return outcome
         except (Refused, LoadFailed, duckdb.Error, OSError, ValueError, ArithmeticError) as error:
             return task.stopped() if task.why else _failed(task, error, reason)
         except Exception as error:
@@ -167,8 +167,13 @@ class Runner:
                 return task.stopped()
             return _failed(task, error, Reason.INTERNAL)
         finally:
-            task.leave()
-            seat.leave(clean=task.ticket is None)
+            task.leave()  # before the question: no interrupt comes after this
+            seat.leave(clean=whole and task.ticket is None and task.why is None)
+
+    def _do(self, task: Task, cursor: duckdb.DuckDBPyConnection) -> Outcome:
+        if task.plan is not None:
+            return sql.run(task, task.plan, cursor, self._attempts, self._once)
+        return self._kinds[type(task.assignment.action)].run(task, cursor, self._tell)
 
     def _started(self, task: Task) -> None:
         key = task.assignment
@@ -214,7 +219,7 @@ class Runner:
 
 def _failed(task: Task, error: Exception, reason: Reason) -> Outcome:
     """A failure as data: the first line for people, the whole message beside it."""
-    message = str(error).strip() or type(error).__name__
+    message = _FULL if is_full(error) else str(error).strip() or type(error).__name__
     ended = now()
     return Outcome(
         result="failed",

@@ -29,7 +29,10 @@ class Seat:
         self._cursor = self._cursor or self._fresh()
 
     def leave(self, *, clean: bool) -> None:
-        """Ends an attempt's use; after one that was not clean the next gets a fresh connection."""
+        """Ends an attempt's use; after one that was not clean the next gets a fresh connection.
+
+        A stop is not clean: an interrupt that came late may have hit the rollback, and left the transaction open.
+        """
         if self._cursor is None:
             return
         if clean:

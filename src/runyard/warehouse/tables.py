@@ -74,7 +74,7 @@ def described(cursor: duckdb.DuckDBPyConnection, full: str) -> dict[str, str]:
     return {row[0]: row[1] for row in cursor.execute(f"DESCRIBE {full}").fetchall()}
 
 
-def _outside(cursor: duckdb.DuckDBPyConnection, full: str) -> dict[str, str]:
+def outside(cursor: duckdb.DuckDBPyConnection, full: str) -> dict[str, str]:
     """As `columns`, outside of any transaction."""
     try:
         return described(cursor, full)
@@ -100,7 +100,7 @@ class Target:
         self.unmatched = 0
         self._from = "the table"
         # The line of writers keeps the table as it is until the transaction begins.
-        self._seen: dict[str, str] | None = None if inside else _outside(cursor, self.path)
+        self._seen: dict[str, str] | None = None if inside else outside(cursor, self.path)
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
         self._refuse_existing()
 

@@ -11,6 +11,11 @@ from typing import BinaryIO
 from runyard.warehouse.failures import LoadFailed
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive or an Excel file",
+    b"\xfd7zXZ\0": "packed with xz",
+    b"BZh91AY&SY": "packed with bzip2",
+}
 _PIECE = 1 << 20
 _GZIP_WINDOW = 31
 _FREE_BYTES = 256 * 1024**2
@@ -18,9 +23,15 @@ _FREE_BYTES = 256 * 1024**2
 
 
 def packing(path: Path) -> str:
-    """`gzip`, `zstd` or nothing, by the first bytes: names and content types are often wrong about it."""
+    """`gzip`, `zstd` or nothing, by the first bytes: names and content types are often wrong about it.
+
+    Raises `LoadFailed` for what is packed otherwise.
+    """
     with path.open("rb") as file:
-        head = file.read(4)
+        start = file.read(16)
+    if found := next((what for mark, what in _FOREIGN.items() if start.startswith(mark)), None):
+        raise LoadFailed(f"The file is {found}; a load takes it plain, or packed with gzip or zstd.")
+    head = start[:4]
     return "gzip" if head[:2] == GZIP else "zstd" if head == ZSTD else ""
 
 

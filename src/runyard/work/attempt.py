@@ -93,8 +93,8 @@ class Attempt:
             self._watch(fd, self._on_output)
         self.exit = os.pidfd_open(self.spare.pid)
         self._watch(self.exit, self._on_exit)
-        if self.spare.tell(self.folder, claim):
-            self.started_at = _now()
+        self.started_at = self.spare.tell(self.folder, claim)
+        if self.started_at is not None:
             self._send(Started(self.head.task_run_id, self.head.token, self.started_at))
 
     def run(self) -> None:
@@ -110,8 +110,8 @@ class Attempt:
         """Lets go of all that it held, but for the connection."""
         self.listener.close()
         self.notes.close()
-        for fd in (self.exit, *self.streams):
-            os.close(fd)
+        os.close(self.exit)
+        self.spare.close()
         self.log.close()
         self.handlers.clear()
 

@@ -43,6 +43,7 @@ def check_out(asked: Checkout, tree: str, places: Places) -> str:
     mirror.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{mirror}.lock", "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(lock.fileno())  # what is not used for long is removed
         if not mirror.exists():
             _make(mirror)
         commit = _kept(mirror, asked.commit) or _fetched(mirror, url, pins, asked)

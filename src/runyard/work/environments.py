@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from runyard.core.attempts import Places
@@ -42,16 +43,21 @@ def made(requirements: list[str], wheels: list[str], index: bool, places: Places
     pip = {name: value for name, value in variables.items() if name.startswith("PIP_")}
     key = _key(requirements, files, index, pip)
     place = root / key
-    if not place.exists():
-        with open(root / f"{key}.lock", "a", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                _say("Another attempt installs the same requirements; this one waits for it.")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if not place.exists():
-                _build(root, key, [*map(str, files), *requirements], index, pip)
+    with open(root / f"{key}.lock", "a", encoding="ascii") as lock:
+        if not place.exists():
+            _wait_for(lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(lock.fileno())  # what is not used for long is removed
+        if not place.exists():
+            _build(root, key, [*map(str, files), *requirements], index, pip)
     return str(place / "bin" / "python")
+
+
+def _wait_for(lock: IO[str]) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say("Another attempt installs the same requirements; this one waits for it.")
 
 
 def _key(requirements: list[str], files: list[Path], index: bool, pip: dict[str, str]) -> str:

@@ -1,22 +1,23 @@
 """The fork server: stays small and single-threaded, and forks a launcher for each channel that it is given.
 
 Started by the local executor with one end of a socket pair as its only argument's file descriptor. It ends when
-the other end does; its launchers go on.
+the other end does; its launchers go on. What it imports and does not use is for the attempts: none has to pay for it.
 """
 
 from __future__ import annotations
 
-# Imported once here, so that no attempt pays for them.
 import atexit  # noqa: F401
 import contextlib
 import gc
 import os
+import pkgutil  # noqa: F401
 import signal
 import socket
 import sys
 import time
 import traceback  # noqa: F401
 
+import runyard.runtime.locations  # noqa: F401
 from runyard.core.launch import INHERITED
 from runyard.work import launcher, python
 

@@ -90,8 +90,10 @@ class Launcher:
         head = decode_head(claim)
         try:
             _clear()
-            if spare is None or not spare.alive():
-                spare = Spare()
+            if spare is not None and not spare.alive():
+                spare.close()
+                spare = None
+            spare = spare or Spare()
             with open(MARK, "wb") as file:
                 file.write(encode(Mark(head.token, spare.mark, self._mark)))
             attempt = self._attempt = Attempt(head, order, self._channel, spare)

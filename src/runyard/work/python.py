@@ -67,6 +67,7 @@ def make_streams() -> None:
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
 
 
 def prepare_process(arguments: list[str], folder: str) -> None:
@@ -136,8 +137,9 @@ def shut_down(code: int) -> int:
         traceback.print_exc()
         code = code or 1
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or 1
+        if stream is not None and not getattr(stream, "closed", False):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                code = code or 1
     return code

@@ -17,15 +17,20 @@ class Spare:
 
     def __init__(self) -> None:
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
+        self.stdout, self.stderr = pipes[0][0], pipes[1][0]
         self._orders, theirs = socket.socketpair()
         parent = os.getpid()
-        self.pid = os.fork()
-        if self.pid == 0:
-            child.become(theirs.fileno(), pipes[0][1], pipes[1][1], parent)
-        theirs.close()
-        for _, end in pipes:
-            os.close(end)
-        self.stdout, self.stderr = pipes[0][0], pipes[1][0]
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                child.become(theirs.fileno(), pipes[0][1], pipes[1][1], parent)
+        except OSError:  # no room for a process
+            self.close()
+            raise
+        finally:
+            theirs.close()
+            for _, end in pipes:
+                os.close(end)
         # From here, where it is done for certain: the child does nothing of the work before it is told to.
         self.mark = linux.bear_mark(self.pid)
 
@@ -33,10 +38,16 @@ class Spare:
         """Whether it can still take work."""
         return os.waitpid(self.pid, os.WNOHANG)[0] == 0
 
-    def tell(self, folder: str, claim: bytes) -> bool:
-        """Gives it the work; True once it is about to run its first instruction, False if it died before."""
+    def close(self) -> None:
+        """Lets go of what it writes to; it ends if it still waits for work."""
+        self._orders.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+    def tell(self, folder: str, claim: bytes) -> int | None:
+        """Gives it the work; when (in milliseconds) it began with it, None if it died before."""
         with contextlib.suppress(OSError), self._orders:
             self._orders.sendall(encode(Work(folder, msgspec.Raw(claim))))
             self._orders.shutdown(socket.SHUT_WR)
-            return self._orders.recv(1) != b""
-        return False
+            return int(self._orders.recv(32) or 0) or None
+        return None

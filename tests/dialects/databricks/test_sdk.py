@@ -7,6 +7,7 @@ import itertools
 import json
 import urllib.parse
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from databricks.sdk import WorkspaceClient
@@ -210,6 +211,36 @@ def test_permissions_on_a_job_are_kept(w: WorkspaceClient, rest: Rest) -> None:
         "CAN_MANAGE",
         "IS_OWNER",
     ]
+
+
+def test_permissions_are_also_called_through_the_jobs(w: WorkspaceClient, rest: Rest) -> None:
+    job_id = str(w.jobs.create(name="ours", tasks=[program(rest, "print(1)")]).job_id)
+    ann = jobs.JobAccessControlRequest(user_name="ann", permission_level=jobs.JobPermissionLevel.CAN_VIEW)
+    dev = jobs.JobAccessControlRequest(user_name="dev", permission_level=jobs.JobPermissionLevel.IS_OWNER)
+    w.jobs.update_permissions(job_id, access_control_list=[ann])
+    assert {one.user_name for one in w.jobs.get_permissions(job_id).access_control_list or []} == {"ann", "dev"}
+    assert len(w.jobs.get_permission_levels(job_id).permission_levels or []) == 4
+    w.jobs.set_permissions(job_id, access_control_list=[dev])
+    assert {one.user_name for one in w.jobs.get_permissions(job_id).access_control_list or []} == {"dev"}
+
+
+def test_every_call_that_waits_gives_the_run_at_its_end(w: WorkspaceClient, rest: Rest) -> None:
+    task = program(rest, "print(1)")
+    job_id = w.jobs.create(name="waits", tasks=[task]).job_id or 0
+    run = w.jobs.run_now_and_wait(job_id, timeout=WAIT)
+    again = w.jobs.repair_run_and_wait(run.run_id or 0, rerun_tasks=["main"], timeout=WAIT)
+    once = jobs.SubmitTask(task_key="main", spark_python_task=task.spark_python_task)
+    submitted = w.jobs.submit_and_wait(tasks=[once], timeout=WAIT)
+    looked = w.jobs.wait_get_run_job_terminated_or_skipped(run.run_id or 0, timeout=WAIT)
+    for one in (run, again, submitted, looked):
+        assert one.state
+        assert one.state.result_state is RunResultState.SUCCESS
+
+
+def test_every_method_of_the_client_is_called_here() -> None:
+    methods = {name for name in vars(jobs.JobsAPI) if not name.startswith("_")}
+    text = Path(__file__).read_text()
+    assert {name for name in methods if f"w.jobs.{name}(" not in text} == set()
 
 
 def test_clusters_versions_and_node_types_can_be_chosen(w: WorkspaceClient) -> None:

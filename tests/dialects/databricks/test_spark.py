@@ -19,6 +19,7 @@ from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import spark
 from runyard.dialects.databricks.parts import Spark, Surroundings
 from runyard.dialects.databricks.paths import Roots
+from tests.dialects.glue.own import environment, told
 from tests.live_server import live_server
 
 from .conftest import Rest
@@ -79,19 +80,21 @@ def test_unknown_options_are_refused() -> None:
         spark.installation({"spark": "/opt/spark"})
 
 
-def spark_home() -> Path | None:
-    """Where pyspark lies, if it is installed."""
+def spark_home(folder: Path) -> Path:
+    """Where pyspark lies; installed into an environment of its own where the tests' has none."""
     found = importlib.util.find_spec("pyspark")
-    return Path(found.origin).parent if found and found.origin else None
+    if found is not None and found.origin:
+        return Path(found.origin).parent
+    python = environment(folder / "environment", "pyspark>=3.5,<4")
+    return Path(told(python, "import pyspark; print(pyspark.__path__[0])").strip())
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
-    home = spark_home()
-    if home is None or shutil.which("java") is None:
-        pytest.skip("there is no pyspark, or no java, on this machine")
+    if shutil.which("java") is None:
+        pytest.skip("there is no java on this machine")
     folder = tmp_path_factory.mktemp("spark")
-    options = f"databricks.spark_home={home}"
+    options = f"databricks.spark_home={spark_home(folder)}"
     with live_server(folder, "--dev", RUNYARD_OPTIONS=options) as url, httpx.Client(base_url=url, timeout=30) as http:
         yield Rest(http, "2.2", folder)
 

@@ -112,6 +112,20 @@ def test_a_retry_passes_its_own_run_id_to_the_script(glue: World) -> None:
     assert pairs(glue.output(second))["--JOB_RUN_ID"] == f"{first['Id']}_attempt_1"
 
 
+def test_a_start_follows_the_job_as_it_is_now_not_as_it_was_when_last_started(glue: World) -> None:
+    job = glue.job("print('one')")
+    assert glue.output(glue.run(job)) == ["one"]
+    command = {"Name": "glueetl", "ScriptLocation": glue.script("print('two')")}
+    glue.client.update_job(JobName=job, JobUpdate={"Role": "r", "Command": command})
+    run = glue.run(job, AllocatedCapacity=10)  # which a Python shell job could not have
+    assert (glue.output(run), run["AllocatedCapacity"]) == (["two"], 10)
+    glue.client.delete_job(JobName=job)
+    assert glue.refused("EntityNotFoundException", glue.client.start_job_run, JobName=job) == f"Job {job} not found."
+    glue.job("print('three')", Name=job)
+    assert glue.output(glue.run(job)) == ["three"]
+    assert len(glue.client.get_job_runs(JobName=job)["JobRuns"]) == 1
+
+
 def test_over_the_limit_a_start_is_refused_and_nothing_is_kept(glue: World) -> None:
     job = glue.job(SLEEP)
     glue.start(job)

@@ -150,6 +150,17 @@ def test_customer_variables_are_in_the_environment_and_no_others(glue: World) ->
     assert json.loads(glue.output(run)[0]) == ["1", "2,3", None]
 
 
+def test_boto3_in_a_script_finds_this_server_for_all_that_it_answers(glue: World) -> None:
+    text = """
+import boto3
+for service in ("glue", "logs", "sts", "iam"):
+    client = boto3.client(service)
+    print(client.meta.endpoint_url)
+    client.close()
+"""
+    assert glue.output(glue.run(glue.job(text))) == [glue.url] * 4
+
+
 def test_without_dev_a_script_must_lie_where_the_server_allows(tmp_path: Path) -> None:
     outside = tmp_path / "outside.py"
     outside.write_text("print('no')")

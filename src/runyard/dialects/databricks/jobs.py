@@ -13,7 +13,7 @@ from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
 from runyard.core.triggers import qualified
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import compile_triggers, parse, serve, wire
-from runyard.dialects.databricks.permissions import Permissions
+from runyard.dialects.databricks.permissions import MANAGE, RUN, VIEW, Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, read, version_of
 from runyard.dialects.databricks.tables import LIMITS, NAME, QUEUED_VIA
 from runyard.engine.runs import Submitted
@@ -57,6 +57,7 @@ class JobRoutes:
         if not given and version_of(request) == "2.0":
             raise invalid("Run settings must be specified.")
         settings = _with_queue(compiling.settings_of(given), request)
+        await self._permissions.require_started(request, settings)
         spec = await self._compiled(settings, request)
         acl = parse.request("Create", {"access_control_list": given.get("access_control_list")})
         entries = self._permissions.checked(acl.get("access_control_list", []), request.principal.name)
@@ -70,7 +71,7 @@ class JobRoutes:
         """POST jobs/update"""
         raw = await serve.body(request)
         given = parse.request("Update", raw)
-        job = await serve.found_job(self._place, parse.need(given, "job_id"))
+        job = await self._managed(given, request)
         new = given.get("new_settings", {})
         sent = raw.get("new_settings")
         sent = sent if isinstance(sent, dict) else {}
@@ -84,7 +85,7 @@ class JobRoutes:
         """POST jobs/reset: all settings anew, except that `run_as` stays when it is left out."""
         raw = await serve.body(request)
         given = parse.request("Reset", raw)
-        job = await serve.found_job(self._place, parse.need(given, "job_id"))
+        job = await self._managed(given, request)
         if not isinstance(raw.get("new_settings"), dict):
             raise invalid("Run settings must be specified.")
         settings = _with_queue(compiling.settings_of(raw["new_settings"]), request)
@@ -94,7 +95,13 @@ class JobRoutes:
         await self._replace(job, settings, request)
         return done()
 
+    async def _managed(self, given: Given, request: Request) -> Job:
+        job_id = parse.need(given, "job_id")
+        await self._permissions.require(request, job_id, MANAGE)
+        return await serve.found_job(self._place, job_id)
+
     async def _replace(self, job: Job, settings: Given, request: Request) -> None:
+        await self._permissions.require_started(request, settings)
         spec = await self._compiled(settings, request)
         by = request.principal.name
         await self._kept(lambda: self._registry.update_job(job.id, spec, by=by), settings)
@@ -118,9 +125,8 @@ class JobRoutes:
 
     async def delete(self, request: Request) -> Answer:
         """POST jobs/delete"""
-        job_id = parse.need(await read(request, "Delete"), "job_id")
-        await serve.found_job(self._place, job_id)
-        await self._registry.delete_job(job_id, request.principal.name)
+        job = await self._managed(await read(request, "Delete"), request)
+        await self._registry.delete_job(job.id, request.principal.name)
         return done()
 
     # --- looking ---
@@ -128,7 +134,9 @@ class JobRoutes:
     async def get(self, request: Request) -> Answer:
         """GET jobs/get"""
         given, version = serve.asked(request, "Get"), version_of(request)
-        job = await serve.found_job(self._place, parse.need(given, "job_id"))
+        job_id = parse.need(given, "job_id")
+        await self._permissions.require(request, job_id, VIEW)
+        job = await serve.found_job(self._place, job_id)
         offset = wire.parse_array_token(given.get("page_token"))
         state = await offload(self._trigger_state, job) if given.get("include_trigger_state") else None
         return answer(wire.job_body(job, version, offset=offset, trigger_state=state))
@@ -157,9 +165,11 @@ class JobRoutes:
         every = version == "2.0" and "limit" not in given and "page_token" not in given
         page = await offload(self._page, given, None if every else limit)
         expand = given.get("expand_tasks", False)
+        hidden = await self._permissions.without(request, VIEW)
         body: dict[str, Any] = {}
-        if page.items:
-            body["jobs"] = [wire.listed_job(job, version, expand=expand) for job in page.items]
+        listed = [wire.listed_job(job, version, expand=expand) for job in page.items if job.id not in hidden]
+        if listed:
+            body["jobs"] = listed
         if page.next is not None:
             body["next_page_token"] = wire.page_token(page.items[-1].id)
         if version != "2.2":
@@ -184,6 +194,7 @@ class JobRoutes:
     async def run_now(self, request: Request) -> Answer:
         """POST jobs/run-now"""
         given = await read(request, "RunNow")
+        await self._permissions.require(request, given.get("job_id", 0), RUN)
         known = await self._again(given, request.principal.name)
         if known is not None:
             return answer({"run_id": known, "number_in_job": known})

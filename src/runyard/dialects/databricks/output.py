@@ -56,7 +56,7 @@ class OutputRoutes:
         return answer(await offload(self._output, request, parse.need(given, "run_id")))
 
     def _found(self, request: Request, run_id: int) -> tuple[View, TaskRun]:
-        run, one = serve.any_run(self._place, run_id)
+        run, one = self._runs.found(request, run_id)
         if one is None:
             raise invalid(
                 "Retrieving the output of runs with multiple tasks is not supported. "

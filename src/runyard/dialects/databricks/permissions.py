@@ -1,6 +1,7 @@
-"""Permissions on jobs: kept and shown as the service does.
+"""Permissions on jobs: kept and shown as the service does, and held for every call of this dialect.
 
-Who may call what is decided by the caller's own scopes; these lists are records for the clients that manage them.
+A job that was given a list is for those in it; one without a list is for everybody whose scopes reach so far. Scopes
+come first, and whoever holds `admin` may do everything. The words of refusals are those of the service.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from runyard.dialects.databricks.serve import Given, Place
 from runyard.dialects.databricks.tables import NAME
 from runyard.http.answers import answer
 from runyard.http.card import Answer, Route
+from runyard.http.policy import ADMIN, allows
 from runyard.http.request import Request, offload
 
 KIND = "job_permissions"
@@ -22,8 +24,20 @@ LEVELS = {
     "CAN_MANAGE": "Can view, run, cancel, edit and delete the job",
     "IS_OWNER": "Owns the job",
 }
+_ORDER = tuple(LEVELS)
+VIEW, RUN, MANAGE, OWNER = _ORDER
+_LACKS = {
+    VIEW: "User {who} does not have View or Admin or Manage Run or Owner permissions on job {job}",
+    RUN: "User {who} does not have Manage Run or Admin or Owner permissions on job {job}",
+    MANAGE: "User {who} does not have Admin or Owner permissions on job {job}",
+}
+_LACKS_LIST = (
+    "{who} does not have Manage permissions on Job with ID: ElasticJobId({job}). Please contact the owner or an "
+    "administrator for access."
+)
+EVERYBODY = "users"
+"""The service's group of all users; other groups are kept and hold nobody, for there are none here."""
 _WHO = ("user_name", "group_name", "service_principal_name")
-OWNER = "IS_OWNER"
 
 
 class Permissions:
@@ -43,6 +57,42 @@ class Permissions:
             *serve.routes("GET", f"{path}/permissionLevels", see, self.levels),
         )
 
+    async def require(self, request: Request, job_id: int, level: str, said: str | None = None) -> None:
+        """Raises denied unless the caller holds this level on the job, which for a submission is its run."""
+        if not allows(request.principal, ADMIN):
+            await offload(self.check, request, job_id, level, said)
+
+    def check(self, request: Request, job_id: int, level: str, said: str | None = None) -> None:
+        """The same, reading the store on the caller's thread."""
+        if allows(request.principal, ADMIN):
+            return
+        entries, who = self._listed(job_id), request.principal.name
+        if entries is not None and not _holds(entries, who, level):
+            raise RunyardError(Code.DENIED, (said or _LACKS[level]).format(who=who, job=job_id))
+
+    async def require_started(self, request: Request, settings: Given) -> None:
+        """The same for every job that a definition's run_job_tasks start."""
+        for task in settings.get("tasks", []):
+            inner = task.get("for_each_task", {}).get("task", task)
+            if "job_id" in inner.get("run_job_task", {}):
+                await self.require(request, inner["run_job_task"]["job_id"], RUN)
+
+    async def without(self, request: Request, level: str) -> set[int]:
+        """The jobs on which the caller does not hold this level."""
+        if allows(request.principal, ADMIN):
+            return set()
+        return await offload(self._without, request.principal.name, level)
+
+    def _without(self, who: str, level: str) -> set[int]:
+        found: set[int] = set()
+        cursor: str | None = None
+        while True:
+            page = self._documents.find(NAME, KIND, limit=1000, cursor=cursor)
+            found |= {int(one.key) for one in page.items if not _holds(one.body["entries"], who, level)}
+            cursor = page.next
+            if cursor is None:
+                return found
+
     def checked(self, entries: list[Given], caller: str) -> list[Given]:
         """What a new job is given; the caller owns it unless somebody else is named."""
         if not entries:
@@ -58,22 +108,33 @@ class Permissions:
 
     async def get(self, request: Request) -> Answer:
         """GET permissions/jobs/{id}"""
-        return await self._shown(await self._job_id(request))
+        job_id = await self._job_id(request)
+        await self.require(request, job_id, VIEW)
+        return await self._shown(job_id)
 
     async def put(self, request: Request) -> Answer:
         """PUT permissions/jobs/{id}: the whole list anew; it must name one owner."""
-        job_id = await self._job_id(request)
-        await self.keep(job_id, _one_owner(_latest(await self._entries(request))), request.principal.name)
+        job_id, entries = await self._job_id(request), _one_owner(_latest(await self._entries(request)))
+        await self._require_change(request, job_id, entries)
+        await self.keep(job_id, entries, request.principal.name)
         return await self._shown(job_id)
 
     async def patch(self, request: Request) -> Answer:
         """PATCH permissions/jobs/{id}: these entries over the others; a new owner takes the place of the old one."""
         job_id, new = await self._job_id(request), _latest(await self._entries(request))
         old = await offload(self._kept, job_id)
+        await self._require_change(request, job_id, [one for one in new if one["permission_level"] == OWNER])
         if any(one["permission_level"] == OWNER for one in new):
             old = [one for one in old if one["permission_level"] != OWNER]
         await self.keep(job_id, _one_owner(_latest([*old, *new])), request.principal.name)
         return await self._shown(job_id)
+
+    async def _require_change(self, request: Request, job_id: int, new: list[Given]) -> None:
+        """Managers change the list; who owns the job is for its owner and administrators to say."""
+        await self.require(request, job_id, MANAGE, _LACKS_LIST)
+        given = {_who(one) for one in new if one["permission_level"] == OWNER}
+        if given and given != {_who(one) for one in await offload(self._kept, job_id) if _is_owner(one)}:
+            await self.require(request, job_id, OWNER, _LACKS[MANAGE])
 
     async def levels(self, request: Request) -> Answer:
         """GET permissions/jobs/{id}/permissionLevels"""
@@ -92,12 +153,19 @@ class Permissions:
         entries: list[Given] = given.get("access_control_list", [])
         return entries
 
-    def _kept(self, job_id: int) -> list[Given]:
+    def _listed(self, job_id: int) -> list[Given] | None:
+        """The list that a job was given; None without one."""
         try:
             return list(self._documents.get(NAME, KIND, str(job_id)).body["entries"])
         except RunyardError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
+        return None
+
+    def _kept(self, job_id: int) -> list[Given]:
+        found = self._listed(job_id)
+        if found is not None:
+            return found
         owner = self._place.engine.registry.job(job_id).owner
         return [{"user_name": owner, "permission_level": OWNER}]
 
@@ -110,6 +178,22 @@ class Permissions:
                 "access_control_list": [_shown_entry(one) for one in entries],
             }
         )
+
+
+def _holds(entries: list[Given], who: str, level: str) -> bool:
+    levels = [
+        _ORDER.index(one["permission_level"]) for one in entries if _who(one)[1] == who and "group_name" not in one
+    ]
+    levels += [_ORDER.index(one["permission_level"]) for one in entries if one.get("group_name") == EVERYBODY]
+    return max(levels, default=-1) >= _ORDER.index(level)
+
+
+def _who(one: Given) -> tuple[str, str]:
+    return next((name, str(one[name])) for name in _WHO if name in one)
+
+
+def _is_owner(one: Given) -> bool:
+    return bool(one["permission_level"] == OWNER)
 
 
 def _shown_entry(one: Given) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from runyard.core.states import TERMINAL, Reason, State
 from runyard.dialects.databricks import compile as compiling
 from runyard.dialects.databricks import jobs, parse, resolved, serve, wire, wire_runs
 from runyard.dialects.databricks.parts import Surroundings
-from runyard.dialects.databricks.permissions import Permissions
+from runyard.dialects.databricks.permissions import MANAGE, RUN, VIEW, Permissions
 from runyard.dialects.databricks.serve import Given, Place, done, host_of, read, version_of
 from runyard.dialects.databricks.tables import ACTIVE, COMPLETED, LIMITS, NAME
 from runyard.dialects.databricks.wire_runs import Followed, View
@@ -64,6 +64,7 @@ class RunRoutes:
         if not settings.get("tasks"):
             raise invalid("A submission needs at least one task.")
         settings.pop("queue", None)
+        await self._permissions.require_started(request, settings)
         around = await self._place.surroundings(request, settings, one_time=True)
         spec = compiling.job(settings, around)
         kept = {"performance_target": given.get("performance_target")}
@@ -93,13 +94,19 @@ class RunRoutes:
         return answer(await offload(self._shown, request, given))
 
     def _shown(self, request: Request, given: Given) -> dict[str, Any]:
-        run, one = serve.any_run(self._place, parse.need(given, "run_id"))
+        run, one = self.found(request, parse.need(given, "run_id"))
         offset = wire.parse_array_token(given.get("page_token"))
         history = given.get("include_history", False)
         view = self.view(request, run, resolve=given.get("include_resolved_values", False), history=history)
         if one is not None:
             return wire_runs.task_run_body(view, one, offset=offset)
         return wire_runs.run_body(view, offset=offset, history=history)
+
+    def found(self, request: Request, run_id: int, level: str = VIEW) -> tuple[Run, TaskRun | None]:
+        """The job run with this id, or the task run and its job run, for a caller who holds this level on its job."""
+        run, one = serve.any_run(self._place, run_id)
+        self._permissions.check(request, wire_runs.job_id_of(run), level)
+        return run, one
 
     def view(self, request: Request, run: Run, *, resolve: bool = False, history: bool = False) -> View:
         """A run with all that its body shows."""
@@ -131,7 +138,8 @@ class RunRoutes:
         """GET jobs/runs/list"""
         given, version = serve.asked(request, "ListRuns"), version_of(request)
         where, limit = _filter(given), _limit(given, version)
-        page, newer, bodies = await offload(self._found, request, where, given, limit)
+        hidden = await self._permissions.without(request, VIEW)
+        page, newer, bodies = await offload(self._list_page, request, where, given, limit, hidden)
         body: dict[str, Any] = {"runs": bodies} if bodies else {}
         if page.next is not None:
             body["next_page_token"] = wire.page_token(page.items[-1].id)
@@ -141,11 +149,12 @@ class RunRoutes:
             body["has_more"] = page.next is not None
         return answer(body)
 
-    def _found(
-        self, request: Request, where: RunFilter, given: Given, limit: int
+    def _list_page(
+        self, request: Request, where: RunFilter, given: Given, limit: int, hidden: set[int]
     ) -> tuple[Page[Run], bool, list[dict[str, Any]]]:
         page, newer = self._page(where, given, limit)
-        return page, newer, self._listed(request, page.items, given.get("expand_tasks", False))
+        seen = [run for run in page.items if wire_runs.job_id_of(run) not in hidden]
+        return page, newer, self._listed(request, seen, given.get("expand_tasks", False))
 
     def _page(self, where: RunFilter, given: Given, limit: int) -> tuple[Page[Run], bool]:
         """The page, and whether there are newer runs than its first."""
@@ -192,7 +201,7 @@ class RunRoutes:
     async def cancel(self, request: Request) -> Answer:
         """POST jobs/runs/cancel; what has ended keeps its outcome."""
         run_id = parse.need(await read(request, "OneRun"), "run_id")
-        run, one = await offload(serve.any_run, self._place, run_id)
+        run, one = await offload(self.found, request, run_id, RUN)
         await self._cancel(Cancel(run_id=run.id, task_run_id=one.id if one else None), request.principal.name)
         return done()
 
@@ -210,6 +219,8 @@ class RunRoutes:
         job_id, queued = given.get("job_id"), given.get("all_queued_runs", False)
         if job_id is None and not queued:
             raise invalid("Missing required field: job_id, or all_queued_runs for the queued runs of all jobs.")
+        if job_id is not None:
+            await self._permissions.require(request, job_id, RUN)
         if job_id is not None and await offload(self._is_submission, job_id):
             await self._cancel(Cancel(run_id=job_id), request.principal.name)
             return done()
@@ -219,17 +230,18 @@ class RunRoutes:
             await self._runs.cancel_job(job_id, request.principal.name)
             return done()
         where = RunFilter(states=[State.QUEUED], reason=Reason.JOB_LIMIT, job_id=job_id, origin=NAME)
-        for run_id in await offload(self._all, where):
+        others = await self._permissions.without(request, RUN)
+        for run_id in await offload(self._all, where, others):
             await self._cancel(Cancel(run_id=run_id), request.principal.name)
         return done()
 
-    def _all(self, where: RunFilter) -> list[int]:
+    def _all(self, where: RunFilter, others: set[int]) -> list[int]:
         """Their ids, the newest first: none of them may slip in while the others end."""
         found: list[int] = []
         cursor: str | None = None
         while True:
             page = self._runs.find(where, MAX_PAGE, cursor)
-            found += [run.id for run in page.items]
+            found += [run.id for run in page.items if run.job_id not in others]
             cursor = page.next
             if cursor is None:
                 return found
@@ -243,7 +255,7 @@ class RunRoutes:
     async def delete(self, request: Request) -> Answer:
         """POST jobs/runs/delete: a run that is over, with all that is kept of it."""
         run_id = parse.need(await read(request, "OneRun"), "run_id")
-        run, one = await offload(serve.any_run, self._place, run_id)
+        run, one = await offload(self.found, request, run_id, MANAGE)
         if one is not None:
             raise invalid(f"Run {run_id} is a task run of run {run.id}; delete that one.")
         await self._runs.delete(run_id, request.principal.name)
@@ -255,7 +267,7 @@ class RunRoutes:
         """POST jobs/runs/repair"""
         given = await read(request, "Repair")
         run_id = parse.need(given, "run_id")
-        run, _ = await offload(serve.any_run, self._place, run_id)
+        run, _ = await offload(self.found, request, run_id, RUN)
         newest = await offload(self._job_spec, run)
         settings = compiling.settings_in(newest) if newest is not None else {}
         around = await self._place.surroundings(request, settings, one_time=run.job_id is None)

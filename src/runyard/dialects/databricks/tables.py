@@ -139,8 +139,6 @@ _CLUSTER = "this server is the only cluster"
 _POLICY = "a label for costs that nobody charges here"
 _PIP = "packages come from pip: pypi and whl; jar and maven are for Spark tasks"
 KEPT: dict[str, str] = {
-    "Create.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
-    "Submit.access_control_list": "recorded for permission calls; who may call is decided by the caller's scopes",
     "JobSettings.run_as": "recorded; work runs as the server's own user",
     "JobSettings.job_clusters": _CLUSTER,
     "JobSettings.deployment": "a record of the client that made the job",

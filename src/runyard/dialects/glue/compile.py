@@ -92,6 +92,10 @@ def check_capacity(job: Json, given: Json) -> None:
         raise invalid(f"MaxCapacity of a Python shell job is 0.0625 or 1; it is {most}.")
     if most is not None and not shell and not tables.MIN_CAPACITY <= most <= tables.MAX_CAPACITY:
         raise invalid(f"MaxCapacity must be between {_capacities()}; it is {most}.")
+    if most is not None and not shell and most != int(most):
+        raise invalid(f"MaxCapacity of a Spark job is a whole number of DPU; it is {most}.")
+    if given.get("ExecutionClass") == "FLEX" and not _flexible(job):
+        raise invalid("ExecutionClass FLEX is for jobs of command glueetl with GlueVersion 3.0 or later.")
     worker, number = given.get("WorkerType"), given.get("NumberOfWorkers")
     if number is not None and number < 1:
         raise invalid(f"Number of Workers must be 1 or more; it is {number}.")
@@ -100,6 +104,11 @@ def check_capacity(job: Json, given: Json) -> None:
         raise invalid(f"To use Worker Type {worker}, maximum allowed value of Number of Workers is {limit}.")
     if given.get("Timeout", 1) > tables.MAX_TIMEOUT:
         raise invalid(f"Timeout must be at most {tables.MAX_TIMEOUT} minutes; it is {given['Timeout']}.")
+
+
+def _flexible(job: Json) -> bool:
+    major = str(job.get("GlueVersion", "")).partition(".")[0]
+    return job["Command"].get("Name", "glueetl") == "glueetl" and not (major.isdigit() and int(major) < 3)
 
 
 def _capacities() -> str:
@@ -114,7 +123,8 @@ def settings(parameters: Json) -> Json:
         for name in ("AllocatedCapacity", "MaxCapacity", "WorkerType", "NumberOfWorkers"):
             found.pop(name, None)
     found |= own
-    found.setdefault("Timeout", default_timeout(job))
+    if "Timeout" not in found:
+        found["Timeout"] = default_timeout(job)
     return found | capacity(parameters.get("command", {}).get("Name"), found)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from runyard.core.errors import Code, RunyardError, not_found
 from runyard.core.model import Job
 from runyard.core.query import MAX_PAGE, JobFilter, Page
@@ -15,6 +17,7 @@ from runyard.http.request import offload
 
 WORKSPACE = "default"
 PAGE = 100
+MAX_SEEN = 1000
 
 
 class Jobs:
@@ -23,6 +26,7 @@ class Jobs:
     def __init__(self, registry: Registry, tags: Tags) -> None:
         self._registry = registry
         self._tags = tags
+        self._seen: OrderedDict[str, Job] = OrderedDict()
 
     def operations(self) -> tuple[Op, ...]:
         """The operations of this family."""
@@ -41,7 +45,18 @@ class Jobs:
         found = self.find(name)
         if found is None:
             raise missing(f"Job {name} not found.")
+        self._seen[name] = found
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
         return found
+
+    def seen(self, name: str) -> Job | None:
+        """The job as it was when it was last looked up by name, if it was lately; there may be another by now."""
+        return self._seen.get(name)
+
+    def forget(self, name: str) -> None:
+        """The job is to be looked up again."""
+        self._seen.pop(name, None)
 
     def find(self, name: str) -> Job | None:
         """The job of this name, or None."""

@@ -44,9 +44,19 @@ class JobRuns:
 
     async def start(self, asked: Json, who: Caller) -> Json:
         """StartJobRun"""
-        name = asked["JobName"]
-        job = self._jobs.named(name)
-        kept = job.extras[tables.NAME]
+        job = self._jobs.seen(asked["JobName"])
+        if job is not None:
+            try:
+                return await self._start(job, asked, who)
+            except RunyardError as error:
+                if error.code is Code.LIMIT:
+                    raise
+                # Perhaps by what the job is no more: it decides as it is now.
+                self._jobs.forget(asked["JobName"])
+        return await self._start(self._jobs.named(asked["JobName"]), asked, who)
+
+    async def _start(self, job: Job, asked: Json, who: Caller) -> Json:
+        name, kept = asked["JobName"], job.extras[tables.NAME]
         if "AllocatedCapacity" in asked and "MaxCapacity" in asked:
             raise invalid("Please set only Allocated Capacity or Max Capacity")
         compiling.check_capacity(kept, asked)
@@ -69,7 +79,7 @@ class JobRuns:
             max_live=None if queuing or not self._max_live else self._max_live,
         )
         try:
-            return (await self._runs.submit(command, who.by)).run
+            return (await self._runs.submit(command, who.by, expect_version=job.version)).run
         except RunyardError as error:
             if error.code is not Code.LIMIT:
                 raise

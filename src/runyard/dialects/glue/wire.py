@@ -87,7 +87,10 @@ def shown_job(job: Job) -> Json:
 
 def state_of(run: Run, one: TaskRun | None) -> str:
     """JobRunState of an attempt; `one` is None for a run that ended before it had any."""
-    settings = compiling.settings(run.parameters)
+    return _state(run, one, compiling.settings(run.parameters))
+
+
+def _state(run: Run, one: TaskRun | None, settings: Json) -> str:
     if one is None:
         return tables.STATES[run.state]
     if one.state in (State.BLOCKED, State.QUEUED) and settings.get("JobRunQueuingEnabled"):
@@ -97,7 +100,7 @@ def state_of(run: Run, one: TaskRun | None) -> str:
 
 def job_run(opaque: Opaque, run: Run, one: TaskRun | None, now: int) -> Json:
     """Glue's JobRun: one attempt of a run. Source: Developer Guide, 'JobRun structure'."""
-    settings = compiling.settings(run.parameters)
+    settings, arguments = compiling.settings(run.parameters), compiling.arguments(run.parameters)
     attempt, round_ = (one.attempt, one.round) if one else (0, 0)
     begun = run.created_at if one is None or (attempt, round_) == (0, 0) else one.created_at
     body: Json = {
@@ -107,11 +110,11 @@ def job_run(opaque: Opaque, run: Run, one: TaskRun | None, now: int) -> Json:
         "JobMode": "SCRIPT",
         "StartedOn": seconds(begun),
         "LastModifiedOn": seconds(_modified(begun, one or run)),
-        "JobRunState": state_of(run, one),
-        "Arguments": compiling.arguments(run.parameters),
+        "JobRunState": _state(run, one, settings),
+        "Arguments": arguments,
         "PredecessorRuns": settings.pop("PredecessorRuns", []),
         "ExecutionTime": _execution_time(one, now),
-        "LogGroupName": log_group(run),
+        "LogGroupName": _log_group(run, arguments),
         **settings,
     }
     if attempt:
@@ -151,7 +154,10 @@ def _execution_time(one: TaskRun | None, now: int) -> int:
 
 def log_group(run: Run) -> str:
     """The log group of a run, whose streams are in `<group>/output` and `<group>/error`."""
-    arguments = compiling.arguments(run.parameters)
+    return _log_group(run, compiling.arguments(run.parameters))
+
+
+def _log_group(run: Run, arguments: dict[str, str]) -> str:
     own = arguments.get("--continuous-log-logGroup")
     command = run.parameters.get("command", {}).get("Name", "")
     return str(own or tables.LOG_GROUPS.get(command, tables.SPARK_LOG_GROUP))

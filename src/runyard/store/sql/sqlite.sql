@@ -78,8 +78,8 @@ SELECT count(*) FROM run WHERE job_id=? AND (admitted_at IS NULL)=0 AND ended_at
 SELECT id FROM run WHERE job_id=? AND (admitted_at IS NULL)=1 AND ended_at IS NULL ORDER BY priority DESC, id LIMIT ?;
 
 -- name: live_runs
--- Runs of a job that are not over.
-SELECT id FROM run WHERE job_id=? AND ended_at IS NULL ORDER BY id;
+-- Runs of a job that are not over; left to itself, SQLite reads all that the job ever had, for they are in order.
+SELECT id FROM run INDEXED BY run_live WHERE job_id=? AND ended_at IS NULL ORDER BY id;
 
 -- name: queues_waiting
 -- The queues that hold queued task runs of an executor, found by one seek each.

@@ -17,6 +17,7 @@ _STORAGE = (
     exp.PartitionedByProperty,
     exp.SchemaCommentProperty,
     exp.ClusteredByProperty,
+    exp.ClusterProperty,
     exp.Cluster,
 )
 _KEPT = (exp.TemporaryProperty, exp.LikeProperty)
@@ -26,6 +27,8 @@ _REFUSED: dict[type, str] = {
     exp.Use: "USE is not available here; name the schema on the request, or before the table",
     exp.Copy: "COPY is not available here; load files with a load task",
     exp.Lock: "locking reads have no counterpart here",
+    exp.GeneratedAsIdentityColumnConstraint: "an identity column (GENERATED AS IDENTITY) has no counterpart here; "
+    "use a sequence as the default",
     exp.Stack: "STACK has no counterpart here; use VALUES",
 }
 
@@ -108,6 +111,10 @@ def _constraint(node: Any) -> None:
 
 def _insert(node: Any) -> None:
     """INSERT OVERWRITE: all rows of the table go, in the same transaction."""
+    if isinstance(node.this, exp.Tuple):  # of a MERGE: its columns are the target's, whatever they are qualified with
+        for one in node.this.expressions:
+            if isinstance(one, exp.Column):
+                one.set("table", None)
     if not node.args.get("overwrite"):
         return
     target = node.this.this if isinstance(node.this, exp.Schema) else node.this
@@ -118,6 +125,23 @@ def _insert(node: Any) -> None:
         raise Unsayable("INSERT OVERWRITE cannot read the table that it empties", target)
     node.set("overwrite", None)
     node.meta["before"] = exp.Delete(this=target.copy())
+
+
+def _update(node: Any) -> None:
+    """UPDATE SET t.name = ..., also in a MERGE: what is set is the target's anyhow."""
+    for one in node.expressions:
+        if isinstance(one, exp.EQ) and isinstance(one.this, exp.Column):
+            one.this.set("table", None)
+            one.this.set("db", None)
+
+
+def _substring_index(node: Any) -> None:
+    """The text before the n-th delimiter; after the n-th from the end where n is below 0."""
+    parts, count = "string_split({0}, {1})", "CAST({2} AS BIGINT)"
+    first, last = f"list_slice({parts}, 1, {count})", f"list_slice({parts}, {count}, -1)"
+    says = f"array_to_string(CASE WHEN {count} > 0 THEN {first} WHEN {count} = 0 THEN [] ELSE {last} END, {{1}})"
+    arguments = [node.this, node.args["delimiter"], node.args["count"]]
+    node.replace(Spelled(this=says, expressions=[one.copy() for one in arguments]))
 
 
 def _alter(node: Any) -> None:
@@ -232,7 +256,9 @@ _CHANGES: dict[type, Any] = {
     exp.Lateral: _lateral,
     exp.DateTrunc: _trunc,
     exp.Reduce: _reduce,
+    exp.SubstringIndex: _substring_index,
     exp.TimestampTrunc: _trunc,
+    exp.Update: _update,
 }
 
 _DREMIO = rewriter("casts dremio")

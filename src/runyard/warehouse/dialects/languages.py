@@ -12,7 +12,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.postgres import Postgres
 
 from runyard.core.actions import SqlDialect
-from runyard.warehouse.dialects import common
+from runyard.warehouse.dialects import common, databricks
 from runyard.warehouse.dialects.clickhouse_parser import ClickHouse
 from runyard.warehouse.dialects.clickhouse_rewrite import rewrite
 from runyard.warehouse.dialects.clickhouse_writer import ClickHouseWriter
@@ -27,11 +27,15 @@ class Language(msgspec.Struct, frozen=True):
     reader: type[Dialect]
     rewrite: Callable[[exp.Expression], exp.Expression] = lambda tree: tree
     writer: Callable[[], Any] = Writer
+    statement: Callable[[str, Callable[[str], str]], str | None] | None = None
+    """Reads one statement that sqlglot does not, if the language has such; None for all others."""
 
 
 LANGUAGES: dict[SqlDialect, Language] = {
     "clickhouse": Language("ClickHouse", ClickHouse, rewrite, ClickHouseWriter),
-    "databricks": Language("Databricks", Databricks, common.rewriter("casts databricks")),
+    "databricks": Language(
+        "Databricks", Databricks, common.rewriter("casts databricks"), statement=databricks.statement
+    ),
     "dremio": Language("Dremio", Dremio, common.dremio),
     "trino": Language("Trino", Trino, common.rewriter("trino")),
     "postgres": Language("PostgreSQL", Postgres, common.rewriter("postgres")),

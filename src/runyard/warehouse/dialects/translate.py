@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects.databricks import pieces
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
 from runyard.warehouse.refused import Refused
@@ -25,6 +26,9 @@ def translate(text: str, dialect: SqlDialect) -> str:
     """The text as DuckDB's SQL; raises `Refused`."""
     language = LANGUAGES[dialect]
     try:
+        own = _own(text, dialect) if language.statement is not None else None
+        if own is not None:
+            return own
         trees = _parsed(text, language)
         return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
@@ -36,6 +40,28 @@ def translate(text: str, dialect: SqlDialect) -> str:
         raise Refused(f"{language.title} SQL: the statement is nested too deeply.") from None
     except Exception as error:  # a text that sqlglot stumbles over must not look like a mistake of the warehouse
         raise Refused(f"{language.title} SQL: the statement cannot be analysed ({error}).") from error
+
+
+def _own(text: str, dialect: SqlDialect) -> str | None:
+    """The text if one of its statements is one that the language reads itself, its others as any; None without."""
+    read = LANGUAGES[dialect].statement
+    assert read is not None
+    try:
+        found = pieces(text)
+    except TokenError:  # told by whoever reads it as a whole
+        return None
+    written, any_own = [], False
+    for begin, piece in found:
+        try:
+            own = read(piece, lambda query: translate(query, dialect))
+        except Unsayable as error:
+            error.offset = begin
+            raise
+        any_own |= own is not None
+        written.append((own, piece))
+    if not any_own:
+        return None
+    return ";\n".join(own if own is not None else translate(piece, dialect) for own, piece in written)
 
 
 def _parsed(text: str, language: Language) -> list[exp.Expression]:
