@@ -155,7 +155,8 @@ class TokenRoutes:
         """PUT /v0/tokens/{name}?scope="""
         caller, values = self._keeper(request), await given(request)
         token = self._face.catalog.token(caller.workspace, request.text("name"))
-        grants = self._grants(caller, request, values) if values.get("scope") or values.get("scopes") else None
+        held = [msgspec.convert(one, Grant) for one in token["grants"]]
+        grants = self._grants(caller, request, values, held) if values.get("scope") or values.get("scopes") else None
         changed = await self._tokens.change(caller, token, grants, description=values.get("description"))
         return answer(self._tokens.shown(changed))
 
@@ -181,8 +182,13 @@ class TokenRoutes:
         if not caller.admin:
             caller.need("TOKENS")
 
-    def _grants(self, caller: Caller, request: Request, values: dict[str, Any]) -> list[Grant]:
-        """The scopes that were asked for; nobody gives away more than an administrator may but an administrator."""
+    def _grants(
+        self, caller: Caller, request: Request, values: dict[str, Any], held: list[Grant] | None = None
+    ) -> list[Grant]:
+        """The scopes that were asked for; nobody gives away more than an administrator may but an administrator.
+
+        Of those that a token has already, the ones for what was dropped meanwhile are left out.
+        """
         texts = many(request, "scope")
         listed = values.get("scopes")
         if isinstance(listed, list):
@@ -190,6 +196,7 @@ class TokenRoutes:
         elif not texts and values.get("scope"):
             texts = [str(values["scope"])]
         grants = [access.parse(text) for text in texts]
+        grants = [one for one in grants if one not in (held or []) or self._is_there(caller, one)]
         for one in grants:
             if one.type in ("ADMIN", "ADMIN_USER", "TOKENS") and not caller.admin:
                 raise access.denied(f"Only a token with the scope ADMIN can give the scope {one.type}.")
@@ -197,6 +204,10 @@ class TokenRoutes:
             if one.resource:
                 self._face.catalog.need(caller.workspace, kind, one.resource)
         return grants
+
+    def _is_there(self, caller: Caller, one: Grant) -> bool:
+        kind = DATASOURCE if one.type.startswith("DATASOURCES") else PIPE
+        return not one.resource or self._face.catalog.find(caller.workspace, kind, one.resource) is not None
 
 
 def _text(one: Any) -> str:
