@@ -124,6 +124,7 @@ def _bare(path: Path) -> float:
         "import duckdb, tempfile, time\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    database = duckdb.connect(folder + '/bare.duckdb')\n"
+        "    database.execute('SET enable_progress_bar = false')\n"  # it would go to standard output
         f"    database.execute('CREATE TABLE visits (id INTEGER, city VARCHAR, seen TIMESTAMP, amount DOUBLE)')\n"
         "    begun = time.perf_counter()\n"
         f"    database.execute(\"INSERT INTO visits SELECT * FROM read_csv('{path}', header = true, delim = ',',"

@@ -110,7 +110,9 @@ def test_a_list_is_paged_newest_first_without_gaps(api: Api) -> None:
 
 def test_each_filter_restricts_the_list(api: Api) -> None:
     name = f"filtered {time.monotonic_ns()}"
-    run = api.wait(api.submit(shell("a", "exit 1"), name=name, queue="default", tags={"team": "a=b"}))
+    given = {"day": "a=b", "outer": {"n": 5}}
+    body = {"spec": spec(shell("a", "exit 1"), parameters=given), "name": name, "queue": "default"}
+    run = api.wait(api.call("POST", "/runs", 201, json={**body, "tags": {"team": "a=b"}}))
     matching = {
         "state": "failed,queued",
         "name": name,
@@ -120,6 +122,7 @@ def test_each_filter_restricts_the_list(api: Api) -> None:
         "submitted_by": "admin",
         "trigger": "manual",
         "tag": "team=a=b",
+        "parameter": "day=a=b",
         "reason": run["reason"],
         "created_after": run["created_at"],
         "ended_after": run["ended_at"],
@@ -135,6 +138,7 @@ def test_each_filter_restricts_the_list(api: Api) -> None:
         "submitted_by": "none",
         "trigger": "none",
         "tag": "team=c",
+        "parameter": "day=b",
         "reason": "none",
         "created_after": "9000-01-01",
         "ended_after": "9000-01-01",
@@ -144,6 +148,9 @@ def test_each_filter_restricts_the_list(api: Api) -> None:
     }
     for field, value in other.items():
         assert api.call("GET", "/runs", params={"name": name, field: value})["items"] == [], field
+
+    inner = {"name": name, "parameter": "outer.n=5"}
+    assert [one["id"] for one in api.call("GET", "/runs", params=inner)["items"]] == [run["id"]]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +163,8 @@ def test_each_filter_restricts_the_list(api: Api) -> None:
         ("state=asleep", "state[0]"),
         ("created_after=yesterday", "created_after"),
         ("tag=x", "tag"),
+        ("parameter=x", "parameter"),
+        ("parameter=%22x=1", "parameter"),
         ("colour=red", "colour"),
         ("name=a&name=b", "name"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Any
 
@@ -31,11 +32,15 @@ _VALUES: dict[str, list[Any]] = {
 }
 # The clock may be set back; ids go on from where they are.
 _moments = st.builds(lambda n, back: NOW + n * 1000 - back, st.integers(-3, 3), st.sampled_from([0, 0, _HOUR]))
+_given: st.SearchStrategy[Any] = st.sampled_from(["x", 'ü"\n', 5, "5", True, None, 1.5, ["x"]])
 _kept_runs = st.fixed_dictionaries(
     {
         **{name: st.sampled_from(values) for name, values in _VALUES.items()},
         "state": st.sampled_from([State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED]),
         "tags": st.dictionaries(st.sampled_from(["team", "tier"]), st.sampled_from(["x", "y"])),
+        "parameters": st.fixed_dictionaries(
+            {}, optional={"day": _given, "a.b": _given, "a": st.dictionaries(st.sampled_from(["b", "c"]), _given)}
+        ),
         "created_at": _moments,
         "ended_at": st.none() | _moments | _moments.map(lambda at: at + 2 * 86_400_000),
     }
@@ -46,6 +51,9 @@ _CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "states": st.lists(st.sampled_from(State), max_size=3, unique=True)
     | st.permutations([State.QUEUED, State.SUCCEEDED, State.FAILED]),
     "tag": st.tuples(st.sampled_from(["team", "tier"]), st.sampled_from(["x", "y"])),
+    "parameter": st.tuples(
+        st.sampled_from(["day", "a.b", "a.c", "none"]), st.sampled_from(["x", 'ü"\n', "5", "true", "null", "1.5"])
+    ),
     "created_after": _moments,
     "created_before": _moments,
     "ended_after": _moments,
@@ -61,12 +69,20 @@ def _filters(draw: st.DrawFn) -> RunFilter:
     return RunFilter(**{name: draw(_CHOICES[name]) for name in names})
 
 
+def _has(parameters: dict[str, Any], name: str, value: str) -> bool:
+    outer, _, inner = name.partition(".")
+    within = parameters.get(outer) if inner else None
+    found = [values[key] for values, key in ((parameters, name), (within or {}, inner)) if key in values]
+    return any(one == value or (not isinstance(one, str) and json.dumps(one) == value) for one in found)
+
+
 def _holds(run: Run, where: RunFilter) -> bool:
     return (
         (where.states is None or run.state in where.states)
         and all(getattr(where, name) in (None, getattr(run, name)) for name in _EQUAL)
         and (where.of_job is None or where.of_job is (run.job_id is not None))
         and (where.tag is None or run.tags.get(where.tag[0]) == where.tag[1])
+        and (where.parameter is None or _has(run.parameters, *where.parameter))
         and (where.created_after is None or run.created_at >= where.created_after)
         and (where.created_before is None or run.created_at < where.created_before)
         and (where.ended_after is None or (run.ended_at is not None and run.ended_at >= where.ended_after))

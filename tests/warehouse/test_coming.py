@@ -57,21 +57,21 @@ def until(desk: Desk, number: int) -> None:
 class Held:
     """A URL that gives half of the body, and then waits to be told to go on, or to break off."""
 
-    def __init__(self, files: Files, path: str) -> None:
-        self.url, self._told, self._rest = files.url(path), threading.Event(), b""
+    def __init__(self, files: Files, path: str, body: bytes = BODY) -> None:
+        self.url, self._told, self._rest, self._body = files.url(path), threading.Event(), b"", body
         files.paths[path] = self.answer
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
-        request.send_header("Content-Length", str(len(BODY)))
+        request.send_header("Content-Length", str(len(self._body)))
         request.end_headers()
         with contextlib.suppress(OSError):
-            request.wfile.write(BODY[:HALF])
+            request.wfile.write(self._body[:HALF])
             self._told.wait(10)
             request.wfile.write(self._rest)
 
     def go_on(self) -> None:
-        self._rest = BODY[HALF:]
+        self._rest = self._body[HALF:]
         self._told.set()
 
     def break_off(self) -> None:
@@ -96,9 +96,21 @@ def test_a_large_file_is_read_before_all_of_it_has_come(shared: Desk, files: Fil
     assert counted(shared, "early") == COUNTED
 
 
+def test_a_file_that_comes_fast_is_waited_for(shared: Desk, files: Files) -> None:
+    number = shared.start(load(files.serve("/fast.csv", BODY, "text/csv"), "fast"))
+    while not shared.ended(number):
+        assert pipes(shared) == []
+        time.sleep(0.001)
+    assert counted(shared, "fast") == COUNTED
+
+
 def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: Desk, files: Files) -> None:
     bad = BODY + b"no number,t\n" + b"1,2,3\n" + b"5,last\n"
-    outcome = shared.wait(shared.start(load(files.serve("/bad.csv", bad, "text/csv"), "mixed")), 20)
+    held = Held(files, "/bad.csv", bad)
+    number = shared.start(load(held.url, "mixed"))
+    until(shared, number)
+    held.go_on()
+    outcome = ended(shared, number)
     found = {name: outcome.metrics[name] for name in ("rows", "quarantine_rows", "invalid_lines")}
     assert found == {"rows": ROWS + 1, "quarantine_rows": 1, "invalid_lines": 1}, outcome.detail
     assert shared.rows("SELECT n, t, c__error_column FROM mixed_quarantine") == [["no number", "t", ["n"]]]
@@ -106,8 +118,12 @@ def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: D
 
 
 def test_a_file_that_breaks_off_while_it_is_read_is_resumed(shared: Desk, files: Files) -> None:
-    url = files.cut_off("/cut.csv", BODY, HALF, times=1, ranges=True)
-    outcome = ended(shared, shared.start(load(url, "cut")))
+    held = Held(files, "/cut.csv")
+    number = shared.start(load(held.url, "cut"))
+    until(shared, number)
+    files.serve("/cut.csv", BODY)
+    held.break_off()
+    outcome = ended(shared, number)
     assert outcome.result == "succeeded", outcome.detail
     assert counted(shared, "cut") == COUNTED
     assert [asked is not None for _, asked in files.asked] == [False, True]

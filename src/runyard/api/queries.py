@@ -33,6 +33,8 @@ class RunsQuery(PageQuery, frozen=True, kw_only=True):
     reason: str | None = None
     tag: str | None = None
     """`name=value`"""
+    parameter: str | None = None
+    """`name=value`; `outer.name=value` for one within another. Give a job or a time with it: no index holds them."""
     created_after: str | None = None
     created_before: str | None = None
     ended_after: str | None = None
@@ -153,7 +155,8 @@ def run_filter(query: RunsQuery) -> RunFilter:
         submitted_by=query.submitted_by,
         trigger=query.trigger,
         reason=query.reason,
-        tag=_tag(query.tag),
+        tag=_pair(query.tag, "tag"),
+        parameter=_parameter(query.parameter),
         created_after=times.read(query.created_after, "created_after"),
         created_before=times.read(query.created_before, "created_before"),
         ended_after=times.read(query.ended_after, "ended_after"),
@@ -178,13 +181,20 @@ def trigger_filter(query: TriggersQuery) -> TriggerFilter:
     )
 
 
-def _tag(text: str | None) -> tuple[str, str] | None:
+def _pair(text: str | None, field: str) -> tuple[str, str] | None:
     if text is None:
         return None
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise invalid(f"tag must read name=value; it is {text!r}.", field="tag")
+        raise invalid(f"{field} must read name=value; it is {text!r}.", field=field)
     return name, value
+
+
+def _parameter(text: str | None) -> tuple[str, str] | None:
+    given = _pair(text, "parameter")
+    if given is not None and '"' in given[0]:
+        raise invalid(f"A parameter is found by a name without quotes; it is {given[0]!r}.", field="parameter")
+    return given
 
 
 def check_events(query: EventsQuery) -> EventsQuery:

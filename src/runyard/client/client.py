@@ -120,8 +120,8 @@ class Client:
     def list(self, *, limit: int | None = None, **filters: Any) -> Iterator[Run]:
         """Runs, newest first, page after page as they are needed.
 
-        Filters: state (a word or several), job, name, origin, workspace, queue, submitted_by, trigger, tag
-        ("key=value"), reason, created_after, created_before, ended_after, ended_before (datetimes, dates,
+        Filters: state (a word or several), job, name, origin, workspace, queue, submitted_by, trigger, tag and
+        parameter ("key=value"), reason, created_after, created_before, ended_after, ended_before (datetimes, dates,
         RFC 3339 text or milliseconds).
         """
         return self._pages(Run, "/runs", limit, filters, size=PAGE)

@@ -35,6 +35,8 @@ class RunFilter(Filter, frozen=True, kw_only=True):
     trigger: str | None = None
     reason: str | None = None
     tag: tuple[str, str] | None = None
+    parameter: tuple[str, str] | None = None
+    """A parameter's name and its value: a text as it is, anything else as JSON. `a.b` is also b within a."""
     parent_task_run_id: int | None = None
     created_after: int | None = None
     created_before: int | None = None

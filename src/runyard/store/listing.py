@@ -60,9 +60,18 @@ class Spelling(msgspec.Struct, frozen=True):
     greatest: str
     indexed: bool
     """Whether an index is named; otherwise it is asked for by its order."""
+    parameter: str
+    """The JSON text of one parameter of a run, by a path."""
+    path: Callable[[tuple[str, ...]], Any]
+    """A path of names as this database is given it."""
 
 
-SQLITE, POSTGRES = Spelling("min", "max", True), Spelling("LEAST", "GREATEST", False)
+def _dollar_path(names: tuple[str, ...]) -> str:
+    return "$" + "".join(f'."{name}"' for name in names)
+
+
+SQLITE = Spelling("min", "max", True, "parameters -> ?", _dollar_path)
+POSTGRES = Spelling("LEAST", "GREATEST", False, "(parameters::json #> ?)::text", list)
 
 
 class _Condition(msgspec.Struct, frozen=True):
@@ -196,7 +205,7 @@ def page(
 
     `newer` turns the page round: what was made after `after`, oldest first.
     """
-    question, filters = Question(where, after, spelling, newer), [*_filters(where)]
+    question, filters = Question(where, after, spelling, newer), [*_filters(where, spelling)]
     lead = _leading(filters, question, ask)
     checks = [one.check for one in filters if one is not lead]
     if lead is None:
@@ -243,7 +252,7 @@ def _many_ended(source: _Source, question: Question, ask: Ask) -> bool:
 # --- the filters ------------------------------------------------------------------------------------------
 
 
-def _filters(where: RunFilter) -> Iterator[_Filter]:
+def _filters(where: RunFilter, spelling: Spelling) -> Iterator[_Filter]:
     for column, index in _INDEXES.items():
         wanted = getattr(where, column)
         if wanted is not None:
@@ -252,6 +261,8 @@ def _filters(where: RunFilter) -> Iterator[_Filter]:
         yield _Filter(_Condition(f"job_id IS {'NOT ' if where.of_job else ''}NULL", ()))
     if where.tag is not None:
         yield _tagged(*where.tag)
+    if where.parameter is not None:
+        yield _given(*where.parameter, spelling)
     if where.states is not None:
         yield _in_states([state.value for state in where.states])
     if where.created_after is not None:
@@ -276,6 +287,14 @@ def _tagged(key: str, value: str) -> _Filter:
     condition = _Condition("key = ? AND value = ?", (key, value))
     join = " JOIN run ON run.id = run_id"
     return _Filter(check, [_Source(("key", "value"), condition, "", "run_tag", "run_id", join)])
+
+
+def _given(name: str, value: str, spelling: Spelling) -> _Filter:
+    """A run's parameter. No index holds it, so it never leads: the runs that other filters leave are looked at."""
+    paths = [(name,), *([tuple(name.split(".", 1))] if "." in name else [])]
+    texts = (value, msgspec.json.encode(value).decode())
+    text = " OR ".join([f"{spelling.parameter} IN (?, ?)"] * len(paths))
+    return _Filter(_Condition(f"({text})", tuple(one for path in paths for one in (spelling.path(path), *texts))))
 
 
 def _in_states(states: list[str]) -> _Filter:

@@ -32,7 +32,7 @@ class Coming:
         self.kind, self.total = "", 0
         """Its content type, and its bytes where the server told them: known as soon as some have come."""
         self.seconds = 0.0
-        self._began = time.monotonic()
+        self._began = self._came = time.monotonic()
         self._last: dict[str, Any] = {}
         self._again = 0
         self._followed: tuple[int, int] | None = None
@@ -43,10 +43,10 @@ class Coming:
         self._reader = threading.Thread(target=self._read, name="download", daemon=True)
         self._reader.start()
 
-    def has(self, size: int) -> bool:
-        """Waits until so many bytes are there, and more to come; false when the download is over before that."""
+    def lags(self, size: int, pace: float) -> bool:
+        """Waits until so many bytes are there, with fewer than `pace` a second; false when all came before that."""
         while not self._over.wait(_LOOK_SECONDS):
-            if self.kind and self._size() >= size:
+            if self.kind and (came := self._size()) >= size and came < pace * (time.monotonic() - self._came):
                 return True
         return False
 
@@ -107,6 +107,8 @@ class Coming:
         if "done" in line:
             self.kind = line["done"]["content_type"]
         elif "bytes" in line:
+            if not self.kind:
+                self._came = time.monotonic()
             self.kind, self.total = line["content_type"] or "?", line["total"] or 0
             self._again = line["again"]
             self._tell(_progress(line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -252,6 +253,16 @@ def test_the_next_page_is_not_moved_by_newer_runs(glue: World) -> None:
     glue.start(job)
     second = glue.client.get_job_runs(JobName=job, NextToken=first["NextToken"])
     assert [run["Id"] for run in second["JobRuns"]] == [started[0]]
+
+
+def test_the_native_side_finds_runs_of_all_jobs_by_an_argument(glue: World) -> None:
+    day = f"day {time.monotonic_ns()}"
+    jobs = [glue.job(ExecutionProperty={"MaxConcurrentRuns": 2}) for _ in range(2)]
+    for job in jobs:
+        glue.start(job, Arguments={"--day": day})
+        glue.start(job, Arguments={"--day": "another"})
+    found = glue.http.get("/api/v1/runs", params={"origin": "glue", "parameter": f"arguments.--day={day}"}).json()
+    assert sorted(run["name"] for run in found["items"]) == sorted(jobs)
 
 
 def test_runs_of_an_unknown_job_are_not_found(glue: World) -> None:
