@@ -60,6 +60,10 @@ class Client:
         return dict(now)
 
 
+QUIET = "database.execute('SET enable_progress_bar = false')"
+"""It would be drawn on standard output."""
+
+
 def measure(given: argparse.Namespace) -> report.Table:
     """One table of single figures; `--rows` says how many are imported, `--runs` how many jobs are kept."""
     rows = given.rows or (200_000 if given.quick else 10_000_000)
@@ -124,7 +128,7 @@ def _bare(path: Path) -> float:
         "import duckdb, tempfile, time\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    database = duckdb.connect(folder + '/bare.duckdb')\n"
-        "    database.execute('SET enable_progress_bar = false')\n"  # it would go to standard output
+        f"    {QUIET}\n"
         f"    database.execute('CREATE TABLE visits (id INTEGER, city VARCHAR, seen TIMESTAMP, amount DOUBLE)')\n"
         "    begun = time.perf_counter()\n"
         f"    database.execute(\"INSERT INTO visits SELECT * FROM read_csv('{path}', header = true, delim = ',',"
@@ -168,6 +172,7 @@ def _endpoint(client: Client, path: Path, times: int) -> list[object]:
         "import duckdb, statistics, tempfile, time\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    database = duckdb.connect(folder + '/bare.duckdb')\n"
+        f"    {QUIET}\n"
         f"    database.execute(\"CREATE TABLE visits AS SELECT * FROM read_csv('{path}', columns = {TYPES})\")\n"
         f"    ask = {QUERY.replace('count()', 'count(*)')!r}\n"
         "    took = []\n"

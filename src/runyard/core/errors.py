@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Code(enum.StrEnum):
@@ -58,3 +62,13 @@ def not_found(what: str, key: object) -> RunyardError:
 def conflict(message: str, **details: Any) -> RunyardError:
     """The target's present state forbids the request."""
     return RunyardError(Code.CONFLICT, message, **details)
+
+
+def if_found(find: Callable[P, T], *key: P.args, **more: P.kwargs) -> T | None:
+    """What `find` gives, or None where it raises `not_found`; every other refusal is raised."""
+    try:
+        return find(*key, **more)
+    except RunyardError as error:
+        if error.code is not Code.NOT_FOUND:
+            raise
+        return None

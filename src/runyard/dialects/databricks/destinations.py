@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import if_found, invalid
 from runyard.core.model import Document
 from runyard.dialects.databricks import parse, serve
 from runyard.dialects.databricks.serve import DESTINATION, Given, Place, done
@@ -76,13 +76,11 @@ class DestinationRoutes:
 
     async def _found(self, request: Request) -> Document:
         key = request.text("id")
-        try:
-            return await offload(self._documents.get, NAME, DESTINATION, key)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
+        kept = await offload(if_found, self._documents.get, NAME, DESTINATION, key)
+        if kept is None:
             said = f"Notification destination {key} does not exist."
-            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404) from None
+            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404)
+        return kept
 
 
 def _who(request: Request) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runyard.core.commands import Submit
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.model import Job, JobSpec, OnLimit, Run
 from runyard.core.query import MAX_PAGE, JobFilter, Page, cursor_of
 from runyard.core.triggers import qualified
@@ -322,7 +322,7 @@ async def submit(place: Place, command: Submit, by: str) -> Run:
 
 
 def _still_there(place: Place, run_id: int) -> Run:
-    try:
-        return place.engine.runs.get(run_id)
-    except RunyardError:
-        raise invalid(f"The idempotency_token belongs to run {run_id}, which was deleted; use a new token.") from None
+    run = if_found(place.engine.runs.get, run_id)
+    if run is None:
+        raise invalid(f"The idempotency_token belongs to run {run_id}, which was deleted; use a new token.")
+    return run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.dialects.databricks import parse, serve
 from runyard.dialects.databricks.serve import Given, Place
 from runyard.dialects.databricks.tables import NAME
@@ -155,12 +155,8 @@ class Permissions:
 
     def _listed(self, job_id: int) -> list[Given] | None:
         """The list that a job was given; None without one."""
-        try:
-            return list(self._documents.get(NAME, KIND, str(job_id)).body["entries"])
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-        return None
+        kept = if_found(self._documents.get, NAME, KIND, str(job_id))
+        return list(kept.body["entries"]) if kept is not None else None
 
     def _kept(self, job_id: int) -> list[Given]:
         found = self._listed(job_id)

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import if_found, invalid
 from runyard.core.model import Document
 from runyard.dialects.databricks import parse, paths, serve
 from runyard.dialects.databricks.serve import Given, Place, done
@@ -108,13 +108,11 @@ class QueryRoutes:
 
     async def _found(self, request: Request) -> Document:
         query_id = request.text("id")
-        try:
-            return await offload(self._documents.get, NAME, KIND, query_id)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
+        kept = await offload(if_found, self._documents.get, NAME, KIND, query_id)
+        if kept is None:
             said = f"Query {query_id} does not exist."
-            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404) from None
+            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404)
+        return kept
 
 
 def _query_of(given: Given) -> Given:

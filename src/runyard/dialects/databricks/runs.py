@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from runyard.core.commands import Cancel, Repair, Submit
-from runyard.core.errors import Code, RunyardError, conflict, invalid
+from runyard.core.errors import Code, RunyardError, conflict, if_found, invalid
 from runyard.core.model import JobSpec, Run, TaskRun
 from runyard.core.query import MAX_PAGE, Page, RunFilter, cursor_of
 from runyard.core.states import TERMINAL, Reason, State
@@ -247,10 +247,8 @@ class RunRoutes:
                 return found
 
     def _is_submission(self, job_id: int) -> bool:
-        try:
-            return self._runs.get(job_id).job_id is None
-        except RunyardError:
-            return False
+        run = if_found(self._runs.get, job_id)
+        return run is not None and run.job_id is None
 
     async def delete(self, request: Request) -> Answer:
         """POST jobs/runs/delete: a run that is over, with all that is kept of it."""
@@ -311,12 +309,9 @@ class RunRoutes:
         return compiling.repaired(spec, newest), True
 
     def _job_spec(self, run: Run) -> JobSpec | None:
-        if run.job_id is None:
-            return None
-        try:
-            return self._place.engine.registry.job(run.job_id).spec
-        except RunyardError:  # deleted since: the run's own definition is all there is
-            return None
+        job_id = run.job_id
+        job = if_found(self._place.engine.registry.job, job_id) if job_id is not None else None
+        return job.spec if job is not None else None  # deleted since: the run's own definition is all there is
 
 
 def _to_rerun(given: Given) -> list[str] | None:

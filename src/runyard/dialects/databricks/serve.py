@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.model import Job, Run, TaskRun
 from runyard.dialects.databricks import parse
 from runyard.dialects.databricks.parts import Spark, Surroundings
@@ -123,19 +123,10 @@ async def found_job(place: Place, job_id: int) -> Job:
 def any_run(place: Place, run_id: int) -> tuple[Run, TaskRun | None]:
     """The job run with this id, or the task run with it and its job run; both share one space of ids."""
     runs = place.engine.runs
-    run = _or_none(runs.get, run_id)
+    run = if_found(runs.get, run_id)
     if run is not None:
         return run, None
-    one = _or_none(runs.task_run, run_id)
+    one = if_found(runs.task_run, run_id)
     if one is None:
         raise no_run(run_id)
     return runs.get(one.run_id), one
-
-
-def _or_none(find: Callable[[int], T], key: int) -> T | None:
-    try:
-        return find(key)
-    except RunyardError as error:
-        if error.code is not Code.NOT_FOUND:
-            raise
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from runyard.core.errors import Code, RunyardError, not_found
+from runyard.core.errors import Code, RunyardError, if_found, not_found
 from runyard.core.model import Job
 from runyard.core.query import MAX_PAGE, JobFilter, Page
 from runyard.dialects.glue import compile as compiling
@@ -60,12 +60,7 @@ class Jobs:
 
     def find(self, name: str) -> Job | None:
         """The job of this name, or None."""
-        try:
-            return self._registry.job_by_key(WORKSPACE, tables.NAME, name)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-            return None
+        return if_found(self._registry.job_by_key, WORKSPACE, tables.NAME, name)
 
     async def create(self, asked: Json, who: Caller) -> Json:
         """CreateJob"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from runyard.core.commands import Cancel, Submit
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.model import Job, OnLimit, Run, TaskRun
 from runyard.core.opaque import Opaque
 from runyard.core.states import TERMINAL
@@ -99,13 +99,8 @@ class JobRuns:
 
     def _processed_after(self, job: Job, text: str) -> Json:
         run, _ = self.find(job.spec.name, text)
-        try:
-            state = self._registry.bookmark(str(job.id), run.id).state
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-            return {}
-        return dict(state.get("contexts", {}))
+        bookmark = if_found(self._registry.bookmark, str(job.id), run.id)
+        return dict(bookmark.state.get("contexts", {})) if bookmark is not None else {}
 
     def _again(self, asked: Json, name: str) -> Json:
         """The arguments of the run that is to be tried again, unless there are new ones."""
@@ -202,12 +197,7 @@ class JobRuns:
 
 def found_run(runs: Runs, run_id: int) -> Run | None:
     """A run, or None when it was removed."""
-    try:
-        return runs.get(run_id)
-    except RunyardError as error:
-        if error.code is not Code.NOT_FOUND:
-            raise
-        return None
+    return if_found(runs.get, run_id)
 
 
 def _ids(pair: Pair) -> tuple[int, int]:

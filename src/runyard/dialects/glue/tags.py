@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import if_found, invalid
 from runyard.dialects.glue import tables
 from runyard.dialects.glue.call import Caller, Json, Op
 from runyard.dialects.glue.errors import missing
@@ -33,12 +33,8 @@ class Tags:
 
     def of(self, kind: str, name: str) -> dict[str, str]:
         """The tags of a resource."""
-        try:
-            return dict(self._documents.get(tables.NAME, KIND, f"{kind}/{name}").body)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-            return {}
+        kept = if_found(self._documents.get, tables.NAME, KIND, f"{kind}/{name}")
+        return dict(kept.body) if kept is not None else {}
 
     def having(self, kind: str, wanted: dict[str, str]) -> list[str]:
         """The names of all resources of a kind that have these tags, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.query import MAX_PAGE
 from runyard.core.triggers import Trigger, TriggerFilter
 from runyard.dialects.glue import scheme, tables
@@ -61,12 +61,7 @@ class Triggers:
 
     def find(self, name: str) -> Trigger | None:
         """The trigger of this name, or None."""
-        try:
-            return self._triggers.by_key(WORKSPACE, tables.NAME, name)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-            return None
+        return if_found(self._triggers.by_key, WORKSPACE, tables.NAME, name)
 
     def all(self) -> list[Trigger]:
         """Every trigger, oldest first."""

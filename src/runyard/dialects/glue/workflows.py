@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from runyard.core.commands import Cancel
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.model import Document
 from runyard.core.opaque import Opaque
 from runyard.core.query import MAX_PAGE
@@ -78,12 +78,7 @@ class Workflows:
         return self._find(KIND, name) is not None
 
     def _find(self, kind: str, key: str) -> Document | None:
-        try:
-            return self._documents.get(tables.NAME, kind, key)
-        except RunyardError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-            return None
+        return if_found(self._documents.get, tables.NAME, kind, key)
 
     def _named(self, name: str) -> Document:
         found = self._find(KIND, name)

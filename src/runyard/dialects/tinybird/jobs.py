@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from runyard.core.commands import Cancel, Rerun
-from runyard.core.errors import Code, RunyardError, conflict
+from runyard.core.errors import Code, RunyardError, conflict, if_found
 from runyard.core.model import Run
 from runyard.core.query import RunFilter
 from runyard.core.states import TERMINAL, State
@@ -113,10 +113,7 @@ class JobRoutes:
 
     def _need(self, caller: Caller, text: str, doing: str = "JOBS:READ") -> Run:
         run_id = self._face.ids.read(text.lower())
-        try:
-            run = self._runs.get(run_id) if run_id is not None else None
-        except RunyardError:
-            run = None
+        run = if_found(self._runs.get, run_id) if run_id is not None else None
         if run is None or (self._face.options.expire_jobs and self._expired(run)):
             raise RunyardError(Code.NOT_FOUND, f'Job "{text}" not found')
         if run.workspace != caller.workspace:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from runyard.core.actions import Action
-from runyard.core.errors import Code, RunyardError, invalid
+from runyard.core.errors import Code, RunyardError, if_found, invalid
 from runyard.core.model import Run
 from runyard.core.sqltext import split_format
 from runyard.dialects.base import SIGNED_IN, Answer, Handler, Route
@@ -96,9 +96,8 @@ class PipeRoutes:
     async def _next(self, caller: Caller, pipe: dict[str, Any]) -> int | None:
         if not any((node["copy"] or node["sink"] or {}).get("schedule") for node in pipe["nodes"]):
             return None
-        try:
-            job = self._face.engine.registry.job_by_key(caller.workspace, "tinybird", pipe["id"])
-        except RunyardError:
+        job = if_found(self._face.engine.registry.job_by_key, caller.workspace, "tinybird", pipe["id"])
+        if job is None:
             return None
         outlook = await offload(self._face.engine.schedules.outlook, job.id, 1)
         return outlook.next[0] if outlook is not None and outlook.next else None

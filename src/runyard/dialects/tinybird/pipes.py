@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from runyard.core.actions import Action, Copy, Export, Materialize, Sql
-from runyard.core.errors import RunyardError, invalid
+from runyard.core.errors import RunyardError, if_found, invalid
 from runyard.core.model import JobSpec, Run
 from runyard.core.schedule import Schedule
 from runyard.core.states import State
@@ -280,10 +280,8 @@ class Pipes:
             await self._face.engine.registry.delete_job(job, caller.name)
 
     def _job(self, caller: Caller, pipe: dict[str, Any]) -> int | None:
-        try:
-            return self._face.engine.registry.job_by_key(caller.workspace, ORIGIN, pipe["id"]).id
-        except RunyardError:
-            return None
+        job = if_found(self._face.engine.registry.job_by_key, caller.workspace, ORIGIN, pipe["id"])
+        return job.id if job is not None else None
 
     # --- sinks ---
 
