@@ -146,6 +146,7 @@ def below(pid: int) -> Iterator[int]:
 def copy(source: Path, target: Path) -> None:
     """A file or a folder as it stands, with its owner."""
     subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
+    os.sync()  # or the disk would write it down while flushes are timed
 
 
 _TICKS = os.sysconf("SC_CLK_TCK")
