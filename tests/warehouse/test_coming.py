@@ -97,11 +97,14 @@ def test_a_large_file_is_read_before_all_of_it_has_come(shared: Desk, files: Fil
 
 
 def test_a_file_that_comes_fast_is_waited_for(shared: Desk, files: Files) -> None:
-    number = shared.start(load(files.serve("/fast.csv", BODY, "text/csv"), "fast"))
+    number, piped = shared.start(load(files.serve("/fast.csv", BODY, "text/csv"), "fast")), False
     while not shared.ended(number):
-        assert pipes(shared) == []
+        piped = piped or pipes(shared) != []
         time.sleep(0.001)
+    outcome = ended(shared, number)
     assert counted(shared, "fast") == COUNTED
+    # On a crowded machine it may come slowly after all: 32 MiB at less than 100 MB a second take longer than this.
+    assert not piped or outcome.metrics["download_seconds"] > 0.33
 
 
 def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: Desk, files: Files) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from runyard.core.errors import if_found, invalid
+from runyard.core.errors import invalid
 from runyard.core.model import Document
 from runyard.dialects.databricks import parse, serve
 from runyard.dialects.databricks.serve import DESTINATION, Given, Place, done
@@ -75,12 +75,7 @@ class DestinationRoutes:
         return done()
 
     async def _found(self, request: Request) -> Document:
-        key = request.text("id")
-        kept = await offload(if_found, self._documents.get, NAME, DESTINATION, key)
-        if kept is None:
-            said = f"Notification destination {key} does not exist."
-            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404)
-        return kept
+        return await serve.found_document(self._documents, DESTINATION, request.text("id"), "Notification destination")
 
 
 def _who(request: Request) -> str:

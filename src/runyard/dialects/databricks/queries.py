@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from runyard.core.errors import if_found, invalid
+from runyard.core.errors import invalid
 from runyard.core.model import Document
 from runyard.dialects.databricks import parse, paths, serve
 from runyard.dialects.databricks.serve import Given, Place, done
@@ -107,12 +107,7 @@ class QueryRoutes:
         return done()
 
     async def _found(self, request: Request) -> Document:
-        query_id = request.text("id")
-        kept = await offload(if_found, self._documents.get, NAME, KIND, query_id)
-        if kept is None:
-            said = f"Query {query_id} does not exist."
-            raise invalid(said, error_code="RESOURCE_DOES_NOT_EXIST", status=404)
-        return kept
+        return await serve.found_document(self._documents, KIND, request.text("id"), "Query")
 
 
 def _query_of(given: Given) -> Given:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from runyard.core.errors import Code, RunyardError, if_found, invalid
-from runyard.core.model import Job, Run, TaskRun
+from runyard.core.model import Document, Job, Run, TaskRun
 from runyard.dialects.databricks import parse
 from runyard.dialects.databricks.parts import Spark, Surroundings
 from runyard.dialects.databricks.paths import Roots
 from runyard.dialects.databricks.tables import NAME
+from runyard.engine.documents import Documents
 from runyard.engine.engine import Engine
 from runyard.http.answers import Whole, answer
 from runyard.http.card import Route
 from runyard.http.request import Request, offload
 
-T = TypeVar("T")
 Given = dict[str, Any]
 DESTINATION = "notification_destination"
 VERSIONS = ("2.0", "2.1", "2.2")
@@ -130,3 +130,11 @@ def any_run(place: Place, run_id: int) -> tuple[Run, TaskRun | None]:
     if one is None:
         raise no_run(run_id)
     return runs.get(one.run_id), one
+
+
+async def found_document(documents: Documents, kind: str, key: str, what: str) -> Document:
+    """A document of this dialect; raises what the service says of one that does not exist."""
+    kept = await offload(if_found, documents.get, NAME, kind, key)
+    if kept is None:
+        raise invalid(f"{what} {key} does not exist.", error_code="RESOURCE_DOES_NOT_EXIST", status=404)
+    return kept
