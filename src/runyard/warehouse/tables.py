@@ -25,6 +25,10 @@ _STAGE = "temp.runyard_new"
 _NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
 FIRST_LOCAL_ROW = 36028797018960000
 """DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
+_BESIDE = {
+    "c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR", "insertion_date": "TIMESTAMP",
+}  # fmt: skip
+"""What a quarantine tells of a row, in this order, and as which type."""
 SAMPLES = 5
 _SAMPLE_TEXT = 200
 
@@ -174,19 +178,31 @@ class Target:
 
     def keep_aside(self, columns: Sequence[str], select: str) -> int:
         """Puts rows into the quarantine table: `select` gives the columns as text, then two lists."""
-        fixed = {"c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR"}
-        wanted = dict.fromkeys(self.columns, "VARCHAR") | fixed | {"insertion_date": "TIMESTAMP"}
-        existing = self._existing("_quarantine")
+        ours = self._beside()
+        wanted = dict.fromkeys(self.columns, "VARCHAR") | {ours[one]: kind for one, kind in _BESIDE.items()}
+        existing = {column.lower() for column in self._existing("_quarantine")}
         if not existing:
             listed = ", ".join(f"{name(column)} {kind}" for column, kind in wanted.items())
             self.cursor.execute(f"CREATE TABLE {self.quarantine} ({listed})")
-        for column in [column for column in wanted if existing and column not in existing]:
+        for column in [column for column in wanted if existing and column.lower() not in existing]:
             self.cursor.execute(f"ALTER TABLE {self.quarantine} ADD COLUMN {name(column)} {wanted[column]}")
-        into = ", ".join(name(column) for column in [*columns, *fixed, "insertion_date"])
+        into = ", ".join(name(column) for column in [*columns, *ours.values()])
         return self.count(
             f"INSERT INTO {self.quarantine} ({into}) SELECT *, {text(str(self.run_id))},"
             f" now()::TIMESTAMP FROM ({select})"
         )
+
+    def _beside(self) -> dict[str, str]:
+        """What a quarantine holds beside the columns, each with a name that no column of the table has."""
+        taken = {column.lower() for column in self.columns}
+        found = {}
+        for one in _BESIDE:
+            free = one
+            while free in taken:
+                free += "_"
+            taken.add(free)
+            found[one] = free
+        return found
 
     def count(self, statement: str) -> int:
         """Runs a statement that changes rows; returns how many."""
@@ -210,16 +226,18 @@ class Target:
 
     def _samples(self) -> list[dict[str, Any]]:
         """Some of the rows that this transaction put aside."""
-        cursor = self.cursor.execute(
-            f"SELECT * FROM {self.quarantine} WHERE rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid LIMIT {SAMPLES}"
-        )
-        names = [column[0] for column in cursor.description or []]
+        ours = self._beside()
+        those = f"rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid"
+        if "rowid" in {column.lower() for column in self.columns}:  # which hides the true one
+            those = f"{name(ours['c__import_id'])} = {text(str(self.run_id))}"
+        cursor = self.cursor.execute(f"SELECT * FROM {self.quarantine} WHERE {those} LIMIT {SAMPLES}")
+        names = [column[0].lower() for column in cursor.description or []]
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [
             {
-                "row": {one: row[one] and short(row[one]) for one in list(self.columns)[:100]},
-                "columns": row["c__error_column"],
-                "errors": [short(error) for error in row["c__error"]],
+                "row": {one: row[one.lower()] and short(row[one.lower()]) for one in list(self.columns)[:100]},
+                "columns": row[ours["c__error_column"]],
+                "errors": [short(error) for error in row[ours["c__error"]]],
             }
             for row in found
         ]
