@@ -18,7 +18,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import described, outside, path
+from runyard.warehouse.tables import FIRST_LOCAL_ROW, described, outside, path
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Name, Touched, named
 from runyard.warehouse.words import words
@@ -83,6 +83,8 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
         cursor.execute(f"DELETE FROM {target}")
     task.check()
     rows = _count(cursor, f"INSERT INTO {target} BY NAME SELECT * FROM {query}", {} if query == _KEPT else values)
+    if plan.statements[0].type.name == "MULTI":  # a PIVOT, of which DuckDB gives no count
+        rows = _count(cursor, f"SELECT count(*) FROM {target} WHERE rowid >= {FIRST_LOCAL_ROW}")
     touched.read |= read
     if action.mode == "replace":
         touched.replaced[table] = ""

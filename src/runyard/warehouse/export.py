@@ -29,7 +29,7 @@ from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.objects import S3, is_object, local, put, split
 from runyard.warehouse.sending import Send, check, shown
 from runyard.warehouse.settings import Settings
-from runyard.warehouse.tables import text
+from runyard.warehouse.tables import name, text
 from runyard.warehouse.tasks import Task
 from runyard.warehouse.touched import Touched
 
@@ -131,15 +131,15 @@ def is_url(target: str) -> bool:
 
 def format_of(action: Export) -> tuple[str, str]:
     """The format and compression that were asked for, else those of the target's name; raises `LoadFailed`."""
-    name = urlsplit(action.target).path if is_url(action.target) else action.target
-    parts = name.lower().rpartition("/")[2].split(".")[1:]
+    place = urlsplit(action.target).path if is_url(action.target) else action.target
+    parts = place.lower().rpartition("/")[2].split(".")[1:]
     packed: str = action.compression
     if parts and parts[-1] in _PACKED:
         packed = _PACKED[parts.pop()] if packed == "auto" else packed
     packed = "none" if packed == "auto" else packed
     form = action.format if action.format != "auto" else _ENDINGS.get(parts[-1] if parts else "", "")
     if not form:
-        raise LoadFailed(f"{name} does not tell its format; give one: csv, ndjson, parquet or arrow.")
+        raise LoadFailed(f"{place} does not tell its format; give one: csv, ndjson, parquet or arrow.")
     if form == "arrow" and packed == "gzip":
         raise LoadFailed("An Arrow file is compressed with zstd, not with gzip.")
     return form, packed
@@ -154,9 +154,18 @@ def _write(cursor: duckdb.DuckDBPyConnection, action: Export, path: Path, form: 
     options = _COPY[form]
     if packed != "none" or form == "parquet":
         options += f", COMPRESSION {'zstd' if packed == 'none' else packed}"
-    statement = f"COPY (SELECT * FROM {subquery(plan)}) TO {text(str(path))} ({options})"
+    shown = _exactly(cursor, subquery(plan), values) if form == "parquet" else "*"
+    statement = f"COPY (SELECT {shown} FROM {subquery(plan)}) TO {text(str(path))} ({options})"
     row = (cursor.execute(statement, values) if values else cursor.execute(statement)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _exactly(cursor: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any]) -> str:
+    """All columns; DuckDB writes a HUGEINT, which a sum of BIGINT is, into Parquet as DOUBLE."""
+    statement = f"DESCRIBE SELECT * FROM {query}"
+    found = (cursor.execute(statement, values) if values else cursor.execute(statement)).fetchall()
+    large = [f"CAST({name(row[0])} AS DECIMAL(38,0)) AS {name(row[0])}" for row in found if row[1] == "HUGEINT"]
+    return f"* REPLACE ({', '.join(large)})" if large else "*"
 
 
 def _write_arrow(cursor: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any], path: Path, packed: str) -> int:

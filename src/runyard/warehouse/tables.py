@@ -103,6 +103,8 @@ class Target:
         self.where = condition(action.where, action.dialect)[0] if action.mode == "replace_where" else ""
         self.unmatched = 0
         self._from = "the table"
+        self._hidden = False
+        """Whether a column of the quarantine hides the ids of its rows."""
         # The line of writers keeps the table as it is until the transaction begins.
         self._seen: dict[str, str] | None = None if inside else outside(cursor, self.path)
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
@@ -111,6 +113,8 @@ class Target:
     def _type(self, column: str, kind: str) -> str:
         """The type as DuckDB itself spells it, so that nothing else can be pasted into our statements."""
         try:
+            if " " in kind:  # DuckDB would pass over a constraint behind the type
+                self.cursor.extract_statements(f"SELECT CAST(NULL AS {kind})")
             return str(self.cursor.type(kind))
         except (duckdb.Error, ValueError):
             raise LoadFailed(f"{kind!r}, given for column {column}, is not a SQL type.") from None
@@ -181,6 +185,7 @@ class Target:
         ours = self._beside()
         wanted = dict.fromkeys(self.columns, "VARCHAR") | {ours[one]: kind for one, kind in _BESIDE.items()}
         existing = {column.lower() for column in self._existing("_quarantine")}
+        self._hidden = "rowid" in existing | {column.lower() for column in self.columns}
         if not existing:
             listed = ", ".join(f"{name(column)} {kind}" for column, kind in wanted.items())
             self.cursor.execute(f"CREATE TABLE {self.quarantine} ({listed})")
@@ -228,7 +233,7 @@ class Target:
         """Some of the rows that this transaction put aside."""
         ours = self._beside()
         those = f"rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid"
-        if "rowid" in {column.lower() for column in self.columns}:  # which hides the true one
+        if self._hidden:
             those = f"{name(ours['c__import_id'])} = {text(str(self.run_id))}"
         cursor = self.cursor.execute(f"SELECT * FROM {self.quarantine} WHERE {those} LIMIT {SAMPLES}")
         names = [column[0].lower() for column in cursor.description or []]
