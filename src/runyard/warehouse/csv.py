@@ -222,7 +222,8 @@ def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:
     with path.open("w", encoding="utf-8", newline="") as file:
         while rows := bad.fetchmany(10_000):
             some = True
-            file.writelines(f"{line}{delimiter}{raw}\n" for line, raw in rows)
+            # Of mixed line ends a part may stand before the line.
+            file.writelines("{}{}{}\n".format(line, delimiter, raw.strip("\r\n")) for line, raw in rows)
     return some
 
 

@@ -189,11 +189,20 @@ def _is_nested(kind: str) -> bool:
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
 
 
+def _cast(value: str, kind: str) -> str:
+    """NULL for a value that does not fit. TRY_CAST alone would keep a list, and lose what does not fit in it.
+
+    Of a STRUCT it is used all the same: the strict cast wants every field to be there.
+    """
+    strict = _is_nested(kind) and kind != "JSON" and "STRUCT" not in kind and "UNION" not in kind
+    return f"TRY(CAST({value} AS {kind}))" if strict else f"TRY_CAST({value} AS {kind})"
+
+
 def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
     """Casts once into a temporary table; from there the good rows go to the table, the others aside."""
     places = list(raws)
     columns = [f"{raw} AS r{n}" for n, raw in enumerate(raws.values())]
-    casts = [f"TRY_CAST(r{n} AS {target.columns[place]}) AS c{n}" for n, place in enumerate(places)]
+    casts = [f"{_cast(f'r{n}', target.columns[place])} AS c{n}" for n, place in enumerate(places)]
     target.cursor.execute(
         f"CREATE TEMP TABLE {_STAGE} AS SELECT *, {', '.join(casts)} FROM (SELECT {', '.join(columns)} FROM {reader})"
     )
