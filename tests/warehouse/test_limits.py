@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.errors import RunyardError
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
@@ -68,3 +68,26 @@ def test_rows_that_a_writer_returns_over_its_limit_undo_what_it_wrote(shared: De
 def test_an_interactive_result_that_is_too_large_is_refused(shared: Desk) -> None:
     with pytest.raises(RunyardError, match="more than 67108864 bytes"):
         shared.executor.query("default", "SELECT repeat('x', 1000000) FROM range(200)", limit=10_000).result(10)
+
+
+SLOW: list[tuple[SqlDialect, str]] = [
+    ("clickhouse", "SELECT count() FROM numbers(10000000) a, numbers(10000000) b WHERE a.number + b.number = 3"),
+    ("databricks", "SELECT count(*) FROM many a CROSS JOIN many b WHERE a.n + b.n = 3"),
+    ("dremio", "SELECT COUNT(*) FROM many a, many b WHERE a.n + b.n = 3"),
+    ("trino", "SELECT count(*) FROM many a CROSS JOIN many b WHERE a.n + b.n = 3"),
+    ("postgres", "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a + b = 3"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "text"), SLOW, ids=[dialect for dialect, _ in SLOW])
+def test_a_statement_of_every_dialect_is_stopped_in_its_middle(shared: Desk, dialect: SqlDialect, text: str) -> None:
+    shared.rows("CREATE TABLE IF NOT EXISTS many AS SELECT range AS n FROM range(3_000_000)")
+    with pytest.raises(RunyardError, match="took longer than 0\\.2 seconds"):
+        shared.executor.query("default", text, seconds=0.2, dialect=dialect).result(10)
+    number = shared.start(Sql(statement=text, dialect=dialect))
+    shared.wait_started(number)
+    time.sleep(0.1)
+    asked = time.monotonic()
+    shared.executor.stop(number, 1, grace=0, why="timeout")
+    assert shared.wait(number, 5.0).result == "stopped"
+    assert time.monotonic() - asked < 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import http.server
 import lzma
 import time
 from collections.abc import Iterator
@@ -233,6 +234,26 @@ def test_a_download_that_always_breaks_off_loads_nothing(shared: Desk, files: Fi
     assert (outcome.result, outcome.reason) == ("failed", "load_error")
     assert "broke off" in outcome.detail
     assert shared.run("FROM broken").result == "failed"
+
+
+def test_the_end_of_a_body_in_pieces_is_known(shared: Desk, files: Files) -> None:
+    """A length that nobody told: each piece comes after its own, and an empty one ends the body."""
+    body, asked = b"n\n" + b"1\n" * 20_000, []
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(request.headers.get("Range"))
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        for start in range(0, len(body), 4000):
+            piece = body[start : start + 4000]
+            request.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if len(asked) > 1:  # the first time the connection ends without the end of the body
+            request.wfile.write(b"0\r\n\r\n")
+
+    files.paths["/pieces.csv"] = answer
+    assert load(shared, files.url("/pieces.csv"), "in_pieces").metrics["rows"] == 20_000
+    assert len(asked) == 2
 
 
 def test_a_large_download_tells_its_progress_and_can_be_stopped(shared: Desk, files: Files) -> None:

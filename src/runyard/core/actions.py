@@ -141,7 +141,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     statement: str
     """One statement that reads."""
     target: str
-    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    """A path below a folder that the settings allow, `s3://BUCKET/KEY`, or an http(s) URL that takes a PUT, as a
+    presigned one does; what is there is replaced."""
     format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
     """auto: by the ending of the target's name."""
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"

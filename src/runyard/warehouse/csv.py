@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,23 @@ from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
 _OPTIONS = {"encoding", "delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
-_DELIMITERS, _FIRST_LINE = (",", "\t", ";", "|"), 1 << 16
+_DELIMITERS, _HEAD_BYTES = (",", "\t", ";", "|"), 1 << 16
+_SINGLE_QUOTED = re.compile(rb"(?:^|[,;|\t])'[^'\r\n]*'(?=[,;|\t\r\n]|$)", re.MULTILINE)
+_BACKSLASHED = re.compile(rb'\\"(?![,;|\t\r\n])')
+_OTHER_DATES = re.compile(rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\d ?[AaPp][Mm]\b")
+_DOUBLED = re.compile(rb'[^,;|\t\r\n]""')
+_DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
+_USUAL = {"%Y-%m-%d", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "None"}
+_TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
 _ERRORS = (
     "SELECT line, min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
     " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
     " FROM reject_errors GROUP BY line"
 )
+
+
+class MixedLines(LoadFailed):
+    """Lines of the file end in different ways: it has to be read less strictly (`Source.loose`)."""
 
 
 class Shape(msgspec.Struct):
@@ -37,10 +49,11 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
     cursor = target.cursor
     with source.reading() as path:
-        rows = target.count(
+        rows = _read(
+            target,
             f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
             f" read_csv({text(str(path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
-            " store_rejects = true, rejects_limit = 0)"
+            " store_rejects = true, rejects_limit = 0)",
         )
     if cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
         return Counts(rows, reading=_told(shape, source))
@@ -56,54 +69,91 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     return counts
 
 
+def _read(target: Target, statement: str) -> int:
+    try:
+        return target.count(statement)
+    except duckdb.InvalidInputException as error:
+        if "state machine reached an invalid state" in str(error):
+            raise MixedLines("The file cannot be read as CSV: its lines end in different ways.") from None
+        raise
+
+
 def _shape(target: Target, source: Source) -> Shape:
-    options = _options(target.action.options)
-    if (shape := _known(target, source, options)) is not None:
+    options, head = _options(target.action.options), _head(source)
+    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise LoadFailed("The file is empty.")
+    options = _quoting(head, options) | options
+    if source.loose:
+        options |= {"strict_mode": "false", "new_line": "'\\n'"}
+    if (shape := _known(target, head, options)) is not None:
         return shape
     found = _sniff(target, source, options)
     if not found[4] and "header" not in options and (known := target.known()):
         # A file of texts only: its first line is a header when it names columns of the table.
         other = _sniff(target, source, {**options, "header": "true"})
         found = other if {name.lower() for name in _types(other)} <= known else found
-    reading = {"auto_detect": "false", "delim": text(_plain(found[0])), "quote": "'\"'", "escape": "'\"'"}
-    reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **options}
+    reading = {"auto_detect": "false", "delim": text(_plain(found[0]))}
+    reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **_formats(found), **options}
     return Shape(reading, _plain(found[0]), _types(found))
 
 
-def _known(target: Target, source: Source, options: dict[str, str]) -> Shape | None:
+def _formats(found: tuple[Any, ...]) -> dict[str, str]:
+    """How the file writes dates and times, where that is not the usual way, which is read anyway."""
+    given = {"dateformat": found[6], "timestampformat": found[7]}
+    return {key: text(str(form)) for key, form in given.items() if form and str(form) not in _USUAL}
+
+
+def _head(source: Source) -> bytes:
+    with (source.head or source.path).open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _quoting(head: bytes, options: dict[str, str]) -> dict[str, str]:
+    """The quote and what escapes it, as the start of the file has them, unless they are given."""
+    if "quote" in options:
+        return {"escape": options["quote"]}
+    if b'"' not in head and _SINGLE_QUOTED.search(head):
+        return dict.fromkeys(("quote", "escape"), text("'"))
+    backslash = _BACKSLASHED.search(head) and not _DOUBLED.search(head)
+    return {"quote": "'\"'", "escape": text("\\" if backslash else '"')}
+
+
+def _unquoted(literal: str) -> bytes:
+    return literal[1:-1].replace("''", "'").encode()
+
+
+def _known(target: Target, head: bytes, options: dict[str, str]) -> Shape | None:
     """The shape of a file whose first line is plain names of columns that are known; None: it has to be looked at.
 
     That spares small loads a third of their time.
     """
-    if options.keys() & {"header", "quote", "escape"} or len(known := target.known()) < 2:
+    if "header" in options or len(known := target.known()) < 2 or _OTHER_DATES.search(head):
         return None
-    with (source.head or source.path).open("rb") as file:
-        line = file.readline(_FIRST_LINE)
-    if not line.endswith(b"\n") or not line.isascii() or b'"' in line or b"\r" in line:
+    line = head[: head.find(b"\n") + 1]
+    if not line.endswith(b"\n") or not line.isascii() or _unquoted(options["quote"]) in line or b"\r" in line:
         return None
     for delimiter in [options["delim"][1:-1]] if "delim" in options else _DELIMITERS:
         names = line.decode().rstrip("\n").split(delimiter) if delimiter else []
         lower = {name.lower() for name in names}
         if len(names) > 1 and len(names) == len(lower) and lower <= known:
-            reading = {"auto_detect": "false", "delim": text(delimiter), "quote": "'\"'", "escape": "'\"'"}
-            reading |= {"header": "true", "skip": "0", **options}
+            reading = {"auto_detect": "false", "delim": text(delimiter), "header": "true", "skip": "0", **options}
             return Shape(reading, delimiter, dict.fromkeys(names, "VARCHAR"))
     return None
 
 
 def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
-    given = {"ignore_errors": "true", "quote": "'\"'"}
-    given |= options
-    if source.size == 0 and source.coming is None:
-        raise LoadFailed("The file is empty.")
+    given = {"ignore_errors": "true", **options}
     try:
         row = target.cursor.execute(
-            "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns FROM"
+            "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns, DateFormat, TimestampFormat FROM"
             f" sniff_csv({text(str(source.head or source.path))}, {_said(given)})"
         ).fetchone()
     except duckdb.Error as error:
-        raise LoadFailed(_not_csv(source, error)) from None
-    if row is None or next(iter(_types(row))).lower().startswith(("<html", "<!doctype", "<?xml")):
+        head = _head(source)
+        mixed = b"\r\n" in head and b"\n" in head.replace(b"\r\n", b"")
+        raise (MixedLines if mixed else LoadFailed)(_not_csv(source, error)) from None
+    first = next(iter(_types(row)), "").strip().lower() if row else ""
+    if row is None or "\0" in first or first.startswith(_DOCUMENTS):
         raise LoadFailed("The file cannot be read as CSV: it is a page or another document.")
     return row
 
@@ -117,6 +167,8 @@ def _types(found: tuple[Any, ...]) -> dict[str, str]:
 
 
 def _not_csv(source: Source, error: duckdb.Error) -> str:
+    if "maximum line size" in str(error).lower():
+        return "The file cannot be read as CSV: one of its first lines has more than 2,000,000 bytes."
     line = str(error).splitlines()[0].replace(str(source.head or source.path), "the file")
     return f"The file cannot be read as CSV: {line}"
 
@@ -157,7 +209,10 @@ def _lines(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def _told(shape: Shape, source: Source) -> dict[str, str]:
     """How the file was read, for people."""
     shown = {"delimiter": shape.delimiter, "header": shape.reading["header"], "skipped_lines": shape.reading["skip"]}
-    shown |= {"quote": shape.reading["quote"].strip("'")}
+    quote, escape = (_unquoted(shape.reading[key]).decode() for key in ("quote", "escape"))
+    shown |= {"quote": quote} if quote == escape else {"quote": quote, "escape": escape}
+    shown |= {word: shape.reading[key].strip("'") for key, word in _TOLD_FORMATS.items() if key in shape.reading}
+    shown |= {"line_ends": "mixed"} if source.loose else {}
     return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
 
 
@@ -167,7 +222,8 @@ def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:
     with path.open("w", encoding="utf-8", newline="") as file:
         while rows := bad.fetchmany(10_000):
             some = True
-            file.writelines(f"{line}{delimiter}{raw}\n" for line, raw in rows)
+            # Of mixed line ends a part may stand before the line.
+            file.writelines("{}{}{}\n".format(line, delimiter, raw.strip("\r\n")) for line, raw in rows)
     return some
 
 

@@ -1,6 +1,7 @@
 """The downloader: `python -m runyard.warehouse.download`, a child of the warehouse process.
 
-Reads a `Request` as JSON from its standard input, since that may hold a secret, and streams one URL into a file.
+Reads a `Request` as JSON from its standard input, since that may hold a secret, and streams one URL into a file; or a
+`Send`, and streams a file to a URL.
 Says on its standard output, one JSON object a line, how far it is, and at the end either {"done": ...} or
 {"failed": sentence, "retry": bool}. It ends when nobody reads that any more.
 """
@@ -20,6 +21,7 @@ import msgspec
 from runyard.net import addresses, connect
 from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.objects import S3, get
+from runyard.warehouse.sending import Send, send
 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.25
@@ -28,7 +30,7 @@ _RESUMES = 5
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag="fetch"):
     """What to fetch, where to, and within which limits (bytes, seconds)."""
 
     url: str
@@ -177,24 +179,39 @@ def say(line: dict[str, Any]) -> None:
 
 def _object(request: Request, service: S3) -> dict[str, Any]:
     """An object into the file."""
-    told = 0.0
+    now_and_then = _Sayer()
 
     def tell(got: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
-            say({"bytes": got, "total": total, "content_type": "", "again": 0})
+        now_and_then({"bytes": got, "total": total, "content_type": "", "again": 0})
 
     to, seconds = Path(request.path), request.max_seconds
     size, kind = get(request.url, to, service, most=request.max_bytes, seconds=seconds, tell=tell)
     return {"bytes": size, "content_type": kind, "again": 0}
 
 
+class _Sayer:
+    """Passes on lines, but not more often than somebody could look."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        if time.monotonic() - self._said > _TELL_SECONDS:
+            self._said = time.monotonic()
+            say(line)
+
+
+def _done(request: Request | Send) -> dict[str, Any]:
+    if isinstance(request, Send):
+        return send(request, _Sayer())
+    return Download(request).run() if request.s3 is None else _object(request, request.s3)
+
+
 def main(argument: bytes) -> None:
-    """Downloads as the request says."""
-    request = msgspec.json.decode(argument, type=Request)
+    """Fetches or sends, as the request says."""
+    request: Request | Send = msgspec.json.decode(argument, type=Request | Send)
     try:
-        say({"done": Download(request).run() if request.s3 is None else _object(request, request.s3)})
+        say({"done": _done(request)})
     except LoadFailed as error:
         say({"failed": str(error), "retry": error.retry})
     except addresses.Refused as error:

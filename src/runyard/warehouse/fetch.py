@@ -53,6 +53,8 @@ class Source(msgspec.Struct):
     """So many bytes may come out of it."""
     encoding: str = "utf-8"
     """How a text was written; the file is UTF-8 by now."""
+    loose: bool = False
+    """Whether a CSV reader has to take what the rules of CSV do not have."""
     coming: Coming | None = None
     """The rest of the file is still on its way."""
     head: Path | None = None
@@ -75,7 +77,8 @@ class Source(msgspec.Struct):
             self.coming.close()
         for path in (self.head, self.path if self.temporary else None):
             if path is not None:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the load may have committed
+                    path.unlink(missing_ok=True)
 
 
 def plain(source: Source, settings: Settings, task: Task) -> Source:
@@ -87,6 +90,8 @@ def plain(source: Source, settings: Settings, task: Task) -> Source:
         source.packed = packing(source.path)
         if source.packed:
             _unpack(source, settings, task)
+            if packing(source.path):
+                raise LoadFailed("The file is packed twice; a load takes it plain, or packed once.")
         if source.format == "auto":
             source.format = _seen(source.path)
         if source.format in _TEXTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Loader:
         known = effects.find(cursor, task.assignment) if far else None
         outcome = known or self._run(task, action, cursor, tell)
         if is_upload(action.source):
-            upload_path(action.source, self._settings).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it has committed; what is left goes after a day
+                upload_path(action.source, self._settings).unlink(missing_ok=True)
         return outcome
 
     def _run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
@@ -59,14 +61,24 @@ class Loader:
         if source.size > _TOLD_BYTES:
             tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
         try:
-            return self._effects.once(
-                cursor, task.assignment, lambda touched: self._load(task, target, source, touched)
-            )
+            return self._once(task, target, source)
         except (duckdb.Error, LoadFailed) as error:
             retry = error.retry if isinstance(error, LoadFailed) else True
             raise LoadFailed(_hide(str(error), self._spool, source).splitlines()[0], retry=retry) from None
         finally:
             source.remove()
+
+    def _once(self, task: Task, target: Target, source: Source) -> Outcome:
+        def work(touched: Touched) -> Outcome:
+            return self._load(task, target, source, touched)
+
+        try:
+            return self._effects.once(target.cursor, task.assignment, work)
+        except csv.MixedLines:
+            if source.loose:
+                raise
+            source.loose = True
+            return self._effects.once(target.cursor, task.assignment, work)
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         place = (action.source, action.format, self._spool, self._settings, task)

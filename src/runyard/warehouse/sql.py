@@ -121,7 +121,13 @@ def _last(
     if not plan.last_reads:
         result = _written(cursor, attempts / name, name)
     else:
-        result = results.inline(cursor) or _streamed(plan.statements[-1], values, cursor, attempts / name, name, limits)
+        columns, text = results.columns_of(cursor), plan.statements[-1].query.strip().rstrip(";")
+        if (texts := results.as_texts(text, columns)) is not None:
+            text = texts
+            drop_result(cursor)
+            _execute(cursor, text, values)
+        result = results.inline(cursor) or _streamed(text, values, cursor, attempts / name, name, limits)
+        result.output["columns"] = columns
     limits.check(len(result.output.get("rows", ())), result.size)
     return result
 
@@ -137,10 +143,9 @@ def _written(cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result
 
 
 def _streamed(
-    statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits
+    text: str, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits
 ) -> Result:
     """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
     drop_result(cursor)
-    text = statement.query.strip().rstrip(";")
     relation = cursor.sql(text, params=values) if values else cursor.sql(text)
     return results.to_file(relation, cursor, path, name, limits)

@@ -25,6 +25,10 @@ _STAGE = "temp.runyard_new"
 _NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
 FIRST_LOCAL_ROW = 36028797018960000
 """DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
+_BESIDE = {
+    "c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR", "insertion_date": "TIMESTAMP",
+}  # fmt: skip
+"""What a quarantine tells of a row, in this order, and as which type."""
 SAMPLES = 5
 _SAMPLE_TEXT = 200
 
@@ -99,6 +103,8 @@ class Target:
         self.where = condition(action.where, action.dialect)[0] if action.mode == "replace_where" else ""
         self.unmatched = 0
         self._from = "the table"
+        self._hidden = False
+        """Whether a column of the quarantine hides the ids of its rows."""
         # The line of writers keeps the table as it is until the transaction begins.
         self._seen: dict[str, str] | None = None if inside else outside(cursor, self.path)
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
@@ -107,6 +113,8 @@ class Target:
     def _type(self, column: str, kind: str) -> str:
         """The type as DuckDB itself spells it, so that nothing else can be pasted into our statements."""
         try:
+            if " " in kind:  # DuckDB would pass over a constraint behind the type
+                self.cursor.extract_statements(f"SELECT CAST(NULL AS {kind})")
             return str(self.cursor.type(kind))
         except (duckdb.Error, ValueError):
             raise LoadFailed(f"{kind!r}, given for column {column}, is not a SQL type.") from None
@@ -174,19 +182,32 @@ class Target:
 
     def keep_aside(self, columns: Sequence[str], select: str) -> int:
         """Puts rows into the quarantine table: `select` gives the columns as text, then two lists."""
-        fixed = {"c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR"}
-        wanted = dict.fromkeys(self.columns, "VARCHAR") | fixed | {"insertion_date": "TIMESTAMP"}
-        existing = self._existing("_quarantine")
+        ours = self._beside()
+        wanted = dict.fromkeys(self.columns, "VARCHAR") | {ours[one]: kind for one, kind in _BESIDE.items()}
+        existing = {column.lower() for column in self._existing("_quarantine")}
+        self._hidden = "rowid" in existing | {column.lower() for column in self.columns}
         if not existing:
             listed = ", ".join(f"{name(column)} {kind}" for column, kind in wanted.items())
             self.cursor.execute(f"CREATE TABLE {self.quarantine} ({listed})")
-        for column in [column for column in wanted if existing and column not in existing]:
+        for column in [column for column in wanted if existing and column.lower() not in existing]:
             self.cursor.execute(f"ALTER TABLE {self.quarantine} ADD COLUMN {name(column)} {wanted[column]}")
-        into = ", ".join(name(column) for column in [*columns, *fixed, "insertion_date"])
+        into = ", ".join(name(column) for column in [*columns, *ours.values()])
         return self.count(
             f"INSERT INTO {self.quarantine} ({into}) SELECT *, {text(str(self.run_id))},"
             f" now()::TIMESTAMP FROM ({select})"
         )
+
+    def _beside(self) -> dict[str, str]:
+        """What a quarantine holds beside the columns, each with a name that no column of the table has."""
+        taken = {column.lower() for column in self.columns}
+        found = {}
+        for one in _BESIDE:
+            free = one
+            while free in taken:
+                free += "_"
+            taken.add(free)
+            found[one] = free
+        return found
 
     def count(self, statement: str) -> int:
         """Runs a statement that changes rows; returns how many."""
@@ -210,16 +231,18 @@ class Target:
 
     def _samples(self) -> list[dict[str, Any]]:
         """Some of the rows that this transaction put aside."""
-        cursor = self.cursor.execute(
-            f"SELECT * FROM {self.quarantine} WHERE rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid LIMIT {SAMPLES}"
-        )
-        names = [column[0] for column in cursor.description or []]
+        ours = self._beside()
+        those = f"rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid"
+        if self._hidden:
+            those = f"{name(ours['c__import_id'])} = {text(str(self.run_id))}"
+        cursor = self.cursor.execute(f"SELECT * FROM {self.quarantine} WHERE {those} LIMIT {SAMPLES}")
+        names = [column[0].lower() for column in cursor.description or []]
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [
             {
-                "row": {one: row[one] and short(row[one]) for one in list(self.columns)[:100]},
-                "columns": row["c__error_column"],
-                "errors": [short(error) for error in row["c__error"]],
+                "row": {one: row[one.lower()] and short(row[one.lower()]) for one in list(self.columns)[:100]},
+                "columns": row[ours["c__error_column"]],
+                "errors": [short(error) for error in row[ours["c__error"]]],
             }
             for row in found
         ]
