@@ -72,7 +72,7 @@ def measure(given: argparse.Namespace) -> Table:
     found = [line for where, parent in places for line in _lines(where, parent, rows)]
     columns = ("data", "rows", "MB", "way", "MB/s", "bare MB/s", "of bare")
     notes = [
-        f"medians of {TRIALS}, the first of each left out: it loads pyarrow; a write replaces the table and is committed",
+        f"medians of {TRIALS} after a first one, which loads pyarrow; a write replaces the table and is committed",
         "limit: 500 MB/s each way",
     ]
     return Table("arrow", "tables of a Python task as Arrow", columns, found, notes)

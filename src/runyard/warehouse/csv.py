@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from runyard.warehouse import pieces
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
@@ -23,9 +24,10 @@ _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{
 _USUAL = {"%Y-%m-%d", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "None"}
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
 _ERRORS = (
-    "SELECT line, min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
+    f"SELECT {pieces.PLACE} AS place, min(csv_line) AS raw,"
+    " list(DISTINCT column_name ORDER BY column_name) AS columns,"
     " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
-    " FROM reject_errors GROUP BY line"
+    " FROM reject_errors GROUP BY place"
 )
 
 
@@ -48,31 +50,35 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     places = target.prepare(shape.columns)
     kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
     cursor = target.cursor
-    with source.reading() as path:
+    with pieces.reading(source, shape.reading, cursor) as found:
         rows = _read(
             target,
             f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
-            f" read_csv({text(str(path))}, columns = {{{kinds}}}, {_said(shape.reading)},"
-            " store_rejects = true, rejects_limit = 0)",
+            f" read_csv({found.source}, columns = {{{kinds}}}, {_said(found.options)})",
+            clean=not found.rejects,
         )
-    if cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
+    if not found.rejects or cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
         return Counts(rows, reading=_told(shape, source))
-    invalid, first = _invalid(cursor)
-    counts = Counts(rows, 0, invalid, first, _lines(cursor) if invalid else [], _told(shape, source))
-    bad = cursor.execute(f"SELECT line, raw FROM ({_ERRORS}) WHERE fits")
+    pieces.check(cursor, found)
+    counts = Counts(rows, reading=_told(shape, source))
+    counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
+    bad = cursor.execute(f"SELECT place, raw FROM ({_ERRORS}) WHERE fits")
     rejected = spool / f"{source.path.name}.rejected"
     try:
-        if _write(bad, rejected, shape.delimiter):
+        if written := _write(bad, rejected, shape.delimiter):
             counts.quarantined = _keep_aside(target, places, rejected, shape)
+            counts.invalid += written - counts.quarantined  # alone they do not parse
     finally:
         rejected.unlink(missing_ok=True)
     return counts
 
 
-def _read(target: Target, statement: str) -> int:
+def _read(target: Target, statement: str, *, clean: bool) -> int:
     try:
         return target.count(statement)
-    except duckdb.InvalidInputException as error:
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        if clean:
+            raise pieces.Doubted from None
         if "state machine reached an invalid state" in str(error):
             raise MixedLines("The file cannot be read as CSV: its lines end in different ways.") from None
         raise
@@ -190,20 +196,28 @@ def _options(given: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _invalid(cursor: duckdb.DuckDBPyConnection) -> tuple[int, str]:
-    """How many lines do not parse, and what is wrong with the first bad line of all."""
+def _invalid(
+    cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading
+) -> tuple[int, str, list[dict[str, Any]]]:
+    """How many lines do not parse, what is wrong with the first bad line of all, and some that do not parse."""
     row = cursor.execute(
-        f"SELECT count(*) FILTER (NOT fits), 'line ' || min(line) || ': ' || arg_min(errors[1], line) FROM ({_ERRORS})"
+        f"SELECT count(*) FILTER (NOT fits), min(place), arg_min(errors[1], place) FROM ({_ERRORS})"
     ).fetchone()
-    return (row[0], row[1] or "") if row else (0, "")
+    if row is None or row[1] is None:
+        return 0, "", []
+    first = f"line {pieces.line_of(row[1], path, found)}: {row[2] or ''}"
+    return row[0], first, _lines(cursor, path, found) if row[0] else []
 
 
-def _lines(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def _lines(cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading) -> list[dict[str, Any]]:
     """Some of the lines that do not parse."""
-    found = cursor.execute(
-        f"SELECT line, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY line LIMIT {SAMPLES}"
+    rows = cursor.execute(
+        f"SELECT place, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY place LIMIT {SAMPLES}"
     ).fetchall()
-    return [{"line": line, "text": short(raw), "error": short(error)} for line, raw, error in found]
+    return [
+        {"line": pieces.line_of(place, path, found), "text": short(raw), "error": short(error)}
+        for place, raw, error in rows
+    ]
 
 
 def _told(shape: Shape, source: Source) -> dict[str, str]:
@@ -216,24 +230,24 @@ def _told(shape: Shape, source: Source) -> dict[str, str]:
     return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
 
 
-def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> bool:
-    """The rejected lines as a file of their own, each after its line number; false when there are none."""
-    some = False
+def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
+    """The rejected lines as a file of their own, each after its place; how many."""
+    count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         while rows := bad.fetchmany(10_000):
-            some = True
+            count += len(rows)
             # Of mixed line ends a part may stand before the line.
-            file.writelines("{}{}{}\n".format(line, delimiter, raw.strip("\r\n")) for line, raw in rows)
-    return some
+            file.writelines("{}{}{}\n".format(place, delimiter, raw.strip("\r\n")) for place, raw in rows)
+    return count
 
 
 def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
     """The original columns of the rejected lines as text, with what was wrong."""
-    kinds = ", ".join(["'c__line': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
+    kinds = ", ".join(["'c__place': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
     reading = _said({**shape.reading, "header": "false", "skip": "0"})
     listed = ", ".join(f"f.{name(place)}" for place in places)
     return target.keep_aside(
         places,
         f"SELECT {listed}, e.columns, e.errors FROM read_csv({text(str(path))}, columns = {{{kinds}}}, {reading},"
-        f" ignore_errors = true) f JOIN ({_ERRORS}) e ON e.line = f.c__line",
+        f" ignore_errors = true, parallel = false) f JOIN ({_ERRORS}) e ON e.place = f.c__place",
     )

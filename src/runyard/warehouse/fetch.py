@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,14 @@ _FAST_BYTES = 100e6
 where this was measured), and a file with all of them (107 MB with two)."""
 
 
+class Trust(IntEnum):
+    """How a large CSV file is read; the next one when it turned out that this one does not do (`pieces`)."""
+
+    CLEAN = 0
+    IN_PIECES = 1
+    IN_ONE = 2
+
+
 class Source(msgspec.Struct):
     """A local file to load from; `temporary` ones are removed after it."""
 
@@ -55,6 +64,7 @@ class Source(msgspec.Struct):
     """How a text was written; the file is UTF-8 by now."""
     loose: bool = False
     """Whether a CSV reader has to take what the rules of CSV do not have."""
+    trust: Trust = Trust.CLEAN
     coming: Coming | None = None
     """The rest of the file is still on its way."""
     head: Path | None = None

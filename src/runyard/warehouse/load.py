@@ -15,9 +15,21 @@ from runyard.warehouse import csv, effects, staged
 from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, placed, plain, upload_path, uploaded
+from runyard.warehouse.fetch import (
+    Source,
+    Trust,
+    download,
+    is_upload,
+    is_url,
+    local,
+    placed,
+    plain,
+    upload_path,
+    uploaded,
+)
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.objects import S3, is_object
+from runyard.warehouse.pieces import Doubted
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tables import Target
 from runyard.warehouse.tasks import Task, now
@@ -72,13 +84,16 @@ class Loader:
         def work(touched: Touched) -> Outcome:
             return self._load(task, target, source, touched)
 
-        try:
-            return self._effects.once(target.cursor, task.assignment, work)
-        except csv.MixedLines:
-            if source.loose:
-                raise
-            source.loose = True
-            return self._effects.once(target.cursor, task.assignment, work)
+        while True:
+            try:
+                return self._effects.once(target.cursor, task.assignment, work)
+            except csv.MixedLines:
+                if source.loose:
+                    raise
+                source.loose = True
+            except Doubted:
+                source.trust = Trust(source.trust + 1)
+            task.check()
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         place = (action.source, action.format, self._spool, self._settings, task)
