@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -185,6 +186,23 @@ def test_after_a_power_cut_begun_work_is_lost(own: Bench, tmp_path: Path) -> Non
         assert again.outcome(one).result == "lost"
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("folder", ["of the attempt", "of the run"])
+def test_work_whose_folder_was_removed_is_ended_before_it_may_begin_again(host: Host, own: Bench, folder: str) -> None:
+    away = "import os, subprocess, time\nos.chdir('/')\nprint('pid', os.getpid(), flush=True)\n"
+    one = claim(
+        python(away + "print('pid', subprocess.Popen(['setsid', 'sleep', '60']).pid, flush=True)\ntime.sleep(60)")
+    )
+    first = host(one)
+    launcher = launcher_of(own, one)
+    own.wait(lambda: own.log(one).count(b"pid") == 2)
+    pids = [int(word) for word in own.log(one).split() if word != b"pid"]
+    first.kill()
+    shutil.rmtree(own.folder(one) if folder == "of the attempt" else own.folder(one).parent)
+    own.take_up(one)
+    assert own.outcome(one).result == "lost"
+    assert not any(map(alive, (launcher, *pids)))
 
 
 # --- launchers die ---
