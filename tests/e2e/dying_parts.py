@@ -139,7 +139,7 @@ def diverted(folder: str) -> type[subprocess.Popen[bytes]]:
 def main() -> None:
     """A server, or a part of one."""
     folder = sys.argv.pop(1)
-    subprocess.Popen = diverted(folder)  # type: ignore[misc]  # one that starts the same
+    subprocess.Popen = diverted(folder)  # type: ignore[misc, assignment]  # it starts the same
     if sys.argv[1] not in PARTS:
         from runyard.cli import main as runyard
 

@@ -195,7 +195,7 @@ def test_a_stop_in_good_order_gives_work_back_and_uses_up_no_attempt(tmp_path: P
 def test_a_request_under_way_at_a_stop_is_answered_and_new_ones_are_not_taken(service: Service) -> None:
     address = (str(service.http.base_url.host), service.http.base_url.port or 0)
     body = json.dumps({"spec": spec(shell("echo kept"))}).encode()
-    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
     process = service.process
     assert process is not None
     with socket.create_connection(address, timeout=20) as connection:

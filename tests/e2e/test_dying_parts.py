@@ -94,7 +94,8 @@ class Frail(Service):
 
 @pytest.fixture
 def frail(tmp_path: Path) -> Iterator[Frail]:
-    with Frail(tmp_path, grace=0.3, process_capacity=4) as one:
+    one = Frail(tmp_path, grace=0.3, process_capacity=4)
+    with one:
         yield one
 
 

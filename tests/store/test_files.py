@@ -34,7 +34,7 @@ def test_a_kept_file_is_whole_or_as_it_was_wherever_its_making_breaks_off(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, step, killed)
+        patch.setattr(os, step, killed)
         with pytest.raises(Killed):
             files.keep(path, b"new")
     found = path.read_bytes() if path.exists() else None
@@ -50,12 +50,17 @@ def test_a_kept_file_is_synced_before_it_has_its_name_and_its_name_after(
 ) -> None:
     done: list[str] = []
     fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr(
-        files.os,
-        "fsync",
-        lambda fd: (done.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"), fsync(fd)),
-    )
-    monkeypatch.setattr(files.os, "rename", lambda *names: (done.append("name"), rename(*names)))
+
+    def synced(fd: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+        fsync(fd)
+
+    def renamed(draft: Path, path: Path) -> None:
+        done.append("name")
+        rename(draft, path)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
     files.keep(tmp_path / "kept", b"x")
     assert done == ["file", "name", "folder"]
 
