@@ -66,7 +66,6 @@ FEW = {
         "warehouse.put.after",
         "warehouse.Outbox._write.before",  # the answer
     ],
-    "download": ["download.fork.before", "download._ask.after", "download._check.after", "download.say.after"],
 }
 """Where most can be torn apart; `make test-all` tries them all."""
 FEW_ROWS, MANY_ROWS = 100, 300_000
@@ -240,13 +239,12 @@ def test_the_warehouse_dies_at_its_steps_and_every_effect_is_there_once(
     assert {path.read_text().count("\n") for path in out.iterdir()} == {11}
 
 
-@pytest.mark.parametrize("chosen", [FEW["download"], pytest.param(points("download"), marks=pytest.mark.long)])
-def test_the_downloader_dies_at_its_steps_and_every_load_is_there_once(
-    frail: Frail, files: Files, chosen: list[str]
+def test_the_downloader_dies_before_and_after_each_step_and_every_load_is_there_once(
+    frail: Frail, files: Files
 ) -> None:
     frail.rows("create table loaded (n integer)")
     numbers = []
-    for point in chosen:
+    for point in points("download"):
         number = next(_numbers)
         numbers.append(number)
         frail.arm(f"{point}~" if "_check" in point else point)  # at the first bytes, not before them

@@ -18,6 +18,7 @@ import pytest
 from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CLAIM, LOCK, MARK, SOCKET, Attach, StopOrder, encode
+from runyard.executors import survivors
 from tests.executors.harness import SOURCE, Bench, alive, parent_of, python, shell
 
 DRIVER = """
@@ -203,6 +204,20 @@ def test_work_whose_folder_was_removed_is_ended_before_it_may_begin_again(host: 
     own.take_up(one)
     assert own.outcome(one).result == "lost"
     assert not any(map(alive, (launcher, *pids)))
+
+
+def test_a_claim_is_not_settled_while_something_of_it_is_still_being_killed(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = own.start(shell("true"))
+    assert own.outcome(one).result == "succeeded"
+    (own.folder(one) / "outcome").unlink()  # as if its launcher had been killed
+    monkeypatch.setattr(survivors, "bearers", lambda *marks: [1 << 30])  # one that SIGKILL has not reached yet
+    assert survivors.fate(own.folder(one), one.task_run_id, one.token) is None
+    monkeypatch.undo()
+    ended = survivors.fate(own.folder(one), one.task_run_id, one.token)
+    assert ended is not None
+    assert ended.outcome.result == "lost"
 
 
 # --- launchers die ---
