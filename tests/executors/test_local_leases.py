@@ -74,6 +74,7 @@ def test_a_claim_whose_launcher_comes_after_the_lease_does_not_begin(own: Bench,
     time.sleep(0.3)
     os.kill(forkserver.pid, signal.SIGCONT)
     assert own.outcome(one).result == "lost"
+    assert len(own.of(one)) == 1  # it was never told to begin
     time.sleep(0.1)
     assert not ran.exists()
 

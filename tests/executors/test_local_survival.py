@@ -129,6 +129,21 @@ def test_a_stop_reaches_work_that_was_taken_up(host: Host, own: Bench) -> None:
     assert own.outcome(one).result == "stopped"
 
 
+def test_a_stop_that_comes_before_the_launcher_can_be_reached_is_said_once_it_can(host: Host, own: Bench) -> None:
+    one = claim(python(PID + "time.sleep(60)"))
+    first = host(one)
+    first.says("Started")
+    first.kill()
+    address, away = own.folder(one) / SOCKET, own.folder(one) / "away"
+    address.rename(away)
+    own.take_up(one)
+    own.stop(one)
+    time.sleep(0.1)
+    assert own.of(one) == []
+    away.rename(address)
+    assert own.outcome(one).result == "stopped"
+
+
 def test_killed_at_any_moment_of_a_start_nothing_runs_twice(host: Host, own: Bench, tmp_path: Path) -> None:
     """The claim is given back untouched, or its work goes on; never both."""
     for delay in (0, 0.001, 0.004):
