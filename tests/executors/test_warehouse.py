@@ -14,6 +14,7 @@ import pytest
 
 from runyard.core.actions import Sql
 from runyard.core.attempts import Held
+from runyard.warehouse import client
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 
@@ -171,6 +172,35 @@ def test_a_killed_process_loses_what_ran_and_the_next_task_works(desk: Desk) -> 
     assert desk.rows("SELECT 5") == [[5]]
     assert desk.executor.healthy() is None
     assert desk.pid() != pid
+
+
+def test_a_process_that_is_frozen_is_killed_when_it_does_not_end_what_it_was_told_to(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 0.4)
+    desk.run("CREATE TABLE frozen (a INTEGER)")
+    pid = desk.pid()
+    number = desk.start(f"INSERT INTO frozen VALUES (1); {CROSS_JOIN}")
+    other = desk.start(CROSS_JOIN)
+    for one in (number, other):
+        desk.wait_started(one)
+    os.kill(pid, signal.SIGSTOP)
+    desk.executor.stop(number, 1, grace=0, why="timeout")
+    assert {desk.wait(one).result for one in (number, other)} == {"lost"}
+    assert desk.rows("SELECT count(*) FROM frozen") == [[0]]
+    assert desk.pid() != pid
+
+
+def test_a_process_that_ends_what_it_was_told_to_is_not_killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 1.0)
+    pid = desk.pid()
+    for _ in range(2):
+        number = desk.start(CROSS_JOIN)
+        desk.wait_started(number)
+        desk.executor.stop(number, 1, grace=0, why="cancel")
+        assert desk.wait(number).result == "stopped"
+        time.sleep(1.2)
+    assert desk.pid() == pid
 
 
 def test_what_was_not_sent_to_a_dead_process_goes_to_the_next_one(desk: Desk) -> None:
