@@ -86,6 +86,16 @@ def test_a_newer_token_ends_the_older_attempt_first(shared: Desk) -> None:
     assert shared.rows("SELECT count(*) FROM fenced") == [[1]]
 
 
+def test_a_newer_claim_begins_when_the_older_one_is_over(shared: Desk) -> None:
+    older = shared.start(CROSS_JOIN)
+    shared.wait_started(older)
+    newer = shared.start("SELECT 1", token=2, same_as=older)
+    assert shared.wait(newer).result == "succeeded"
+    told = [(one.task_run_id, type(one).__name__) for one in shared.reports if one.task_run_id in (older, newer)]
+    told = [one for one in told if one[1] != "Progress"]
+    assert told == [(older, "Started"), (older, "Finished"), (newer, "Started"), (newer, "Finished")]
+
+
 @pytest.mark.parametrize(("why", "result"), [("cancel", "stopped"), ("timeout", "stopped"), ("release", "released")])
 def test_a_large_join_is_stopped_within_two_seconds(shared: Desk, why: str, result: str) -> None:
     number = shared.start(CROSS_JOIN)
