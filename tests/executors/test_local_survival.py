@@ -222,16 +222,18 @@ def test_work_whose_folder_was_removed_is_ended_before_it_may_begin_again(host: 
 
 
 def test_a_claim_is_not_settled_while_something_of_it_is_still_being_killed(
-    own: Bench, monkeypatch: pytest.MonkeyPatch
+    host: Host, own: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = own.start(shell("true"))
-    assert own.outcome(one).result == "succeeded"
-    (own.folder(one) / "outcome").unlink()  # as if its launcher had been killed
+    one = claim(python(PID + "time.sleep(60)"))
+    first = host(one)
+    launcher = launcher_of(own, one)
+    first.kill()
+    os.kill(launcher, signal.SIGKILL)
+    own.gone(launcher)
     monkeypatch.setattr(survivors, "bearers", lambda *marks: [1 << 30])  # one that SIGKILL has not reached yet
     assert survivors.fate(own.folder(one), one.task_run_id, one.token) is None
     monkeypatch.undo()
-    ended = survivors.fate(own.folder(one), one.task_run_id, one.token)
-    assert ended is not None
+    ended = own.wait(lambda: survivors.fate(own.folder(one), one.task_run_id, one.token))
     assert ended.outcome.result == "lost"
 
 
@@ -344,6 +346,11 @@ def test_a_folder_that_is_claimed_again_goes_on_with_its_log(own: Bench) -> None
     assert own.outcome(again).result == "succeeded"
     assert own.log(one).startswith(b"pid ")
     assert own.log(one).endswith(b"again\n")
+    offsets = [offset for _, _, offset in own.executor.read_log_index(one.run_id, one.task_run_id)]
+    assert [own.log(one)[start:end] for start, end in zip(offsets, [*offsets[1:], None], strict=True)] == [
+        own.log(one).removesuffix(b"again\n"),
+        b"again\n",
+    ]
     assert own.executor.recover([]) == []
     assert len(own.of(one)) == 2
 
