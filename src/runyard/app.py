@@ -342,10 +342,14 @@ def _has_tables(store: Store, node: str | None) -> bool:
 
 def node_name(folder: Path) -> str:
     """This server's name among those that share its store: it stays with the data folder."""
+    from runyard.store import files
+
     file = folder / "node"
-    if not file.exists():
-        file.write_text(f"{socket.gethostname()}-{os.urandom(4).hex()}\n")
-    return file.read_text().strip()
+    name = file.read_text().strip() if file.exists() else ""
+    if not name:
+        name = f"{socket.gethostname()}-{os.urandom(4).hex()}"
+        files.keep(file, f"{name}\n".encode())
+    return name
 
 
 def world(settings: Settings, folder: Path, opaque: Opaque, one: Assignment) -> dict[str, Any]:

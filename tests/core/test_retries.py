@@ -164,11 +164,12 @@ def test_losses_are_kept_over_failures_and_the_other_way_round() -> None:
 
 
 def test_work_that_its_worker_gives_back_uses_up_no_attempt() -> None:
-    run = Driver(task("a"))
+    run = Driver(task("a", timeout=60))
     run.finish("a", "released")
     one = run.slot("a")
     assert (one.state, one.reason, one.attempt, one.token, one.worker) == (State.QUEUED, "requeued", 0, 0, None)
-    assert (one.claimed_at, one.started_at, len(run.attempts("a"))) == (None, None, 1)
+    assert (one.failures, one.losses) == (0, 0)
+    assert (one.claimed_at, one.started_at, one.deadline_at, len(run.attempts("a"))) == (None, None, None, 1)
     run.succeed("a")
     assert run.run.state is State.SUCCEEDED
 

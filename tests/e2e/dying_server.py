@@ -13,14 +13,21 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from runyard.executors.launchers import Launchers
 from runyard.executors.local import LocalExecutor
 from runyard.executors.warehouse import WarehouseExecutor
 from runyard.store.sqlite import SqliteSession
+from runyard.warehouse.client import Pipe, Warehouse
 
 SEAMS: dict[str, tuple[type, tuple[str, ...]]] = {
     "store": (SqliteSession, ("begin", "mark", "keep", "undo", "flush", "commit", "apply", "put", "delete")),
     "process": (LocalExecutor, ("open", "recover", "start", "stop", "read_log", "forget", "close")),
     "warehouse": (WarehouseExecutor, ("open", "recover", "start", "stop", "forget", "close")),
+    # What the verbs of executors leave to threads of their own.
+    "thread": (LocalExecutor, ("_launch", "_stop", "_read", "_forget")),
+    "launchers": (Launchers, ("open", "send", "keep")),
+    "pipe": (Pipe, ("send",)),
+    "reports": (Warehouse, ("_take_ready", "_take_reports")),
 }
 """`rollback` is missing: only a disk that fails brings it about, and the simulation and the full disk try that."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -188,6 +190,37 @@ def test_a_stop_in_good_order_gives_work_back_and_uses_up_no_attempt(tmp_path: P
             service.post(f"/runs/{run_id}/cancel")
         for run_id in (polite, deaf, statement):
             assert service.ended(run_id)["state"] == "cancelled"
+
+
+def test_a_request_under_way_at_a_stop_is_answered_and_new_ones_are_not_taken(service: Service) -> None:
+    address = (str(service.http.base_url.host), service.http.base_url.port or 0)
+    body = json.dumps({"spec": spec(shell("echo kept"))}).encode()
+    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    process = service.process
+    assert process is not None
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(head.encode() + body[:10])
+        time.sleep(0.2)
+        process.terminate()
+        wait(lambda: _refuses(address))
+        assert process.poll() is None  # it waits for the rest
+        connection.sendall(body[10:])
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    run_id = json.loads(answer.partition(b"\r\n\r\n")[2])["id"]
+    assert process.wait(20) == 0
+    service.gone()
+    service.start()
+    assert service.ended(run_id)["state"] == "succeeded"
+    assert service.task(run_id)["attempt"] == 0
+
+
+def _refuses(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_a_second_sigterm_ends_it_at_once_and_work_goes_on_without_it(tmp_path: Path) -> None:

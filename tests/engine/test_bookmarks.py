@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from runyard.core.attempts import Assignment, Outcome
+from runyard.core.attempts import Assignment, Finished, Outcome
 from runyard.core.errors import RunyardError
 from runyard.core.model import Job
 from runyard.core.states import State
@@ -63,4 +63,11 @@ def test_a_report_with_a_lost_token_moves_no_bookmark(bench: Bench, job: Job) ->
     claim = bench.held(bench.submit(job))
     late = msgspec.structs.replace(claim, token=claim.token + 1)
     bench.hand.end(late, committed(late, {"day": 1}))
+    assert no_bookmark(bench, job)
+
+
+def test_a_success_that_is_told_after_the_loss_in_one_breath_moves_no_bookmark(bench: Bench, job: Job) -> None:
+    claim = bench.held(bench.submit(job))
+    lost, late = Outcome(result="lost"), committed(claim, {"day": 1})
+    bench.hand.sink([Finished(claim.task_run_id, claim.token, bench.clock.at, one) for one in (lost, late)])
     assert no_bookmark(bench, job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runyard.core.attempts import Assignment, Finished, Outcome, Progress, Report, Started
 from runyard.core.model import Run
 from runyard.core.states import State
+from runyard.engine.ledger import look
 
 from .bench import Bench, spec, task
 from .fakes import HandExecutor
@@ -75,6 +76,17 @@ def test_reports_after_the_end_of_the_whole_run_change_nothing() -> None:
     old = bench.begin(run)
     bench.finish(run)
     assert_deaf(bench, run, old, bench.hand)
+
+
+def test_a_place_is_freed_by_the_token_alone_that_has_it() -> None:
+    bench = Bench(None, HandExecutor("process", capacity=1))
+    run, waits = bench.submit(), bench.submit()
+    one = bench.begin(run)
+    assert not bench.engine.worker.let_go(one.task_run_id, one.token - 1)
+    bench.engine.writer.execute(look).result()
+    assert bench.states(waits) == {"a": "queued"}
+    bench.finish(run)
+    assert bench.states(waits) == {"a": "starting"}
 
 
 def test_reports_with_a_token_that_was_never_drawn_change_nothing() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from runyard.core import lifecycle
 from runyard.core.actions import Python, Shell
-from runyard.core.attempts import Progress
+from runyard.core.attempts import Outcome, Progress
 from runyard.core.commands import Cancel, Rerun, Submit
 from runyard.core.errors import Code, RunyardError
 from runyard.core.model import Retries, RunIf
 from runyard.core.query import RunFilter
 from runyard.core.states import State
+from runyard.engine.ledger import Ledger
 
 from .bench import T0, Bench, for_each, refused, spec, sql, task, told
 from .fakes import HandExecutor
@@ -402,6 +404,21 @@ def test_the_last_progress_of_live_work_is_told_and_then_forgotten() -> None:
     assert bench.runs.progress(one.task_run_id) == {"fraction": 0.5}
     bench.finish(run)
     assert bench.runs.progress(one.task_run_id) is None
+
+
+def test_a_task_that_becomes_ready_and_is_cancelled_in_one_transaction_is_not_handed_out() -> None:
+    bench = Bench()
+    run = bench.submit(spec(task("a"), task("b", "a")))
+    one = bench.begin(run)
+
+    def both(ledger: Ledger) -> None:
+        ledger.advance(run.id, lifecycle.Finish(one.task_run_id, one.token, Outcome(result="succeeded")))
+        ledger.advance(run.id, lifecycle.CancelRun("ann"))
+
+    bench.engine.writer.execute(both).result()
+    assert bench.states(run) == {"a": "succeeded", "b": "cancelled"}
+    assert bench.run(run).state is State.CANCELLED
+    assert [started.task_key for started in bench.hand.started] == ["a"]
 
 
 def test_a_watcher_is_woken_by_each_change_of_its_run_until_it_leaves() -> None:

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from runyard.core.actions import Condition
-from runyard.core.attempts import Outcome
+from runyard.core.attempts import Finished, Outcome
 from runyard.core.errors import Code
 from runyard.core.model import Job, OnLimit, Run
 from runyard.core.query import RunFilter
@@ -439,6 +439,18 @@ def test_a_failed_task_changes_no_table() -> None:
     job = bench.job()
     trigger(bench, TableUpdate(tables=["a"]), job)
     bench.finish(bench.submit(), result="failed", metrics={"tables_written": ["main.a"]})
+    bench.later(60)
+    assert runs_of(bench, job) == []
+
+
+def test_a_success_that_is_told_after_the_loss_in_one_breath_changes_no_table() -> None:
+    bench = Bench()
+    job = bench.job()
+    trigger(bench, TableUpdate(tables=["a"]), job)
+    claim = bench.held(bench.submit())
+    late = Outcome(result="succeeded", metrics={"tables_written": ["main.a"]})
+    told = [Finished(claim.task_run_id, claim.token, bench.clock.at, one) for one in (Outcome(result="lost"), late)]
+    bench.hand.sink(told)
     bench.later(60)
     assert runs_of(bench, job) == []
 

@@ -7,6 +7,7 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,9 @@ from tests.executors.test_local_survival import Driver, claim
 WHERE = "import os\nprint('pid', os.getpid(), os.getppid(), flush=True)\n"
 
 
-def ids(bench: Bench, source: str = WHERE, **fields: object) -> tuple[int, int]:
+def ids(bench: Bench, source: str = WHERE, **fields: Any) -> tuple[int, int]:
     """The process of an attempt that succeeds, and its launcher."""
-    one = bench.start(python(source), **fields)
+    one = bench.start(python(source, **fields))
     assert bench.outcome(one).result == "succeeded", bench.log(one)
     _, pid, launcher = bench.log(one).split()[:3]
     return int(pid), int(launcher)
@@ -81,14 +82,13 @@ assert sorted(os.listdir("/proc/self/fd")) == ["0", "1", "2", "3"], os.listdir("
 assert os.umask(0o077) != 0o077 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 builtins.left = os.environ["LEFT"] = sys.modules["left"] = "x"
 os.chdir("/tmp")
-os.nice(1)
-assert os.nice(0) == 1, "niceness is inherited"
+assert os.nice(1) == int(os.environ["NICENESS"]) + 1, "niceness is inherited"
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 """
-    action = python(source, environment={"CAPPED": "1"})
-    one = own.start(action, limits=Limits(cpu_seconds=7))
+    surroundings = {"NICENESS": str(os.nice(0))}
+    one = own.start(python(source, environment={**surroundings, "CAPPED": "1"}), limits=Limits(cpu_seconds=7))
     assert own.outcome(one).result == "succeeded", own.log(one)
-    _, launcher = ids(own, source)
+    _, launcher = ids(own, source, environment=surroundings)
     assert int(own.log(one).split()[2]) == launcher
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from runyard.core.actions import Python, Shell
 from runyard.core.attempts import Assignment
 from runyard.core.launch import CLAIM, LOCK, MARK, SOCKET, Attach, StopOrder, encode
+from runyard.executors import survivors
 from tests.executors.harness import SOURCE, Bench, alive, parent_of, python, shell
 
 DRIVER = """
@@ -127,6 +129,21 @@ def test_a_stop_reaches_work_that_was_taken_up(host: Host, own: Bench) -> None:
     assert own.outcome(one).result == "stopped"
 
 
+def test_a_stop_that_comes_before_the_launcher_can_be_reached_is_said_once_it_can(host: Host, own: Bench) -> None:
+    one = claim(python(PID + "time.sleep(60)"))
+    first = host(one)
+    first.says("Started")
+    first.kill()
+    address, away = own.folder(one) / SOCKET, own.folder(one) / "away"
+    address.rename(away)
+    own.take_up(one)
+    own.stop(one)
+    time.sleep(0.1)
+    assert own.of(one) == []
+    away.rename(address)
+    assert own.outcome(one).result == "stopped"
+
+
 def test_killed_at_any_moment_of_a_start_nothing_runs_twice(host: Host, own: Bench, tmp_path: Path) -> None:
     """The claim is given back untouched, or its work goes on; never both."""
     for delay in (0, 0.001, 0.004):
@@ -185,6 +202,39 @@ def test_after_a_power_cut_begun_work_is_lost(own: Bench, tmp_path: Path) -> Non
         assert again.outcome(one).result == "lost"
     finally:
         again.close()
+
+
+@pytest.mark.parametrize("folder", ["of the attempt", "of the run"])
+def test_work_whose_folder_was_removed_is_ended_before_it_may_begin_again(host: Host, own: Bench, folder: str) -> None:
+    away = "import os, subprocess, time\nos.chdir('/')\nprint('pid', os.getpid(), flush=True)\n"
+    one = claim(
+        python(away + "print('pid', subprocess.Popen(['setsid', 'sleep', '60']).pid, flush=True)\ntime.sleep(60)")
+    )
+    first = host(one)
+    launcher = launcher_of(own, one)
+    own.wait(lambda: own.log(one).count(b"pid") == 2)
+    pids = [int(word) for word in own.log(one).split() if word != b"pid"]
+    first.kill()
+    shutil.rmtree(own.folder(one) if folder == "of the attempt" else own.folder(one).parent)
+    own.take_up(one)
+    assert own.outcome(one).result == "lost"
+    assert not any(map(alive, (launcher, *pids)))
+
+
+def test_a_claim_is_not_settled_while_something_of_it_is_still_being_killed(
+    host: Host, own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = claim(python(PID + "time.sleep(60)"))
+    first = host(one)
+    launcher = launcher_of(own, one)
+    first.kill()
+    os.kill(launcher, signal.SIGKILL)
+    own.gone(launcher)
+    monkeypatch.setattr(survivors, "bearers", lambda *marks: [1 << 30])  # one that SIGKILL has not reached yet
+    assert survivors.fate(own.folder(one), one.task_run_id, one.token) is None
+    monkeypatch.undo()
+    ended = own.wait(lambda: survivors.fate(own.folder(one), one.task_run_id, one.token))
+    assert ended.outcome.result == "lost"
 
 
 # --- launchers die ---
@@ -296,6 +346,11 @@ def test_a_folder_that_is_claimed_again_goes_on_with_its_log(own: Bench) -> None
     assert own.outcome(again).result == "succeeded"
     assert own.log(one).startswith(b"pid ")
     assert own.log(one).endswith(b"again\n")
+    offsets = [offset for _, _, offset in own.executor.read_log_index(one.run_id, one.task_run_id)]
+    assert [own.log(one)[start:end] for start, end in zip(offsets, [*offsets[1:], None], strict=True)] == [
+        own.log(one).removesuffix(b"again\n"),
+        b"again\n",
+    ]
     assert own.executor.recover([]) == []
     assert len(own.of(one)) == 2
 

@@ -14,6 +14,7 @@ import pytest
 
 from runyard.core.actions import Sql
 from runyard.core.attempts import Held
+from runyard.warehouse import client
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 
@@ -83,6 +84,16 @@ def test_a_newer_token_ends_the_older_attempt_first(shared: Desk) -> None:
     assert shared.wait(newer).result == "succeeded"
     assert shared.wait(older).result == "stopped"
     assert shared.rows("SELECT count(*) FROM fenced") == [[1]]
+
+
+def test_a_newer_claim_begins_when_the_older_one_is_over(shared: Desk) -> None:
+    older = shared.start(CROSS_JOIN)
+    shared.wait_started(older)
+    newer = shared.start("SELECT 1", token=2, same_as=older)
+    assert shared.wait(newer).result == "succeeded"
+    told = [(one.task_run_id, type(one).__name__) for one in shared.reports if one.task_run_id in (older, newer)]
+    told = [one for one in told if one[1] != "Progress"]
+    assert told == [(older, "Started"), (older, "Finished"), (newer, "Started"), (newer, "Finished")]
 
 
 @pytest.mark.parametrize(("why", "result"), [("cancel", "stopped"), ("timeout", "stopped"), ("release", "released")])
@@ -173,12 +184,52 @@ def test_a_killed_process_loses_what_ran_and_the_next_task_works(desk: Desk) -> 
     assert desk.pid() != pid
 
 
+def test_a_process_that_is_frozen_is_killed_when_it_does_not_end_what_it_was_told_to(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 0.4)
+    desk.run("CREATE TABLE frozen (a INTEGER)")
+    pid = desk.pid()
+    number = desk.start(f"INSERT INTO frozen VALUES (1); {CROSS_JOIN}")
+    other = desk.start(CROSS_JOIN)
+    for one in (number, other):
+        desk.wait_started(one)
+    os.kill(pid, signal.SIGSTOP)
+    desk.executor.stop(number, 1, grace=0, why="timeout")
+    assert {desk.wait(one).result for one in (number, other)} == {"lost"}
+    assert desk.rows("SELECT count(*) FROM frozen") == [[0]]
+    assert desk.pid() != pid
+
+
+def test_a_process_that_ends_what_it_was_told_to_is_not_killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 1.0)
+    pid = desk.pid()
+    for _ in range(2):
+        number = desk.start(CROSS_JOIN)
+        desk.wait_started(number)
+        desk.executor.stop(number, 1, grace=0, why="cancel")
+        assert desk.wait(number).result == "stopped"
+        time.sleep(1.2)
+    assert desk.pid() == pid
+
+
 def test_what_was_not_sent_to_a_dead_process_goes_to_the_next_one(desk: Desk) -> None:
     pid = desk.pid()
     os.kill(pid, signal.SIGKILL)
     assert gone(pid)
     time.sleep(0.05)
     assert [desk.run(f"SELECT {n}").result for n in range(3)] == ["succeeded"] * 3
+
+
+def test_what_no_process_has_seen_is_not_lost_when_one_dies_before_it_is_ready(desk: Desk) -> None:
+    number = desk.start("SELECT 5")
+    warehouse = desk.executor._warehouses["default"]
+    until = time.monotonic() + 5
+    while warehouse.pid is None and time.monotonic() < until:
+        time.sleep(0.001)
+    assert warehouse.pid is not None
+    os.kill(warehouse.pid, signal.SIGKILL)
+    assert desk.wait(number).result == "succeeded"
 
 
 def test_a_query_fails_when_the_process_dies_under_it(desk: Desk) -> None:
@@ -243,6 +294,23 @@ def test_a_new_executor_ends_a_process_that_does_not_notice(tmp_path: Path) -> N
     new = Desk(tmp_path)
     assert gone(pid)
     assert new.rows("SELECT 1") == [[1]]
+    new.close()
+    old.close()
+
+
+def test_a_new_executor_ends_the_frozen_processes_of_all_workspaces_though_nobody_asks_for_them(tmp_path: Path) -> None:
+    """One that woke up later could commit before it sees that its server is gone."""
+    old = Desk(tmp_path)
+    old.run("CREATE TABLE mine (a INTEGER)", workspace="red")
+    number = old.start(f"INSERT INTO mine VALUES (1); {CROSS_JOIN}", workspace="red")
+    old.wait_started(number)
+    pid = old.executor._warehouses["red"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    for warehouse in old.executor._warehouses.values():
+        warehouse._closing = True  # this server will not start another one
+    new = Desk(tmp_path)
+    assert gone(pid)
     new.close()
     old.close()
 

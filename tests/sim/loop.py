@@ -58,7 +58,10 @@ class Timer:
 
 
 class VirtualLoop:
-    """The loop of one server process. `die` drops everything that it still had to do."""
+    """The loop of one server process. `die` drops everything that it still had to do.
+
+    `freeze` stops it as SIGSTOP does, or a machine that swaps: the world goes on, and all that comes waits for `thaw`.
+    """
 
     def __init__(self, agenda: Agenda, commit_takes: Callable[[], int]) -> None:
         self._agenda = agenda
@@ -66,6 +69,15 @@ class VirtualLoop:
         self._ready: deque[Timer] = deque()
         self._dead = False
         self.committing = False
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Nothing is done from now on."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """It goes on with all that has come meanwhile."""
+        self.frozen = False
 
     def die(self) -> None:
         """The process is gone."""
@@ -74,7 +86,7 @@ class VirtualLoop:
 
     def drain(self) -> None:
         """Runs what is ready, until nothing is."""
-        while self._ready:
+        while self._ready and not self.frozen:
             timer = self._ready.popleft()
             if not timer.cancelled:
                 timer.call(*timer.args)
@@ -99,7 +111,9 @@ class VirtualLoop:
         return self._agenda.at(round(delay * 1000), self._wake, call, args)
 
     def _wake(self, call: Call, args: tuple[Any, ...]) -> None:
-        if not self._dead:
+        if self.frozen:
+            self.call_soon(call, *args)
+        elif not self._dead:
             call(*args)
 
     def commit(self, session: Session, done: Callable[[BaseException | None], None]) -> None:
@@ -120,7 +134,7 @@ class VirtualLoop:
             session.commit()
         except Exception as error:
             failure = error
-        done(failure)
+        self._wake(done, (failure,))
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         raise context.get("exception") or RuntimeError(context.get("message"))

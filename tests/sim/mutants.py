@@ -282,3 +282,16 @@ def starts_dropped() -> list[Patch]:
         record(self, [one for one in reports if isinstance(one, Progress)] if together else reports)
 
     return [(Engine, "_record", dropping)]
+
+
+@mutant
+def only_the_first_of_many_reports() -> list[Patch]:
+    """Of what was reported while the server stood still, only the first is kept."""
+
+    def record_all(self: Any) -> None:
+        self._told = False
+        if self._reported:
+            self._record(self._reported.popleft())
+            self._reported.clear()
+
+    return [(Engine, "_record_all", record_all)]

@@ -38,6 +38,7 @@ SETTLED_MS = 7_000
 """How long after the last fault all that is due must have been done; what met with one rests five seconds."""
 LATEST_MS = 2_000
 """How late the engine may be then: its tick, and a commit."""
+FROZEN_MS = (200, 1_000, 4_000)
 REFUSALS = {Code.CONFLICT, Code.NOT_FOUND, Code.LIMIT, Code.INVALID, Code.UNAVAILABLE}
 engine_module.TICK_SECONDS = 1.0  # the engine's own tick would make most of the steps
 
@@ -184,6 +185,9 @@ class World:
     def ask(self, what: str, call: Callable[[], Any], then: Callable[[Any], None], key: str | None = None) -> None:
         """Calls a facade; `then` hears the answer, unless the server dies first. `key` is sent again until then."""
         if not self.up:
+            return
+        if self.loop.frozen:
+            self.agenda.at(FROZEN_MS[0], self.ask, what, call, then, key)
             return
         self.note(what)
         if self.mine and not self.field.calm and self.rng.random() < 0.15:
@@ -346,12 +350,20 @@ class World:
         roll = self.rng.random()
         if roll < 0.2 and self.up:
             raise Crash
-        if roll < 0.7:
+        if roll < 0.35 and self.up:
+            self._freeze(self.rng.choice(FROZEN_MS))
+        elif roll < 0.7:
             self._break_next_commit()
         else:
             self.field.skew += self.rng.choice((-3_600_000, 3_600_000))
             self._furthest = max(self._furthest, self.field.skew)
             self.note("the clock is off by", self.field.skew // 1000)
+
+    def _freeze(self, milliseconds: int) -> None:
+        """The server stands still, and nobody else does."""
+        self.note("the server is frozen for", milliseconds)
+        self.loop.freeze()
+        self.agenda.at(milliseconds, self.loop.thaw)
 
     def _break_next_commit(self) -> None:
         self.store.writer.fault = self.rng.choice(("refused", "crash before", "crash after"))
@@ -361,6 +373,7 @@ class World:
         """No more faults: whatever does not end by itself is cancelled, and what waits gets room."""
         self.note("calm")
         self.field.calm = True
+        self.loop.thaw()
         self.field.skew = self._furthest  # or what is due would wait until the clock has caught up
         self.store.writer.fault = ""
         self.agenda.at(SETTLED_MS, self._settled)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 from runyard.core.errors import Code, RunyardError
 from runyard.store.migrate import Migration, pending
-from tests.store.harness import Harness
+from tests.store.harness import Harness, SqliteFile
 from tests.store.make import a_run, a_task_run, added, write
 
 _FIRST, _SECOND = Migration.read("0001_core.sql", "CREATE TABLE a"), Migration.read("0002_more.sql", "CREATE TABLE b")
@@ -57,6 +59,28 @@ def test_a_refused_database_is_left_as_it_was(kept: Harness) -> None:
     with pytest.raises(RunyardError):
         kept.open()
     kept.tamper("UPDATE migration SET checksum = substr(checksum, 1, length(checksum) - 1) WHERE number = 1")
+    store = kept.open()
+    with store.reading() as reads:
+        assert reads.run(run.id) == run
+    store.close()
+
+
+def test_a_migration_that_breaks_off_leaves_nothing_of_itself_and_goes_through_later(
+    kept: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept.open()
+    run = a_run()
+    write(store, run)
+    store.close()
+    begins = "CREATE TABLE half (n INTEGER)"
+    module = "sqlite" if isinstance(kept, SqliteFile) else "postgres"
+    known = importlib.import_module(f"runyard.store.{module}")._migrations()
+    for text in (f"{begins}; SELECT nothing_of_that_name FROM half", begins):
+        more = Migration.read("9000_more.sql", text)
+        monkeypatch.setattr(f"runyard.store.{module}._migrations", lambda more=more: [*known, more])
+        if text != begins:
+            with pytest.raises(Exception, match="nothing_of_that_name"):
+                kept.open()
     store = kept.open()
     with store.reading() as reads:
         assert reads.run(run.id) == run

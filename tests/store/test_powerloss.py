@@ -7,7 +7,7 @@ import pytest
 from tests.store.powerloss import trial
 
 
-def _wrong(seeds: range, synchronous: str = "FULL") -> list[str]:
+def _wrong(seeds: range, synchronous: str = "") -> list[str]:
     found = (trial(seed, synchronous=synchronous) for seed in seeds)
     return [trouble for trouble in found if trouble]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 import pytest
@@ -64,3 +65,34 @@ def test_work_that_always_conflicts_ends_as_a_failure(database: Database, monkey
     with pytest.raises(duckdb.TransactionException):
         Effects(Views()).once(work.cursor, TASK, work)
     assert work.tries == 5
+
+
+class Interrupted:
+    """A connection whose commit is met by an interrupt, after it happened or before."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, late: bool) -> None:
+        self._cursor, self._late, self.met = cursor, late, False
+
+    def execute(self, statement: str, *values: Any) -> duckdb.DuckDBPyConnection:
+        if statement != "COMMIT" or self.met:
+            return self._cursor.execute(statement, *values)
+        self.met = True
+        if self._late:
+            self._cursor.execute(statement)
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+
+
+def test_a_commit_that_an_interrupt_met_too_late_has_happened(database: Database) -> None:
+    work = Clash(database, 0)
+    outcome = Effects(Views()).once(cast(Any, Interrupted(work.cursor, late=True)), TASK, work)
+    assert outcome.metrics == {"tries": 1}
+    assert database.cursor().execute("FROM t").fetchall() == [(2,)]
+
+
+def test_a_commit_that_an_interrupt_met_in_time_has_not(database: Database) -> None:
+    work = Clash(database, 0)
+    with pytest.raises(duckdb.InterruptException):
+        Effects(Views()).once(cast(Any, Interrupted(work.cursor, late=False)), TASK, work)
+    assert database.cursor().execute("FROM t").fetchall() == [(1,)]
+    assert Effects(Views()).once(work.cursor, TASK, work).metrics == {"tries": 2}
+    assert database.cursor().execute("FROM t").fetchall() == [(2,)]

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runyard.core.attempts import Finished, Outcome
-from runyard.core.launch import CLAIM, LOCK, MARK, OUTCOME, Mark, decode_mark, decode_report
+from runyard.core.launch import CLAIM, LOCK, MARK, OUTCOME, Mark, decode_mark, decode_report, encode
 
 _LIMIT = b"Max realtime timeout"
 _PASSES = 3
+_AGAIN_SECONDS = 0.01
 
 NOT_BEGUN = Outcome(result="released", detail="Its work had not begun.")
 KILLED = Outcome(result="lost", reason="lost_worker", detail="The process that watched it was killed.")
@@ -27,6 +28,8 @@ KILLED = Outcome(result="lost", reason="lost_worker", detail="The process that w
 
 def fate(folder: Path, task_run_id: int, token: int) -> Finished | None:
     """How the claim ended; None while its launcher lives, or something of it that is being killed."""
+    if not folder.exists():
+        _put_back(folder, token)
     with _locked(folder) as locked:
         mark = _mark(folder)
         if not locked:
@@ -41,6 +44,42 @@ def fate(folder: Path, task_run_id: int, token: int) -> Finished | None:
             return None
     begun = mark is not None and mark.token == token
     return Finished(task_run_id, token, time.time_ns() // 1_000_000, KILLED if begun else NOT_BEGUN)
+
+
+def _put_back(folder: Path, token: int) -> None:
+    """Somebody may have removed the folder of work that lives: it is ended, and the folder marked as begun."""
+    where = os.path.realpath(folder)
+    inside = {pid for pid in _processes() if _stands_in(pid, where)}
+    marks = {int(mark) for pid in (*inside, *_below(inside)) if (mark := _mark_of(pid)).isdigit()}
+    if marks:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / MARK).write_bytes(encode(Mark(token, min(marks))))
+        while not end(*marks):
+            time.sleep(_AGAIN_SECONDS)
+
+
+def _stands_in(pid: str, folder: str) -> bool:
+    try:
+        place = os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)")
+    except OSError:  # it ended, or is another user's
+        return False
+    return place == folder or place.startswith(f"{folder}/")
+
+
+def _below(pids: set[str]) -> set[str]:
+    """All processes that these started, and those that these started, and so on."""
+    children: dict[str, list[str]] = {}
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            children.setdefault(_facts(pid)[1], []).append(pid)
+    found: set[str] = set()
+    stack = [*pids]
+    while stack:
+        for pid in children.get(stack.pop(), []):
+            if pid not in found:
+                found.add(pid)
+                stack.append(pid)
+    return found
 
 
 def end(*marks: int) -> bool:
@@ -59,9 +98,13 @@ def end(*marks: int) -> bool:
 def bearers(*marks: int) -> Iterator[int]:
     """The living processes that bear one of the marks."""
     wanted = {b"%d" % mark for mark in marks if mark}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and _mark_of(entry.name) in wanted and not _is_dead(entry.name):
-            yield int(entry.name)
+    for pid in _processes():
+        if _mark_of(pid) in wanted and not _is_dead(pid):
+            yield int(pid)
+
+
+def _processes() -> Iterator[str]:
+    return (entry.name for entry in os.scandir("/proc") if entry.name.isdigit())
 
 
 def _mark_of(pid: str) -> bytes:
@@ -76,15 +119,20 @@ def _mark_of(pid: str) -> bytes:
 def _is_dead(pid: str) -> bool:
     """Whether it has ended, and only waits for its parent to notice."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in b"ZX"
+        return _facts(pid)[0] in "ZX"
     except OSError:
         return True
 
 
+def _facts(pid: str) -> list[str]:
+    """What /proc tells of a process after its name: its state, its parent, and more. Raises OSError when it ended."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].decode().split()
+
+
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Keeps launchers of the folder from starting; False if one lives. Without a folder none ever started."""
+    """Keeps launchers of the folder from starting; False if one lives. Without a folder none lives."""
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:

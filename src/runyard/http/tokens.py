@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 from runyard.core.model import Principal
+from runyard.store import files
 
 KEY_BYTES = 32
 ATTEMPT = "ra"
@@ -125,7 +125,7 @@ def load_master_key(path: Path) -> bytes:
     silently make every token worthless.
     """
     if not path.exists():
-        _write_key(path)
+        files.keep(path, secrets.token_bytes(KEY_BYTES))
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         raise ValueError(f"{path} must be readable by its owner only; its mode is {mode:o}. Run: chmod 600 {path}")
@@ -133,14 +133,3 @@ def load_master_key(path: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueError(f"{path} must hold {KEY_BYTES} bytes; it has {len(key)}. Restore it from a backup.")
     return key
-
-
-def _write_key(path: Path) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(handle, secrets.token_bytes(KEY_BYTES))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.rename(draft, path)

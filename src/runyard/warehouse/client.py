@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import logging
 import os
 import socket
 import subprocess
@@ -54,6 +55,11 @@ __all__ = ["Serve", "Settings", "Warehouse", "end_old"]
 
 _SLOWEST_RESTART = 10.0
 _SOCKET_BYTES = 4 * 1024 * 1024
+DEAF_SECONDS = 30.0
+"""A process that has not ended an attempt so long after it was told to is frozen, or hangs: it is killed. DuckDB takes
+an interrupt within milliseconds; a commit that writes much out does not."""
+_LOOK_SECONDS = 1.0
+log = logging.getLogger("runyard.warehouse")
 
 
 class Pipe:
@@ -114,6 +120,8 @@ class Warehouse:
         self._settings, self._sink, self._workspace, self._serve = settings, sink, workspace, serve
         self._lock = threading.RLock()
         self._held: dict[tuple[int, int], Assignment] = {}
+        self._told: dict[tuple[int, int], float] = {}
+        """Attempts that were told to end, and until when they may take for it; somebody watches while there are any."""
         self._unsent: list[ToProcess] = []
         self._questions: dict[int, Future[Any]] = {}
         self._numbers = itertools.count(1)
@@ -145,9 +153,30 @@ class Warehouse:
             if (task_run_id, token) not in self._held:
                 return
             if self._pipe is not None:
-                return self._send(Stop(task_run_id, token, why))
+                self._send(Stop(task_run_id, token, why))
+                return self._expect_end(task_run_id, token)
             self._take_back(task_run_id, token)
         self._report([self._end(task_run_id, token, Outcome(result=result_of(why)))])
+
+    def _expect_end(self, task_run_id: int, token: int) -> None:
+        """Under the lock."""
+        alone = not self._told
+        self._told.setdefault((task_run_id, token), time.monotonic() + DEAF_SECONDS)
+        if alone:
+            threading.Thread(target=self._watch, name="warehouse-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Kills a process that does not hear: what runs in it is lost, as when it dies by itself."""
+        while True:
+            time.sleep(min(_LOOK_SECONDS, DEAF_SECONDS))
+            with self._lock:
+                self._told = {key: until for key, until in self._told.items() if key in self._held}
+                if self._process is not None and any(until <= time.monotonic() for until in self._told.values()):
+                    log.warning("the warehouse process of %s does not end what it was told to: killed", self._workspace)
+                    self._process.kill()
+                    self._told.clear()
+                if not self._told:
+                    return
 
     def query(
         self,
