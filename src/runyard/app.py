@@ -69,12 +69,13 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
     import asyncio
     import gc
     from concurrent.futures import ThreadPoolExecutor
+    from functools import partial
 
     from runyard.http.server import run
     from runyard.http.streams import Streams
     from runyard.http.tokens import Tokens, load_master_key
 
-    loop = asyncio.get_running_loop()
+    loop, asked = asyncio.get_running_loop(), _asked_to_end()
     loop.set_default_executor(ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="read"))
     tokens, streams = Tokens(load_master_key(folder / "master.key")), Streams()
     engine = build_engine(settings, folder, loop)
@@ -91,8 +92,25 @@ async def _serve(settings: Settings, folder: Path, listener: socket.socket) -> N
         engine.stop_claims()
         streams.close()
 
-    await run(app, listener, ready=lambda: _announce(listener, folder), stopping=stopping)
+    if not asked:
+        ready = partial(_announce, listener, folder)
+        await run(app, listener, ready=ready, stopping=stopping, asked=lambda: bool(asked))
     await engine.drain(settings.grace)
+
+
+def _asked_to_end() -> list[int]:
+    """The signal that asks for the end before the server answers and hears it itself; a second one ends it at once."""
+    import signal
+
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
+    return asked
 
 
 def _announce(listener: socket.socket, folder: Path) -> None:

@@ -223,6 +223,39 @@ def _refuses(address: tuple[str, int]) -> bool:
     return False
 
 
+STOPPED_EARLY = """
+import os, signal, sys
+from runyard.engine.engine import Engine
+start = Engine.start
+def starting(self):
+    start(self)
+    os.kill(os.getpid(), signal.SIGTERM)
+Engine.start = starting
+from runyard.cli import main
+sys.exit(main())
+"""
+"""A server that is asked to end when it has taken work up, and does not answer yet."""
+
+
+def test_a_stop_before_the_server_answers_gives_work_back_too(service: Service) -> None:
+    runs = [service.submit(python("import time\ntime.sleep(60)")) for _ in range(6)]
+    for run_id in runs[:4]:
+        service.in_state(run_id, "running")
+    service.kill()
+    process = service.launch([sys.executable, "-c", STOPPED_EARLY])
+    assert not service.ready()
+    assert process.wait(30) == 0
+    service.gone()
+    assert not processes_with(str(service.data))
+    service.start()
+    for run_id in runs:
+        if run_id in runs[:4]:
+            service.in_state(run_id, "running")
+        (only,) = service.attempts(run_id)
+        assert (only["attempt"], only.get("failures", 0), only.get("losses", 0)) == (0, 0, 0)
+        service.post(f"/runs/{run_id}/cancel")
+
+
 def test_a_second_sigterm_ends_it_at_once_and_work_goes_on_without_it(tmp_path: Path) -> None:
     with Service(tmp_path, grace=20) as service:
         run_id = service.submit(python("import time\nprint('on', flush=True)\ntime.sleep(2.5)\nprint('done')"))

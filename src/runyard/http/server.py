@@ -21,10 +21,17 @@ DRAIN_SECONDS = 10
 class _Server(uvicorn.Server):
     """uvicorn, with two moments of ours: the port answers, and the end begins."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        stopping: Callable[[], None],
+        asked: Callable[[], bool],
+    ) -> None:
         super().__init__(config)
         self._ready = ready
         self._stopping = stopping
+        self._asked = asked
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As in uvicorn; then says that it answers."""
@@ -45,6 +52,8 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        if self._asked():
+            self._stop()
         try:
             yield
         finally:
@@ -57,12 +66,17 @@ class _Server(uvicorn.Server):
 
 
 async def run(
-    app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None], stopping: Callable[[], None]
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None],
+    stopping: Callable[[], None],
+    asked: Callable[[], bool] = lambda: False,
 ) -> None:
     """Serves on the listening socket until SIGTERM or SIGINT; returns when all requests are answered.
 
     `ready` is called once the port answers; `stopping` at the signal, and must end what would never end by
-    itself (streams): requests under way are waited for.
+    itself (streams): requests under way are waited for. `asked` says whether a signal came before it was called.
     """
     config = uvicorn.Config(
         app,
@@ -76,4 +90,4 @@ async def run(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    await _Server(config, ready, stopping).serve(sockets=[listener])
+    await _Server(config, ready, stopping, asked).serve(sockets=[listener])
