@@ -32,6 +32,8 @@ from runyard.warehouse.protocol import (
     DropView,
     Failed,
     ListViews,
+    Partitions,
+    PartitionTable,
     Query,
     Ready,
     Reports,
@@ -191,6 +193,14 @@ class Warehouse:
     def drop_table(self, schema: str, table: str, with_views: bool) -> Future[Any]:
         """{"dropped": whether there was one, "views": names of those that went with it}."""
         return self._ask(lambda number: DropTable(number, schema, table, with_views))
+
+    def partitions(self, schema: str, table: str, limit: int, offset: int) -> Future[Any]:
+        """{"partition_by", "columns", "items": [{"values", "rows", "estimated_bytes"}]}; fails with not_found."""
+        return self._ask(lambda number: Partitions(number, schema, table, limit, offset))
+
+    def partition_table(self, schema: str, table: str, partition_by: str, dialect: SqlDialect) -> Future[Any]:
+        """{"partition_by": the key in DuckDB's SQL}; fails with not_found."""
+        return self._ask(lambda number: PartitionTable(number, schema, table, partition_by, dialect))
 
     def trouble(self) -> str | None:
         """None when it works or is being started for the first time, else one sentence."""

@@ -7,9 +7,9 @@ as it was; and the repeat of a populate that has committed is its recorded outco
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import duckdb
+import msgspec
 
 from runyard.core.actions import Materialize
 from runyard.core.attempts import Outcome
@@ -19,8 +19,10 @@ from runyard.warehouse.conditions import condition
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.partitions import Key, label, spelled
+from runyard.warehouse.partitions import kept as kept_key
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import path
+from runyard.warehouse.tables import described, path, text
 from runyard.warehouse.tasks import Task
 from runyard.warehouse.touched import Touched
 from runyard.warehouse.views import View, Views, insert
@@ -28,6 +30,18 @@ from runyard.warehouse.views import View, Views, insert
 _PARTS = "temp.runyard_parts"
 _MOST_PARTS = 10_000
 _SAMPLE_STEPS = 1_000_000
+_EXACT = {
+    "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+    "DECIMAL", "VARCHAR", "DATE", "TIMESTAMP",
+}  # fmt: skip
+"""Types of which every value is equal to its text's value."""
+
+
+class _Chunks(msgspec.Struct, frozen=True):
+    """Names (of partitions) and queries of chunks, and what divides them."""
+
+    parts: list[tuple[str, str]]
+    by: str
 
 
 class Materializer:
@@ -75,44 +89,79 @@ def _fill(
     else:
         touched.appended.add(view.writes)
     touched.read |= tables_of(f"SELECT * FROM (\n{view.query}\n)", view.schema).read
-    chunks, rows = list(_chunks(cursor, view, action)), 0
-    for done, chunk in enumerate(chunks):
-        told = {"chunks": len(chunks), "chunks_done": done, "rows": rows}
-        tell(task, {"message": "Filling the view's target.", "fraction": round(done / len(chunks), 4), **told})
+    chunks, rows = _chunks(cursor, view, action), 0
+    for done, (name, chunk) in enumerate(chunks.parts):
+        told = {"chunks": len(chunks.parts), "chunks_done": done, "rows": rows}
+        message = "Filling the view's target."
+        if name:
+            message, told["partition"] = f"Filling the view's target: {name}.", name
+        tell(task, {"message": message, "fraction": round(done / len(chunks.parts), 4), **told})
         task.check()
         rows += insert(cursor, view, chunk)
     cursor.execute(f"DROP TABLE IF EXISTS {_PARTS}")
-    output = {"view": view.name, "table": view.target, "row_count": rows, "chunks": len(chunks)}
-    return ended(task, began, rows, output, chunks=len(chunks))
+    output = {"view": view.name, "table": view.target, "row_count": rows, "chunks": len(chunks.parts)}
+    output["chunks_by"] = chunks.by
+    return ended(task, began, rows, output, chunks=len(chunks.parts))
 
 
-def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) -> Iterator[str]:
+def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) -> _Chunks:
     """Queries that together give the wanted rows of the source, each once."""
     kept = [condition(action.where, action.dialect)[0]] if action.where else []
     if action.sample < 1:
         kept.append(f"hash(rowid) % {_SAMPLE_STEPS} < {round(action.sample * _SAMPLE_STEPS)}")
     if action.partition_by:
-        yield from _partitions(cursor, view, condition(action.partition_by, action.dialect)[0], kept)
-        return
+        value = condition(action.partition_by, action.dialect)[0]
+        parts = _partitions(cursor, view, (value,), (action.partition_by.strip(),), kept)
+        if parts is None:
+            raise Refused(f"The view's source has more than {_MOST_PARTS} partitions by this expression.")
+        return _Chunks(parts, action.partition_by.strip())
+    key = kept_key(cursor, view.schema, view.source)
+    parts = _partitions(cursor, view, key, key, kept) if key else None
+    if parts is not None:
+        return _Chunks(parts, spelled(key))
+    by = f"{action.chunk_rows} rows"
+    if key:
+        by += f", since the source has more than {_MOST_PARTS} partitions by {spelled(key)}"
+    return _Chunks(_blocks(cursor, view, action.chunk_rows, kept), by)
+
+
+def _blocks(cursor: duckdb.DuckDBPyConnection, view: View, size: int, kept: list[str]) -> list[tuple[str, str]]:
     row = cursor.execute(f"SELECT max(rowid) FROM {path(view.schema, view.source)}").fetchone()
     last = -1 if row is None or row[0] is None else int(row[0])
-    for start in range(0, last + 1, action.chunk_rows):
-        yield _rows(view, [*kept, f"rowid >= {start}", f"rowid < {start + action.chunk_rows}"])
+    starts = range(0, last + 1, size)
+    return [("", _rows(view, [*kept, f"rowid >= {start}", f"rowid < {start + size}"])) for start in starts]
 
 
-def _partitions(cursor: duckdb.DuckDBPyConnection, view: View, value: str, kept: list[str]) -> Iterator[str]:
-    """One chunk for each value of the partition's expression, in order."""
-    values = f"SELECT DISTINCT {value} AS value FROM ({_rows(view, kept)})"
+def _partitions(
+    cursor: duckdb.DuckDBPyConnection, view: View, key: Key, names: Key, kept: list[str]
+) -> list[tuple[str, str]] | None:
+    """One chunk for each partition, in order; None when there are too many."""
+    places = [f"value_{place}" for place in range(len(key))]
+    values = ", ".join(f"({one}) AS {place}" for one, place in zip(key, places, strict=True))
     cursor.execute(
-        f"CREATE TEMP TABLE runyard_parts AS SELECT row_number() OVER (ORDER BY value) AS place, value FROM ({values})"
+        f"CREATE OR REPLACE TEMP TABLE runyard_parts AS SELECT row_number() OVER (ORDER BY {', '.join(places)}) AS place,"
+        f" * FROM (SELECT DISTINCT {values} FROM ({_rows(view, kept)}) LIMIT {_MOST_PARTS + 1})"
     )
-    row = cursor.execute(f"SELECT count(*) FROM {_PARTS}").fetchone()
-    count = int(row[0]) if row else 0
-    if count > _MOST_PARTS:
-        raise Refused(f"The view's source has {count} partitions by this expression; {_MOST_PARTS} may be.")
-    for place in range(1, count + 1):
-        this = f"(SELECT value FROM {_PARTS} WHERE place = {place})"
-        yield _rows(view, [*kept, f"{value} IS NOT DISTINCT FROM {this}"])
+    texts = ", ".join(f"CAST({place} AS VARCHAR)" for place in places)
+    found = cursor.execute(f"SELECT place, {texts} FROM {_PARTS} ORDER BY place").fetchall()
+    if len(found) > _MOST_PARTS:
+        return None
+    kinds = list(described(cursor, _PARTS).values())[1:]
+    parts = []
+    for number, *said in found:
+        conditions = [
+            _holds(one, kind, value, f"(SELECT {place} FROM {_PARTS} WHERE place = {number})")
+            for one, kind, value, place in zip(key, kinds, said, places, strict=True)
+        ]
+        parts.append((label(names, said), _rows(view, [*kept, *conditions])))
+    return parts
+
+
+def _holds(expression: str, kind: str, value: str | None, looked_up: str) -> str:
+    """Whether a row is of the partition. A constant lets DuckDB leave out blocks of rows that cannot hold it."""
+    if kind.partition("(")[0] not in _EXACT or "\0" in (value or ""):
+        return f"({expression}) IS NOT DISTINCT FROM {looked_up}"
+    return f"({expression}) IS NULL" if value is None else f"({expression}) = CAST({text(value)} AS {kind})"
 
 
 def _rows(view: View, kept: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import Any
 
 import sqlglot
@@ -11,6 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects import partitioned, remarks
 from runyard.warehouse.dialects.databricks import pieces
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
@@ -89,8 +91,12 @@ def _statement(tree: exp.Expression, language: Language, text: str) -> str:
             raise _unknown(str(node.this).upper(), text)
     try:
         rewritten = language.rewrite(tree)
-        parts = [one for one in (rewritten.meta.pop("before", None), rewritten) if one is not None]
-        return ";\n".join(str(language.writer().generate(one, copy=False)) for one in parts)
+        *before, last = [
+            str(language.writer().generate(one, copy=False)) for one in (*tree.meta.pop("before", ()), rewritten)
+        ]
+        if key := partitioned.written(tree.meta.pop(partitioned.KEY, []), partial(language.writer().generate, copy=False)):
+            last = remarks.partitioned(last, key)
+        return ";\n".join([*before, last])
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
 
