@@ -319,7 +319,8 @@ class Warehouse:
             future.set_result(message.result)
         else:
             code = Code.NOT_FOUND if message.missing else Code.INVALID
-            future.set_exception(RunyardError(code, message.error))
+            details = {"unsayable": True} if message.unsayable else {}
+            future.set_exception(RunyardError(code, message.error, **details))
 
     def _died(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
         """What was sent is lost, provably: the process is dead. What was not sent waits for the next one."""

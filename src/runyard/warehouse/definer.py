@@ -14,7 +14,7 @@ from runyard.warehouse.failures import NotFound
 from runyard.warehouse.locks import Ticket, WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.protocol import Answer, Change, CreateView, DropTable, DropView, PartitionTable
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.refused import Refused, Unsaid
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tables import columns, path
 from runyard.warehouse.touched import named
@@ -54,7 +54,8 @@ class Definer:
         except NotFound as error:
             answer = Answer(message.id, error=str(error), missing=True)
         except (Refused, duckdb.Error, ValueError) as error:
-            answer = Answer(message.id, error=(str(error).strip() or type(error).__name__).splitlines()[0])
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            answer = Answer(message.id, error=said, unsayable=isinstance(error, Unsaid))
         except Exception as error:  # whoever waits must be answered
             answer = Answer(message.id, error=f"The warehouse made a mistake ({type(error).__name__}: {error}).")
         finally:

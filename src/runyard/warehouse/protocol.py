@@ -175,6 +175,8 @@ class Answer(_Message, frozen=True, tag="answer"):
     error: str | None = None
     missing: bool = False
     """Whether the error is that what was asked about is not there."""
+    unsayable: bool = False
+    """Whether the error is that DuckDB has no words for what another system's SQL says."""
 
 
 Question = Query | Tables | Table | Partitions | ListViews | ResultPage

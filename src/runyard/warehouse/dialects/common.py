@@ -46,8 +46,7 @@ def rewriter(names: str) -> Callable[[exp.Expression], exp.Expression]:
                 change(node)
             elif type(node) is exp.Anonymous:
                 _function(node, table)
-        instead: exp.Expression = tree.meta.get("instead", tree)
-        return instead
+        return partitioned.insert(tree) if partitioned.spec_of(tree) is not None else tree
 
     return rewrite
 
@@ -117,7 +116,7 @@ def _insert(node: Any) -> None:
         for one in node.this.expressions:
             if isinstance(one, exp.Column):
                 one.set("table", None)
-    if partitioned.insert(node) or not node.args.get("overwrite"):
+    if partitioned.spec_of(node) is not None or not node.args.get("overwrite"):
         return
     target = node.this.this if isinstance(node.this, exp.Schema) else node.this
     read = list(node.expression.find_all(exp.Table)) if node.expression is not None else []

@@ -54,16 +54,23 @@ def written(key: list[Any], write: Any) -> list[str]:
     return [str(write(part)) for part in parts]
 
 
-def insert(node: Any) -> bool:
-    """INSERT [OVERWRITE] t PARTITION (day = '...', city): whether it was one; the statements instead are in its meta.
+def spec_of(node: Any) -> Any:
+    """PARTITION (...) of an INSERT's target; None for whatever has none."""
+    target = _target(node) if isinstance(node, exp.Insert) else None
+    return target.args.get("partition") if isinstance(target, exp.Table) else None
+
+
+def _target(node: Any) -> Any:
+    return node.this.this if isinstance(node.this, exp.Schema) else node.this
+
+
+def insert(node: Any) -> exp.Expression:
+    """INSERT [OVERWRITE] t PARTITION (day = '...', city), rewritten but for that; what goes before it is in its meta.
 
     Values that are given stand for all rows. Of columns without a value, which come last in the query, those partitions
     are replaced that get rows.
     """
-    target = node.this.this if isinstance(node.this, exp.Schema) else node.this
-    spec = target.args.get("partition") if isinstance(target, exp.Table) else None
-    if spec is None:
-        return False
+    target, spec = _target(node), spec_of(node)
     if node.args.get("with_"):
         raise Unsayable("WITH stands before the SELECT in INSERT ... PARTITION", target)
     if node.expression is None:
@@ -82,8 +89,7 @@ def insert(node: Any) -> bool:
     constants = "".join(f", {{{2 * at + 2}}} AS {{{2 * at + 3}}}" for at in range(len(given)))
     pairs = [part for name, value in given.items() for part in (value.copy(), _quoted(name))]
     node.meta["before"] = before
-    node.meta["instead"] = _spelled(f"INSERT INTO {{0}} BY NAME SELECT *{constants} FROM {{1}}", target, rows, *pairs)
-    return True
+    return _spelled(f"INSERT INTO {{0}} BY NAME SELECT *{constants} FROM {{1}}", target, rows, *pairs)
 
 
 def _part(one: Any) -> str:

@@ -16,7 +16,7 @@ from runyard.warehouse.dialects import partitioned, remarks
 from runyard.warehouse.dialects.databricks import pieces
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.refused import Refused, Unsaid
 
 _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ def translate(text: str, dialect: SqlDialect) -> str:
         return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
-        raise Refused(f"{language.title} SQL: {error}{where}.") from None
+        raise Unsaid(f"{language.title} SQL: {error}{where}.") from None
     except Refused:
         raise
     except RecursionError:
