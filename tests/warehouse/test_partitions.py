@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runyard.core.actions import Copy, Load, Materialize, Sql
+from runyard.core.actions import Copy, Load, Materialize, Sql, SqlDialect
 from runyard.core.errors import Code, RunyardError
 from tests.warehouse.desk import Desk
 
@@ -172,12 +172,11 @@ def test_another_key_than_the_tables_is_refused_and_nothing_changes(events: Desk
         work = Copy(statement="SELECT * FROM events", table="events", partition_by=key, mode=mode)
     outcome = events.run(work)
     assert outcome.result == "failed"
+    said = key.replace("upper", "UPPER")
     assert outcome.detail == (
-        f"The table events has the partition key (day), and partition_by says ({outcome.detail.split('(')[-1]}"
-        if "(" not in key
-        else outcome.detail
+        f"The table events has the partition key (day), and partition_by says ({said}):"
+        " leave it out, or give the table this key first."
     )
-    assert "leave it out, or give the table this key first" in outcome.detail
     assert (events.rows("SELECT count(*) FROM events"), keys(events)) == ([[3]], {"events": "day"})
 
 
@@ -370,6 +369,111 @@ def test_more_than_ten_thousand_partitions_are_filled_by_rows_and_that_is_said(e
     assert events.run(Materialize(view="by_day", truncate=True, where="day < 50")).metrics["chunks"] == 49
     found = events.executor.partitions("default", "main", "many", 1000, 9000).result(5)
     assert (len(found["items"]), found["more"]) == (1000, False)
+
+
+# --- in SQL -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dialect", "statement", "key"),
+    [
+        ("databricks", "CREATE TABLE made (day DATE, v INT) USING DELTA PARTITIONED BY (day)", '"day"'),
+        ("databricks", "CREATE TABLE made (v INT) PARTITIONED BY (day DATE, city STRING)", '"day", "city"'),
+        ("databricks", "CREATE TABLE hive.main.made PARTITIONED BY (day, city) AS SELECT * FROM events", '"day", "city"'),
+        ("databricks", "CREATE OR REPLACE TABLE made PARTITIONED BY (`o\"dd, x`) AS SELECT 1 AS `o\"dd, x`",
+         '"o""dd, x"'),
+        ("clickhouse", "CREATE TABLE made (day Date, v Int32) ENGINE = MergeTree PARTITION BY toYYYYMM(day) ORDER BY v",
+         "YEAR(day) * 100 + MONTH(day)"),
+        ("clickhouse", "CREATE TABLE made (day Date, v Int32) ENGINE = MergeTree PARTITION BY (day, v % 4) ORDER BY v",
+         "day, v % 4"),
+        ("clickhouse", "CREATE TABLE made (day Date) ENGINE = MergeTree PARTITION BY tuple() ORDER BY day", None),
+        ("trino", "CREATE TABLE made (v INTEGER, day DATE) WITH (partitioned_by = ARRAY['day'])", '"day"'),
+        ("trino", "CREATE TABLE made WITH (partitioning = ARRAY['day', 'v']) AS SELECT * FROM events", '"day", "v"'),
+        ("dremio", "CREATE TABLE space.main.made PARTITION BY (day) AS SELECT * FROM events", '"day"'),
+    ],
+)  # fmt: skip
+def test_a_table_is_made_with_its_key_in_every_dialect_that_has_them(
+    events: Desk, dialect: Any, statement: str, key: str | None
+) -> None:
+    outcome = events.run(Sql(statement=statement, dialect=dialect))
+    assert outcome.result == "succeeded", outcome.detail
+    assert keys(events).get("made") == key
+
+
+def test_a_table_that_is_there_keeps_its_key_when_it_is_made_if_absent(events: Desk) -> None:
+    made = "CREATE TABLE IF NOT EXISTS {} (city STRING) PARTITIONED BY (city)"
+    for name in ("events", "fresh", "Main.Events"):
+        assert events.run(Sql(statement=made.format(name), dialect="databricks")).result == "succeeded"
+    assert keys(events) == {"events": "day", "fresh": '"city"'}
+
+
+def test_a_key_that_does_not_fit_undoes_its_create(events: Desk) -> None:
+    wrong: tuple[tuple[SqlDialect, str], ...] = (
+        ("databricks", "CREATE TABLE made (v INT) PARTITIONED BY (day)"),
+        ("clickhouse", "CREATE TABLE made (v Int32) ENGINE = MergeTree PARTITION BY now() ORDER BY v"),
+        ("clickhouse", "CREATE TABLE made (v Int32) ENGINE = MergeTree PARTITION BY v + rand() ORDER BY v"),
+    )
+    for dialect, statement in wrong:
+        outcome = events.run(Sql(statement=statement, dialect=dialect))
+        assert outcome.result == "failed"
+        with pytest.raises(RunyardError):
+            events.executor.table("default", "main", "made").result(5)
+
+
+def test_databricks_shows_the_key_and_the_partitions(events: Desk) -> None:
+    def asked(statement: str) -> Any:
+        outcome = events.run(Sql(statement=statement, dialect="databricks"))
+        assert outcome.result == "succeeded", outcome.detail
+        return outcome.output["rows"]
+
+    assert asked("SHOW PARTITIONS events") == [["day=2024-02-01"], ["day=2024-02-02"]]
+    partition(events, "city, day")
+    assert asked("SHOW PARTITIONS hive.main.`events`") == [
+        ["city=Bonn/day=2024-02-01"],
+        ["city=Ulm/day=2024-02-01"],
+        ["city=__HIVE_DEFAULT_PARTITION__/day=2024-02-02"],
+    ]
+    columns = [["day", "date", None], ["city", "string", None], ["v", "int", None]]
+    block = [["# Partition Information", "", ""], ["# col_name", "data_type", "comment"]]
+    assert asked("DESCRIBE TABLE events") == [*columns, *block, ["city", "string", None], ["day", "date", None]]
+    assert asked("DESCRIBE QUERY SELECT day FROM events") == [["day", "date", None]]
+    partition(events, "")
+    assert asked("DESCRIBE events") == columns
+    outcome = events.run(Sql(statement="SHOW PARTITIONS events", dialect="databricks"))
+    assert (outcome.result, outcome.detail) == (
+        "failed",
+        "The table events is not partitioned: there are no partitions to show.",
+    )
+    missing = events.run(Sql(statement="SHOW PARTITIONS nothing", dialect="databricks"))
+    assert (missing.result, missing.detail) == ("failed", "There is no table main.nothing.")
+
+
+def test_an_interactive_read_and_a_large_one_show_partitions_too(events: Desk) -> None:
+    events.rows("CREATE TABLE many AS SELECT range AS n, repeat('x', 40) AS s FROM range(5000)")
+    partition(events, "n, s", "many")
+    found = events.executor.query("default", "SHOW PARTITIONS many", {}, 10, dialect="databricks").result(5)
+    assert len(found["rows"]) == 10
+    whole = events.run(Sql(statement="SHOW PARTITIONS many", dialect="databricks"))
+    assert whole.output["row_count"] == 5000
+
+
+def test_one_partition_is_replaced_and_views_and_lineage_know_it(events: Desk) -> None:
+    follow(events)
+    outcome = events.run(
+        Sql(
+            statement="INSERT OVERWRITE events PARTITION (day = '2024-02-01')"
+            " SELECT city, v * 10 FROM events WHERE day = '2024-02-01' AND city = :city",
+            dialect="databricks",
+            parameters={"city": "Ulm"},
+        )
+    )
+    assert outcome.result == "succeeded", outcome.detail
+    assert events.rows("SELECT day::VARCHAR, city, v FROM events ORDER BY v") == [
+        ["2024-02-02", None, 3],
+        ["2024-02-01", "Ulm", 20],
+    ]
+    assert outcome.metrics["tables_written"] == ["main.daily", "main.events"]
+    assert outcome.metrics["tables_read"] == ["main.events"]
 
 
 # --- grants -------------------------------------------------------------------------------------------------
