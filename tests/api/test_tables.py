@@ -102,7 +102,7 @@ def test_a_tables_partitions_are_set_shown_and_paged(api: Api) -> None:
     assert [(one["values"], one["rows"]) for one in page["items"]] == [([0], 4), ([1], 3)]
     assert (page["partition_by"], page["columns"], page["next"]) == ("n", [{"name": "n", "type": "BIGINT"}], 2)
     rest = api.call("GET", f"{path}?limit=2&offset={page['next']}")
-    assert ([one["values"] for one in rest["items"]], rest["next"]) == ([[2]], None)
+    assert ([one["values"] for one in rest["items"]], "next" in rest) == ([[2]], False)
     for body in ({"partition_by": "nope"}, {"partition_by": "random()"}, {}, {"partition_by": 1}):
         api.refused("PUT", path, 400, json=body)
     api.refused("GET", f"{path}?limit=0", 400)

@@ -23,7 +23,9 @@ def events(shared: Desk) -> Desk:
         if table["schema"] == "main" and table["kind"] == "table":
             shared.executor.drop_table("default", "main", table["name"], True).result(5)
     shared.rows(EVENTS)
-    shared.rows("INSERT INTO events VALUES ('2024-02-01', 'Bonn', 1), ('2024-02-01', 'Ulm', 2), ('2024-02-02', NULL, 3)")
+    shared.rows(
+        "INSERT INTO events VALUES ('2024-02-01', 'Bonn', 1), ('2024-02-01', 'Ulm', 2), ('2024-02-02', NULL, 3)"
+    )
     partition(shared, "day")
     return shared
 
@@ -57,12 +59,12 @@ def parts(desk: Desk, table: str = "events", limit: int = 1000, offset: int = 0,
 
 def test_partitions_are_listed_in_order_with_their_rows(events: Desk) -> None:
     assert parts(events) == [(["2024-02-01"], 2), (["2024-02-02"], 1)]
-    partition(events, "date_trunc('month', day), city")
-    assert parts(events) == [(["2024-02-01", "Bonn"], 1), (["2024-02-01", "Ulm"], 1), (["2024-02-01", None], 1)]
-    assert parts(events, limit=1, offset=1) == [(["2024-02-01", "Ulm"], 1)]
+    partition(events, "year(day), city")
+    assert parts(events) == [([2024, "Bonn"], 1), ([2024, "Ulm"], 1), ([2024, None], 1)]
+    assert parts(events, limit=1, offset=1) == [([2024, "Ulm"], 1)]
     found = events.executor.partitions("default", "main", "events", 2, 0).result(5)
     assert found["more"]
-    assert [column["type"] for column in found["columns"]] == ["DATE", "VARCHAR"]
+    assert [column["type"] for column in found["columns"]] == ["BIGINT", "VARCHAR"]
     total = next(one["bytes"] for one in events.executor.tables("default").result(5) if one["name"] == "events")
     assert [item["estimated_bytes"] for item in found["items"]] == [round(total / 3)] * 2
 
@@ -102,10 +104,10 @@ def test_a_table_without_a_key_and_one_that_is_not_there_are_told_apart(events: 
         ("$x + v", "a parameter"),
         ("rowid // 10 + v", "rowid"),
         ("events.day", "events"),
-        ("day) FROM events; DROP TABLE events; SELECT (1", "not one expression"),
-        ("day FROM events WHERE (v", "not one expression"),
+        ("day) FROM events; DROP TABLE events; SELECT (1", "not valid SQL"),
+        ("day FROM events; DROP TABLE events; SELECT v", "not a list of expressions"),
+        ("day FROM events WHERE (v", "not valid SQL"),
         ("day FROM events WHERE v > 1 UNION SELECT day", "not"),
-        ("day,", "not valid SQL"),
         ("v +", "not valid SQL"),
         ("read_csv(city)", "read_csv"),
         ("getenv(city)", "getenv"),
@@ -116,9 +118,7 @@ def test_a_table_without_a_key_and_one_that_is_not_there_are_told_apart(events: 
         (", ".join(f"v + {n}" for n in range(17)), "it may have 16"),
     ],
 )
-def test_what_cannot_be_a_key_is_refused_in_one_sentence_and_nothing_changes(
-    events: Desk, key: str, says: str
-) -> None:
+def test_what_cannot_be_a_key_is_refused_in_one_sentence_and_nothing_changes(events: Desk, key: str, says: str) -> None:
     if key.startswith("v /*"):
         assert partition(events, key) == "v + 1"  # comments are left out
         return
@@ -342,8 +342,11 @@ def test_every_row_is_in_one_chunk_whatever_the_type_of_the_key(events: Desk, ki
     }[kind]
     rows = ", ".join(f"({one})" for one in _split(values))
     events.rows(f"CREATE TABLE typed (k {kind}, n INTEGER)")
-    events.rows(f"INSERT INTO typed SELECT CAST(col0 AS {kind}), 1 FROM (VALUES {rows})" if kind != "INTEGER[]" else
-                f"INSERT INTO typed VALUES {', '.join(f'({one}, 1)' for one in ('[1, NULL]', '[]', 'NULL'))}")
+    events.rows(
+        f"INSERT INTO typed SELECT CAST(col0 AS {kind}), 1 FROM (VALUES {rows})"
+        if kind != "INTEGER[]"
+        else f"INSERT INTO typed VALUES {', '.join(f'({one}, 1)' for one in ('[1, NULL]', '[]', 'NULL'))}"
+    )
     partition(events, "k", "typed")
     events.executor.create_view("default", "t", "main", "typed", "SELECT k, n FROM typed", "target").result(10)
     outcome = events.run(Materialize(view="t"))
@@ -379,7 +382,7 @@ def test_more_than_ten_thousand_partitions_are_filled_by_rows_and_that_is_said(e
     [
         ("databricks", "CREATE TABLE made (day DATE, v INT) USING DELTA PARTITIONED BY (day)", '"day"'),
         ("databricks", "CREATE TABLE made (v INT) PARTITIONED BY (day DATE, city STRING)", '"day", "city"'),
-        ("databricks", "CREATE TABLE hive.main.made PARTITIONED BY (day, city) AS SELECT * FROM events", '"day", "city"'),
+        ("databricks", "CREATE TABLE hive.main.made PARTITIONED BY (day, v) AS SELECT * FROM events", '"day", "v"'),
         ("databricks", "CREATE OR REPLACE TABLE made PARTITIONED BY (`o\"dd, x`) AS SELECT 1 AS `o\"dd, x`",
          '"o""dd, x"'),
         ("clickhouse", "CREATE TABLE made (day Date, v Int32) ENGINE = MergeTree PARTITION BY toYYYYMM(day) ORDER BY v",

@@ -97,23 +97,17 @@ class TableRoutes:
     async def partitions(self, request: Request) -> Answer:
         """GET /tables/{name}/partitions"""
         asked, name = query(request, queries.PartitionsQuery), request.text("name")
-        found = await self._data.partitions(
-            asked.workspace, name, asked.schema, limit=asked.limit, offset=asked.offset
-        )
+        found = await self._data.partitions(asked.workspace, name, asked.schema, limit=asked.limit, offset=asked.offset)
         items = [bodies.Partition(**item) for item in found["items"]]
         follows = asked.offset + len(items) if found["more"] else None
         return answer(
-            bodies.Partitions(
-                partition_by=found["partition_by"], columns=found["columns"], items=items, next=follows
-            )
+            bodies.Partitions(partition_by=found["partition_by"], columns=found["columns"], items=items, next=follows)
         )
 
     async def partition(self, request: Request) -> Answer:
         """PUT /tables/{name}/partitions"""
         asked, name, given = query(request, queries.TableQuery), request.text("name"), await read(request, _KEY)
-        done = await self._data.partition_table(
-            asked.workspace, name, given.partition_by, asked.schema, given.dialect
-        )
+        done = await self._data.partition_table(asked.workspace, name, given.partition_by, asked.schema, given.dialect)
         return answer(bodies.Partitioned(table=name, partition_by=done["partition_by"]))
 
     async def views(self, request: Request) -> Answer:

@@ -400,7 +400,7 @@ class Client:
     def partitions(
         self, name: str, *, schema: str | None = None, limit: int | None = None, offset: int | None = None
     ) -> Partitions:
-        """A table's partitions in the order of their values, `limit` (1,000) from `offset` on; `next` is what follows."""
+        """A table's partitions in the order of their values: `limit` (1,000) from `offset` on, and `next`."""
         params = _query(schema=schema, limit=limit, offset=offset)
         return self.transport.call(Partitions, "GET", f"/tables/{quote(name, safe='')}/partitions", params=params)
 

@@ -18,7 +18,8 @@ LINEAGE = 50
 """So many of the newest writers and readers of a table are told."""
 _BLOCK = 262_144
 _TABLES = f"""
-SELECT t.table_schema, t.table_name, t.table_type, d.estimated_size, coalesce(d.comment, '') FROM information_schema.tables t
+SELECT t.table_schema, t.table_name, t.table_type, d.estimated_size, coalesce(d.comment, '')
+FROM information_schema.tables t
 LEFT JOIN duckdb_tables() d ON d.database_name = t.table_catalog AND d.schema_name = t.table_schema
     AND d.table_name = t.table_name
 WHERE t.table_catalog = current_database() AND t.table_schema <> '{HIDDEN_SCHEMA}' ORDER BY 1, 2
@@ -97,7 +98,9 @@ class Catalog:
 
         Raises `NotFound`, and `Refused` when the table has no key.
         """
-        one = next((one for one in self.tables(cursor) if named(one["schema"], one["name"]) == named(schema, table)), None)
+        one = next(
+            (one for one in self.tables(cursor) if named(one["schema"], one["name"]) == named(schema, table)), None
+        )
         if one is None or one["kind"] != "table":
             raise NotFound(f"There is no table {schema}.{table}.")
         cursor.execute("BEGIN TRANSACTION READ ONLY")

@@ -319,8 +319,10 @@ class Warehouse:
             future.set_result(message.result)
         else:
             code = Code.NOT_FOUND if message.missing else Code.INVALID
-            details = {"unsayable": True} if message.unsayable else {}
-            future.set_exception(RunyardError(code, message.error, **details))
+            error = RunyardError(code, message.error)
+            if message.unsayable:
+                error.details["unsayable"] = True
+            future.set_exception(error)
 
     def _died(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
         """What was sent is lost, provably: the process is dead. What was not sent waits for the next one."""

@@ -17,10 +17,10 @@ _DEPTH = {"(": 1, ")": -1, "[": 1, "]": -1, "{": 1, "}": -1}
 
 @functools.lru_cache(maxsize=512)
 def condition(text: str, dialect: SqlDialect = "duckdb", what: str = "condition") -> tuple[str, frozenset[str]]:
-    """The condition, or `what` it is called, in parentheses and in DuckDB's SQL, and the parameters that it uses; raises `Refused`.
+    """The condition in parentheses and in DuckDB's SQL, and the parameters that it uses; raises `Refused`.
 
-    It cannot leave its parentheses: brackets inside it are balanced at every place, and it ends in a line of
-    its own, so that no comment swallows ours.
+    `what` it is called in a refusal. It cannot leave its parentheses: brackets inside it are balanced at every place,
+    and it ends in a line of its own, so that no comment swallows ours.
     """
     _check_brackets(text, what)
     if dialect != "duckdb":

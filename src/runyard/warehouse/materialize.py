@@ -7,6 +7,7 @@ as it was; and the repeat of a populate that has committed is its recorded outco
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import duckdb
 import msgspec
@@ -54,9 +55,9 @@ class Materializer:
 
     def tables(self, action: Materialize) -> frozenset[str]:
         """The view's target; raises `Refused` when there is no such view."""
-        for text in filter(None, (action.where, action.partition_by)):
-            if condition(text, action.dialect)[1]:
-                raise Refused(f"{text!r} uses parameters, which a materialize task does not have.")
+        for given in filter(None, (action.where, action.partition_by)):
+            if condition(given, action.dialect)[1]:
+                raise Refused(f"{given!r} uses parameters, which a materialize task does not have.")
         return frozenset({self._view(action).target.lower()})
 
     def run(self, task: Task, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
@@ -91,7 +92,7 @@ def _fill(
     touched.read |= tables_of(f"SELECT * FROM (\n{view.query}\n)", view.schema).read
     chunks, rows = _chunks(cursor, view, action), 0
     for done, (name, chunk) in enumerate(chunks.parts):
-        told = {"chunks": len(chunks.parts), "chunks_done": done, "rows": rows}
+        told: dict[str, Any] = {"chunks": len(chunks.parts), "chunks_done": done, "rows": rows}
         message = "Filling the view's target."
         if name:
             message, told["partition"] = f"Filling the view's target: {name}.", name
@@ -138,17 +139,16 @@ def _partitions(
     """One chunk for each partition, in order; None when there are too many."""
     places = [f"value_{place}" for place in range(len(key))]
     values = ", ".join(f"({one}) AS {place}" for one, place in zip(key, places, strict=True))
-    cursor.execute(
-        f"CREATE OR REPLACE TEMP TABLE runyard_parts AS SELECT row_number() OVER (ORDER BY {', '.join(places)}) AS place,"
-        f" * FROM (SELECT DISTINCT {values} FROM ({_rows(view, kept)}) LIMIT {_MOST_PARTS + 1})"
-    )
+    found = f"SELECT DISTINCT {values} FROM ({_rows(view, kept)}) LIMIT {_MOST_PARTS + 1}"
+    order = f"row_number() OVER (ORDER BY {', '.join(places)}) AS place"
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE runyard_parts AS SELECT {order}, * FROM ({found})")
     texts = ", ".join(f"CAST({place} AS VARCHAR)" for place in places)
-    found = cursor.execute(f"SELECT place, {texts} FROM {_PARTS} ORDER BY place").fetchall()
-    if len(found) > _MOST_PARTS:
+    rows = cursor.execute(f"SELECT place, {texts} FROM {_PARTS} ORDER BY place").fetchall()
+    if len(rows) > _MOST_PARTS:
         return None
     kinds = list(described(cursor, _PARTS).values())[1:]
     parts = []
-    for number, *said in found:
+    for number, *said in rows:
         conditions = [
             _holds(one, kind, value, f"(SELECT {place} FROM {_PARTS} WHERE place = {number})")
             for one, kind, value, place in zip(key, kinds, said, places, strict=True)

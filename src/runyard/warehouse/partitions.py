@@ -16,7 +16,7 @@ from runyard.core.actions import SqlDialect
 from runyard.warehouse.checker import parser
 from runyard.warehouse.conditions import condition
 from runyard.warehouse.dialects import translated
-from runyard.warehouse.dialects.macros import CATALOG
+from runyard.warehouse.dialects.macros import CATALOG, OURS
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.names import path, text
 from runyard.warehouse.refused import Refused
@@ -25,7 +25,8 @@ from runyard.warehouse.words import words
 MARK = "runyard: PARTITIONED BY "
 _MOST_KEYS = 16
 _COMMENTS = (
-    "SELECT schema_name, table_name, coalesce(comment, '') FROM duckdb_tables() WHERE database_name = current_database()"
+    "SELECT schema_name, table_name, coalesce(comment, '') FROM duckdb_tables()"
+    " WHERE database_name = current_database()"
 )
 _COMMENT = f"{_COMMENTS} AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)"
 _BUILT_IN = """
@@ -103,6 +104,8 @@ def _expression(node: Any, given: str) -> str:
     if (called := _called(node, said)) is not None:
         raise Refused(f"The partition key {given!r} uses {called}, which may say another thing another time.")
     condition(said, what="partition key")
+    if CATALOG in said:
+        OURS.need()
     return str(said)
 
 

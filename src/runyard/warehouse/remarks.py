@@ -108,9 +108,12 @@ def _show(cursor: duckdb.DuckDBPyConnection, query: str, schema: str) -> str:
     if not key:
         raise Refused(f"The table {name[1]} is not partitioned: there are no partitions to show.")
     parts = [
-        f"{text(partitions.label((one,), ['']))} || coalesce(CAST(({one}) AS VARCHAR), {text(HIVE_NULL)})" for one in key
+        f"{text(partitions.label((one,), ['']))} || coalesce(CAST(({one}) AS VARCHAR), {text(HIVE_NULL)})"
+        for one in key
     ]
-    rows = f"SELECT DISTINCT {' || {} || '.format(text('/')).join(parts)} AS partition FROM {path(*name)} AS runyard_rows"
+    rows = (
+        f"SELECT DISTINCT {' || {} || '.format(text('/')).join(parts)} AS partition FROM {path(*name)} AS runyard_rows"
+    )
     return f"SELECT partition FROM ({rows}) ORDER BY partition"
 
 

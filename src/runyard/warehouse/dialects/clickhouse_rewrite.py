@@ -177,7 +177,7 @@ def _create(node: Any) -> None:
             if name.lower() not in _ENGINES:
                 raise Unsayable(f"ENGINE = {name} has no counterpart here; MergeTree has", one.this)
         elif isinstance(one, exp.PartitionedByProperty):
-            if not (isinstance(one.this, Call) and not one.this.expressions):  # tuple(): no partitions
+            if not (isinstance(one.this, Call) and one.this.name.lower() == "tuple" and not one.this.expressions):
                 node.meta[KEY] = one
         elif not isinstance(one, _LAYOUT):
             raise Unsayable(f"{type(one).__name__.removesuffix('Property').upper()} has no counterpart here", one)

@@ -90,9 +90,8 @@ def _described(what: str, remark: str = "") -> str:
     kind = "lower(column_type)"
     for ours, theirs in _KINDS:
         kind = f"replace({kind}, '{ours}', '{theirs}')"
-    return (
-        f"SELECT {remark} column_name AS col_name, {kind} AS data_type, CAST(NULL AS VARCHAR) AS comment FROM (DESCRIBE {what})"
-    )
+    columns = f"column_name AS col_name, {kind} AS data_type, CAST(NULL AS VARCHAR) AS comment"
+    return f"SELECT {remark} {columns} FROM (DESCRIBE {what})"
 
 
 def _setting(found: re.Match[str]) -> str:

@@ -94,7 +94,9 @@ def _statement(tree: exp.Expression, language: Language, text: str) -> str:
         *before, last = [
             str(language.writer().generate(one, copy=False)) for one in (*tree.meta.pop("before", ()), rewritten)
         ]
-        if key := partitioned.written(tree.meta.pop(partitioned.KEY, []), partial(language.writer().generate, copy=False)):
+        if key := partitioned.written(
+            tree.meta.pop(partitioned.KEY, []), partial(language.writer().generate, copy=False)
+        ):
             last = remarks.partitioned(last, key)
         return ";\n".join([*before, last])
     except SqlglotError as error:
