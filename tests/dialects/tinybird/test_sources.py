@@ -297,10 +297,10 @@ def test_a_partition_and_a_condition_delete_what_both_hold(tb: Tinybird, name: N
     tb.source(source, "day Date, n Int32", engine="MergeTree", engine_partition_key="toYYYYMM(day)")
     asked = {"partition": "202402", "delete_condition": "n = 1 OR n = 2"}
     assert tb.call("POST", path.format(source), data=asked)["rows_affected"] == 0
-    plain = name("ds")
+    plain = name("plain")
     tb.source(plain, "n Int32")
     assert "partition key" in tb.error("POST", path.format(plain), 400, data={"partition": "1"})
-    said = name("ds")
+    said = name("said")
     made = tb.source(said, "n Int32", engine="MergeTree", engine_partition_key="cityHash64(n) % 8")
     assert made["engine"]["partition_key"] == "cityHash64(n) % 8"
     tb.error("POST", path.format(said), 400, data={"partition": "1"})
