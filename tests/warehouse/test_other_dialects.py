@@ -146,6 +146,8 @@ WRITES: list[tuple[SqlDialect, str, list[Any]]] = [
     ("databricks", "INSERT INTO s.target PARTITION (id = 5) WITH q AS (SELECT 'w' AS id) SELECT id FROM q ORDER BY 1",
      [(1, "old"), (5, "w")]),
     ("databricks", "INSERT OVERWRITE s.target PARTITION (id = 1) SELECT name FROM s.src WHERE false", []),
+    ("databricks", "INSERT OVERWRITE s.target PARTITION (id) BY NAME SELECT 1 AS id, 'by name' AS name",
+     [(1, "by name")]),
     ("databricks", "CREATE OR REPLACE TABLE s.target (name STRING) PARTITIONED BY (id INT, day DATE);"
      " INSERT INTO s.target PARTITION (id = 3, day = DATE'2024-05-06') VALUES ('x')", [("x", 3, DAY)]),
     ("databricks", "INSERT INTO TABLE s.target VALUES (2, 'b')", [(1, "old"), (2, "b")]),
@@ -196,6 +198,7 @@ REFUSED: list[tuple[SqlDialect, str, str]] = [
     ("databricks", "USE CATALOG main", "USE is not available here"),
     ("databricks", "SELECT * FROM read_files('/etc/passwd')", "the function read_files has no counterpart here"),
     ("databricks", "INSERT OVERWRITE t SELECT * FROM t", "cannot read the table that it empties"),
+    ("databricks", "INSERT OVERWRITE t PARTITION (d = 1) IF NOT EXISTS SELECT 1", "found 'IF'"),
     ("databricks", "INSERT OVERWRITE t PARTITION (d > 1) SELECT 1", "PARTITION (...) names columns"),
     ("databricks", "WITH x AS (SELECT 1) INSERT INTO t PARTITION (d = 1) SELECT * FROM x", "WITH stands before"),
     ("databricks", "CREATE TABLE t (x INT) PARTITIONED BY (bucket(8, x))", "a key may name columns"),

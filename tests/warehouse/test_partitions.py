@@ -279,7 +279,9 @@ def test_a_key_survives_a_kill_and_one_that_was_not_committed_is_gone(tmp_path: 
     desk = Desk(tmp_path)
     try:
         desk.rows(EVENTS + "; INSERT INTO events VALUES ('2024-02-01', 'Bonn', 1)")
-        partition(desk, "day")
+        partition(desk, "toDate(day), intDiv(v, 2)", dialect="clickhouse")
+        key = keys(desk)
+        assert "runyard_sql.to_date(day)" in key["events"]
         slow = Copy(
             statement="SELECT a.range AS a FROM range(1000000) a, range(1000000) b", table="never", partition_by="a"
         )
@@ -288,14 +290,18 @@ def test_a_key_survives_a_kill_and_one_that_was_not_committed_is_gone(tmp_path: 
         desk.wait_started(number)
         os.kill(pid, signal.SIGKILL)
         assert desk.wait(number).result == "lost"
-        assert keys(desk) == {"events": "day"}
-        assert parts(desk) == [(["2024-02-01"], 1)]
+        assert keys(desk) == key
+        assert parts(desk) == [(["2024-02-01", 0], 1)]
     finally:
         desk.close()
     again = Desk(tmp_path)
+    again._next = 100  # other effects than those before
     try:
-        again.pid()
-        assert keys(again) == {"events": "day"}
+        follow(again)
+        outcome = again.run(Materialize(view="by_day"))
+        assert outcome.result == "succeeded", outcome.detail
+        assert outcome.output["chunks_by"] == key["events"]
+        assert keys(again) == key
     finally:
         again.close()
 
@@ -408,6 +414,19 @@ def test_a_table_that_is_there_keeps_its_key_when_it_is_made_if_absent(events: D
     for name in ("events", "fresh", "Main.Events"):
         assert events.run(Sql(statement=made.format(name), dialect="databricks")).result == "succeeded"
     assert keys(events) == {"events": "day", "fresh": '"city"'}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE made AS SELECT '/* runyard: partitioned by (day) */' AS day",
+        "CREATE TABLE made AS SELECT 1 AS day /* runyard: partitioned by (day) */",
+    ],
+)
+def test_a_remark_elsewhere_in_a_statement_is_none(events: Desk, statement: str) -> None:
+    events.rows(statement)
+    assert "made" not in keys(events)
+    assert events.rows("SELECT '/* runyard: show partitions */' AS x") == [["/* runyard: show partitions */"]]
 
 
 def test_a_key_that_does_not_fit_undoes_its_create(events: Desk) -> None:

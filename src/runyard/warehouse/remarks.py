@@ -20,7 +20,7 @@ from runyard.warehouse.names import path, text
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.words import Word, words
 
-_PARTITIONED = re.compile(re.escape(PARTITIONED) + r"\((.*?)\) \*/", re.DOTALL)
+_PARTITIONED = re.compile(r"\s*CREATE " + re.escape(PARTITIONED) + r"\((.*?)\) \*/", re.DOTALL)
 _FILLERS = {"if", "not", "exists"}
 _TEMPORARY = {"temp", "temporary"}
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -31,7 +31,7 @@ HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 def minded(cursor: duckdb.DuckDBPyConnection, statement: Any, schema: str) -> Iterator[None]:
     """Around the execution of one statement: keeps what it remarks, and what the comments of tables hold of ours."""
     kind = statement.type.name
-    if kind == "CREATE" and (found := _PARTITIONED.search(statement.query)) is not None:
+    if kind == "CREATE" and (found := _PARTITIONED.match(statement.query)) is not None:
         yield from _created(cursor, statement.query, schema, found[1])
     elif kind == "ALTER":
         before = partitions.said_of_all(cursor)
@@ -92,9 +92,9 @@ def _settle(cursor: duckdb.DuckDBPyConnection, query: str, before: dict[tuple[st
 
 def spelled_out(cursor: duckdb.DuckDBPyConnection, statement: Any, schema: str) -> Any:
     """The statement, or for one that asks about a table's partitions the one that answers; raises `Refused`."""
-    query = statement.query
+    query = statement.query.strip()
     for mark, write in ((SHOW, _show), (DESCRIBE, _describe)):
-        if mark in query:
+        if query.startswith(f"SELECT {mark} "):
             return statements(write(cursor, query, schema))[0]
     return statement
 

@@ -79,7 +79,12 @@ def insert(node: Any) -> exp.Expression:
     given = {_part(one): one.expression for one in spec.expressions if isinstance(one, exp.EQ)}
     open_ones = [_part(one) for one in spec.expressions if not isinstance(one, exp.EQ)]
     listed = [one.name for one in node.this.expressions] if isinstance(node.this, exp.Schema) else []
-    rows = _rows(target, node.expression, list(given), open_ones, listed)
+    by_name = node.args.get("by_name")
+    rows = (
+        _spelled("({0})", node.expression)
+        if by_name
+        else _rows(target, node.expression, list(given), open_ones, listed)
+    )
     before: list[exp.Expression] = []
     if node.args.get("overwrite"):
         stage = exp.to_identifier(f"runyard_new_{target.name}", quoted=True)
