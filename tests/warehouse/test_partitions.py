@@ -332,36 +332,26 @@ def test_a_populate_goes_by_the_partitions_of_its_source_and_names_them(events: 
 
 
 @pytest.mark.parametrize(
-    "kind", ["DOUBLE", "TIMESTAMP", "TIMESTAMPTZ", "DECIMAL(9,2)", "VARCHAR", "BOOLEAN", "INTEGER[]", "HUGEINT", "TIME"]
+    ("kind", "values"),
+    [
+        ("DOUBLE", ["0.1", "'nan'", "-0.0", "1e300", "NULL"]),
+        ("TIMESTAMP", ["'2024-01-01 00:00:00.123456'", "'infinity'", "NULL"]),
+        ("TIMESTAMPTZ", ["'2024-01-01 00:00:00.123456+02'", "NULL"]),
+        ("DECIMAL(9,2)[]", ["[1.10]", "[NULL]", "NULL"]),
+        ("VARCHAR", ["'it''s'", "''", "'a\nb'", "chr(0) || 'x'", "NULL"]),
+        ("STRUCT(a INTEGER, b VARCHAR)", ["{'a': 1, 'b': NULL}", "{'a': NULL, 'b': NULL}", "NULL"]),
+        ("HUGEINT", ["170141183460469231731687303715884105727", "-1", "NULL"]),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
 )
-def test_every_row_is_in_one_chunk_whatever_the_type_of_the_key(events: Desk, kind: str) -> None:
-    values = {
-        "DOUBLE": "0.1, 'nan', -0.0, 1e300, NULL",
-        "TIMESTAMP": "'2024-01-01 00:00:00.123456', 'infinity', NULL",
-        "TIMESTAMPTZ": "'2024-01-01 00:00:00.123456+02', NULL",
-        "DECIMAL(9,2)": "1.10, -0.01, NULL",
-        "VARCHAR": "'it''s', '', 'a\nb', chr(0) || 'x', NULL",
-        "BOOLEAN": "true, false, NULL",
-        "INTEGER[]": "[1, NULL], [], NULL",
-        "HUGEINT": "170141183460469231731687303715884105727, -1, NULL",
-        "TIME": "'12:00:00.000001', NULL",
-    }[kind]
-    rows = ", ".join(f"({one})" for one in _split(values))
+def test_every_row_is_in_one_chunk_whatever_the_type_of_the_key(events: Desk, kind: str, values: list[str]) -> None:
     events.rows(f"CREATE TABLE typed (k {kind}, n INTEGER)")
-    events.rows(
-        f"INSERT INTO typed SELECT CAST(col0 AS {kind}), 1 FROM (VALUES {rows})"
-        if kind != "INTEGER[]"
-        else f"INSERT INTO typed VALUES {', '.join(f'({one}, 1)' for one in ('[1, NULL]', '[]', 'NULL'))}"
-    )
+    events.rows("INSERT INTO typed VALUES " + ", ".join(f"(CAST({one} AS {kind}), 1)" for one in values))
     partition(events, "k", "typed")
     events.executor.create_view("default", "t", "main", "typed", "SELECT k, n FROM typed", "target").result(10)
     outcome = events.run(Materialize(view="t"))
     assert outcome.result == "succeeded", outcome.detail
     assert outcome.metrics["rows"] == outcome.metrics["chunks"] == events.rows("SELECT count(*) FROM typed")[0][0]
-
-
-def _split(values: str) -> list[str]:
-    return values.split(", ")
 
 
 def test_more_than_ten_thousand_partitions_are_filled_by_rows_and_that_is_said(events: Desk) -> None:
@@ -378,6 +368,19 @@ def test_more_than_ten_thousand_partitions_are_filled_by_rows_and_that_is_said(e
     assert events.run(Materialize(view="by_day", truncate=True, where="day < 50")).metrics["chunks"] == 49
     found = events.executor.partitions("default", "main", "many", 1000, 9000).result(5)
     assert (len(found["items"]), found["more"]) == (1000, False)
+
+
+def test_many_partitions_that_lie_scattered_are_filled_by_rows_and_that_is_said(events: Desk) -> None:
+    events.rows("CREATE TABLE mixed AS SELECT range % 2000 AS day FROM range(600000)")
+    partition(events, "day", "mixed")
+    follow(events, "mixed")
+    outcome = events.run(Materialize(view="by_day"))
+    assert outcome.output["chunks_by"].startswith(
+        "1228800 rows, since the source would be read 1993 times for its 2000 partitions, which lie scattered, by day"
+    )
+    assert (outcome.metrics["chunks"], outcome.metrics["rows"]) == (1, 2000)
+    few = events.run(Materialize(view="by_day", truncate=True, where="day < 3"))
+    assert (few.output["chunks_by"], few.metrics["chunks"]) == ("day", 3)
 
 
 # --- in SQL -------------------------------------------------------------------------------------------------

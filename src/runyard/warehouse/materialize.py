@@ -23,7 +23,7 @@ from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.partitions import Key, label, spelled
 from runyard.warehouse.partitions import kept as kept_key
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import described, path, text
+from runyard.warehouse.tables import path
 from runyard.warehouse.tasks import Task
 from runyard.warehouse.touched import Touched
 from runyard.warehouse.views import View, Views, insert
@@ -31,11 +31,9 @@ from runyard.warehouse.views import View, Views, insert
 _PARTS = "temp.runyard_parts"
 _MOST_PARTS = 10_000
 _SAMPLE_STEPS = 1_000_000
-_EXACT = {
-    "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-    "DECIMAL", "VARCHAR", "DATE", "TIMESTAMP",
-}  # fmt: skip
-"""Types of which every value is equal to its text's value."""
+_MOST_READ_ROWS = 1_000_000_000
+_MOST_READ_TIMES = 50
+"""Partitions are no chunks when to read each by itself would read more rows than this, and the source more often."""
 
 
 class _Chunks(msgspec.Struct, frozen=True):
@@ -111,18 +109,16 @@ def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) 
     if action.sample < 1:
         kept.append(f"hash(rowid) % {_SAMPLE_STEPS} < {round(action.sample * _SAMPLE_STEPS)}")
     if action.partition_by:
-        value = condition(action.partition_by, action.dialect)[0]
-        parts = _partitions(cursor, view, (value,), (action.partition_by.strip(),), kept)
-        if parts is None:
-            raise Refused(f"The view's source has more than {_MOST_PARTS} partitions by this expression.")
-        return _Chunks(parts, action.partition_by.strip())
+        value, by = condition(action.partition_by, action.dialect)[0], action.partition_by.strip()
+        parts, why = _partitions(cursor, view, (value,), (by,), kept, scattered=True)
+        if why:
+            raise Refused(f"The view's source {why} by this expression.")
+        return _Chunks(parts, by)
     key = kept_key(cursor, view.schema, view.source)
-    parts = _partitions(cursor, view, key, key, kept) if key else None
-    if parts is not None:
+    parts, why = _partitions(cursor, view, key, key, kept, scattered=False) if key else ([], "")
+    if key and not why:
         return _Chunks(parts, spelled(key))
-    by = f"{action.chunk_rows} rows"
-    if key:
-        by += f", since the source has more than {_MOST_PARTS} partitions by {spelled(key)}"
+    by = f"{action.chunk_rows} rows" + (f", since the source {why} by {spelled(key)}" if key else "")
     return _Chunks(_blocks(cursor, view, action.chunk_rows, kept), by)
 
 
@@ -134,34 +130,36 @@ def _blocks(cursor: duckdb.DuckDBPyConnection, view: View, size: int, kept: list
 
 
 def _partitions(
-    cursor: duckdb.DuckDBPyConnection, view: View, key: Key, names: Key, kept: list[str]
-) -> list[tuple[str, str]] | None:
-    """One chunk for each partition, in order; None when there are too many."""
+    cursor: duckdb.DuckDBPyConnection, view: View, key: Key, names: Key, kept: list[str], *, scattered: bool
+) -> tuple[list[tuple[str, str]], str]:
+    """One chunk for each partition, in order, or why not: there are too many, or (unless `scattered`) they lie so that
+    to read each by itself would read the source very often."""
     places = [f"value_{place}" for place in range(len(key))]
     values = ", ".join(f"({one}) AS {place}" for one, place in zip(key, places, strict=True))
-    found = f"SELECT DISTINCT {values} FROM ({_rows(view, kept)}) LIMIT {_MOST_PARTS + 1}"
+    where = f" WHERE {' AND '.join(kept)}" if kept else ""
+    found = (
+        f"SELECT {values}, min(rowid) AS first_row, max(rowid) AS last_row FROM {path(view.schema, view.source)}{where}"
+        f" GROUP BY {', '.join(places)} LIMIT {_MOST_PARTS + 1}"
+    )
     order = f"row_number() OVER (ORDER BY {', '.join(places)}) AS place"
     cursor.execute(f"CREATE OR REPLACE TEMP TABLE runyard_parts AS SELECT {order}, * FROM ({found})")
     texts = ", ".join(f"CAST({place} AS VARCHAR)" for place in places)
-    rows = cursor.execute(f"SELECT place, {texts} FROM {_PARTS} ORDER BY place").fetchall()
+    rows = cursor.execute(f"SELECT place, first_row, last_row, {texts} FROM {_PARTS} ORDER BY place").fetchall()
     if len(rows) > _MOST_PARTS:
-        return None
-    kinds = list(described(cursor, _PARTS).values())[1:]
+        return [], f"has more than {_MOST_PARTS} partitions"
+    read, whole = sum(last - first + 1 for _, first, last, *_ in rows), max((row[2] + 1 for row in rows), default=0)
+    if not scattered and read > max(_MOST_READ_ROWS, _MOST_READ_TIMES * whole):
+        return [], f"would be read {round(read / whole)} times for its {len(rows)} partitions, which lie scattered,"
     parts = []
-    for number, *said in rows:
+    for number, first, last, *said in rows:
+        looked_up = f"FROM {_PARTS} WHERE place = {number}"
         conditions = [
-            _holds(one, kind, value, f"(SELECT {place} FROM {_PARTS} WHERE place = {number})")
-            for one, kind, value, place in zip(key, kinds, said, places, strict=True)
+            f"({one}) IS NOT DISTINCT FROM (SELECT {place} {looked_up})" for one, place in zip(key, places, strict=True)
         ]
+        # Between its first and last row: DuckDB leaves out the others, whatever the key's expressions are.
+        conditions += [f"rowid >= {first}", f"rowid <= {last}"]
         parts.append((label(names, said), _rows(view, [*kept, *conditions])))
-    return parts
-
-
-def _holds(expression: str, kind: str, value: str | None, looked_up: str) -> str:
-    """Whether a row is of the partition. A constant lets DuckDB leave out blocks of rows that cannot hold it."""
-    if kind.partition("(")[0] not in _EXACT or "\0" in (value or ""):
-        return f"({expression}) IS NOT DISTINCT FROM {looked_up}"
-    return f"({expression}) IS NULL" if value is None else f"({expression}) = CAST({text(value)} AS {kind})"
+    return parts, ""
 
 
 def _rows(view: View, kept: list[str]) -> str:
