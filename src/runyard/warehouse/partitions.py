@@ -169,10 +169,10 @@ def kept(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> Key:
 
 
 def _comment(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> str:
-    row = cursor.execute(_COMMENT, [schema, table]).fetchone()
-    if row is None:
+    rows = cursor.execute(_COMMENT, [schema, table]).fetchall()
+    if not rows:
         raise NotFound(f"There is no table {schema}.{table}.")
-    return str(row[2])
+    return str(rows[0][2])
 
 
 def put(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, key: Key) -> None:

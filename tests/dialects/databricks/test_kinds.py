@@ -141,6 +141,13 @@ def test_a_table_is_partitioned_and_one_partition_is_written_over(rest: Rest) ->
         assert run["state"]["result_state"] == "SUCCESS", output(rest, run)
         if content in asked:
             assert output(rest, run)["sql_output"]["query_output"]["rows"] == asked[content]
+    source = """
+spark.sql("INSERT OVERWRITE main.default_sales PARTITION (day) SELECT 'd', 4, DATE'2024-02-03'")
+shown = spark.sql("SHOW PARTITIONS main.default_sales").collect()
+dbutils.notebook.exit(str([row.partition for row in shown][-1]) + str(spark.table("main.default_sales").count()))
+"""
+    run = ended(rest, {"notebook_task": {"notebook_path": notebook(rest, "partitions", source)}})
+    assert output(rest, run)["notebook_output"].get("result") == "day=2024-02-033", output(rest, run)
 
 
 def test_wrong_sql_fails_its_task_with_the_reason(rest: Rest) -> None:
