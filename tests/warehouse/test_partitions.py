@@ -482,6 +482,22 @@ def test_an_interactive_read_and_a_large_one_show_partitions_too(events: Desk) -
     assert whole.output["row_count"] == 5000
 
 
+def test_rows_that_do_not_match_replace_where_undo_it(events: Desk) -> None:
+    text = "INSERT INTO events REPLACE WHERE day = '2024-02-01' SELECT DATE'2024-03-01', 'x', 1"
+    outcome = events.run(Sql(statement=text, dialect="databricks"))
+    assert (outcome.result, "1 new rows do not match the condition" in outcome.detail) == ("failed", True)
+    assert parts(events) == [(["2024-02-01"], 2), (["2024-02-02"], 1)]
+
+
+def test_a_key_is_nothing_for_views_and_temporary_tables(events: Desk) -> None:
+    events.run(Sql(statement="CREATE VIEW seen PARTITIONED BY (day) AS SELECT * FROM events", dialect="databricks"))
+    text = "CREATE TEMPORARY TABLE aside (a INT) PARTITIONED BY (a); INSERT INTO aside VALUES (1)"
+    assert events.run(Sql(statement=text, dialect="databricks")).result == "succeeded"
+    assert events.rows("SELECT count(*) FROM seen") == [[3]]
+    events.rows("DROP VIEW seen")
+    assert keys(events) == {"events": "day"}
+
+
 def test_one_partition_is_replaced_and_views_and_lineage_know_it(events: Desk) -> None:
     follow(events)
     outcome = events.run(

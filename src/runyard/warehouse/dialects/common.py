@@ -46,7 +46,10 @@ def rewriter(names: str) -> Callable[[exp.Expression], exp.Expression]:
                 change(node)
             elif type(node) is exp.Anonymous:
                 _function(node, table)
-        return partitioned.insert(tree) if partitioned.spec_of(tree) is not None else tree
+        written = partitioned.insert(tree) if partitioned.is_selective(tree) else tree
+        if (left := written.find(exp.Partition)) is not None:
+            raise Unsayable("PARTITION (...) has no counterpart here; say the rows in WHERE", left)
+        return written
 
     return rewrite
 
@@ -116,7 +119,7 @@ def _insert(node: Any) -> None:
         for one in node.this.expressions:
             if isinstance(one, exp.Column):
                 one.set("table", None)
-    if partitioned.spec_of(node) is not None or not node.args.get("overwrite"):
+    if partitioned.is_selective(node) or not node.args.get("overwrite"):
         return
     target = node.this.this if isinstance(node.this, exp.Schema) else node.this
     read = list(node.expression.find_all(exp.Table)) if node.expression is not None else []

@@ -19,16 +19,20 @@ def take_key(create: Any) -> None:
     Columns that only the key declares, as Hive's and Spark's `PARTITIONED BY (day DATE)`, become the table's last ones.
     """
     properties = create.args.get("properties")
-    for one in list(properties.expressions) if properties is not None else []:
+    kept = []
+    for one in properties.expressions if properties is not None else []:
         if isinstance(one, exp.PartitionedByProperty):
             listed = one.this
         elif type(one) is exp.Property and one.name.lower() == "partitioning":
             listed = one.args["value"]
         else:
+            kept.append(one)
             continue
-        parts = listed.expressions if isinstance(listed, exp.Schema | exp.Array | exp.Tuple) else [listed]
-        create.meta[KEY] = [_column(create, part) for part in parts]
-        one.pop()
+        if str(create.args.get("kind")).upper() == "TABLE":
+            parts = listed.expressions if isinstance(listed, exp.Schema | exp.Array | exp.Tuple) else [listed]
+            create.meta[KEY] = [_column(create, part) for part in parts]
+    if properties is not None:
+        properties.set("expressions", kept)
 
 
 def _column(create: Any, part: Any) -> exp.Expression:
@@ -54,47 +58,63 @@ def written(key: list[Any], write: Any) -> list[str]:
     return [str(write(part)) for part in parts]
 
 
-def spec_of(node: Any) -> Any:
-    """PARTITION (...) of an INSERT's target; None for whatever has none."""
-    target = _target(node) if isinstance(node, exp.Insert) else None
-    return target.args.get("partition") if isinstance(target, exp.Table) else None
+def is_selective(node: Any) -> bool:
+    """Whether it is an INSERT into or over some rows: PARTITION (...), REPLACE WHERE, REPLACE USING."""
+    if not isinstance(node, exp.Insert):
+        return False
+    return bool(_partition(node) or node.args.get("where") or node.args.get("using"))
 
 
 def _target(node: Any) -> Any:
     return node.this.this if isinstance(node.this, exp.Schema) else node.this
 
 
-def insert(node: Any) -> exp.Expression:
-    """INSERT [OVERWRITE] t PARTITION (day = '...', city), rewritten but for that; what goes before it is in its meta.
+def _partition(node: Any) -> Any:
+    target = _target(node)
+    return target.args.get("partition") if isinstance(target, exp.Table) else None
 
-    Values that are given stand for all rows. Of columns without a value, which come last in the query, those partitions
-    are replaced that get rows.
+
+def insert(node: Any) -> exp.Expression:
+    """Such an INSERT, rewritten but for that; what goes before it is in its meta.
+
+    In PARTITION (...) values stand for all rows, and columns without a value come last in the query. OVERWRITE replaces
+    the partition of those values; of columns without a value, as REPLACE USING does, those partitions that get rows.
+    Source: Databricks 'SQL language reference', INSERT.
     """
-    target, spec = _target(node), spec_of(node)
+    target, spec = _target(node), _partition(node)
     if node.args.get("with_"):
-        raise Unsayable("WITH stands before the SELECT in INSERT ... PARTITION", target)
+        raise Unsayable("WITH stands before the SELECT in an INSERT of partitions", target)
     if node.expression is None:
-        raise Unsayable("INSERT ... PARTITION needs a query or VALUES", target)
+        raise Unsayable("an INSERT of partitions needs a query or VALUES", target)
     target.set("partition", None)
-    given = {_part(one): one.expression for one in spec.expressions if isinstance(one, exp.EQ)}
-    open_ones = [_part(one) for one in spec.expressions if not isinstance(one, exp.EQ)]
+    parts = spec.expressions if spec is not None else []
+    given = {_part(one): one.expression for one in parts if isinstance(one, exp.EQ)}
+    open_ones = [_part(one) for one in parts if not isinstance(one, exp.EQ)]
     listed = [one.name for one in node.this.expressions] if isinstance(node.this, exp.Schema) else []
-    by_name = node.args.get("by_name")
     rows = (
         _spelled("({0})", node.expression)
-        if by_name
+        if node.args.get("by_name")
         else _rows(target, node.expression, list(given), open_ones, listed)
     )
-    before: list[exp.Expression] = []
-    if node.args.get("overwrite"):
+    condition, using = node.args.get("where"), [one.name for one in node.args.get("using") or []]
+    if node.args.get("overwrite") or condition is not None or using:
         stage = exp.to_identifier(f"runyard_new_{target.name}", quoted=True)
-        before = [_spelled("CREATE OR REPLACE TEMP TABLE {0} AS SELECT * FROM {1}", stage, rows)]
-        before.append(_spelled("DELETE FROM {0} WHERE {1}", target, _replaced(given, open_ones, stage)))
+        where = condition if condition is not None else _replaced(given, open_ones or using, stage)
+        node.meta["before"] = [
+            _spelled("CREATE OR REPLACE TEMP TABLE {0} AS SELECT * FROM {1}", stage, rows),
+            *([_spelled(_FITS, stage, condition)] if condition is not None else []),
+            _spelled("DELETE FROM {0} WHERE {1}", target, where),
+        ]
         rows = _spelled("temp.{0}", stage)
     constants = "".join(f", {{{2 * at + 2}}} AS {{{2 * at + 3}}}" for at in range(len(given)))
     pairs = [part for name, value in given.items() for part in (value.copy(), _quoted(name))]
-    node.meta["before"] = before
     return _spelled(f"INSERT INTO {{0}} BY NAME SELECT *{constants} FROM {{1}}", target, rows, *pairs)
+
+
+_FITS = (
+    "SELECT CASE WHEN count(*) > 0 THEN error('REPLACE WHERE: ' || count(*) || ' new rows do not match the condition')"
+    " END FROM temp.{0} WHERE ({1}) IS NOT TRUE"
+)
 
 
 def _part(one: Any) -> str:
@@ -112,7 +132,7 @@ def _rows(target: Any, query: Any, given: list[str], open_ones: list[str], liste
         columns = [_quoted(one) for one in listed]
     else:
         apart = [*given, *open_ones]
-        names = f"* EXCLUDE ({', '.join(f'{{{at + 2}}}' for at in range(len(apart)))})"
+        names = f"* EXCLUDE ({', '.join(f'{{{at + 2}}}' for at in range(len(apart)))})" if apart else "*"
         names += "".join(f", {{{at + 2}}}" for at in range(len(given), len(apart)))
         columns = [_quoted(one) for one in apart]
     shape = f"((SELECT {names} FROM {{0}} LIMIT 0) UNION ALL (SELECT * FROM ({{1}})))"
