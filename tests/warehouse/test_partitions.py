@@ -116,6 +116,8 @@ def test_a_table_without_a_key_and_one_that_is_not_there_are_told_apart(events: 
         ("v /* */ + 1 -- x", "*"),
         ("_runyard.effects.run_id", "_runyard"),
         (", ".join(f"v + {n}" for n in range(17)), "it may have 16"),
+        ("(" * 4000 + "v" + ")" * 4000, "not valid SQL"),
+        ("v + " * 3000 + "v", "it may have 10000"),
     ],
 )
 def test_what_cannot_be_a_key_is_refused_in_one_sentence_and_nothing_changes(events: Desk, key: str, says: str) -> None:
@@ -238,6 +240,14 @@ def test_a_change_that_a_key_does_not_survive_is_refused_and_undone(events: Desk
     assert outcome.result == "failed"
     assert outcome.detail.startswith("The table events cannot have the partition key (day)"), outcome.detail
     assert parts(events) == [(["2024-02-01"], 2), (["2024-02-02"], 1)]
+
+
+def test_rows_and_a_comment_in_one_task_are_both_kept(events: Desk) -> None:
+    events.rows(
+        "INSERT INTO events VALUES ('2024-02-03', 'x', 1); COMMENT ON TABLE events IS 'mine';"
+        " INSERT INTO events VALUES ('2024-02-04', 'y', 1)"
+    )
+    assert [values for values, _ in parts(events)] == [[f"2024-02-0{n}"] for n in range(1, 5)]
 
 
 def test_somebodys_own_comment_and_the_key_live_side_by_side(events: Desk) -> None:

@@ -18,12 +18,17 @@ from runyard.warehouse.conditions import condition
 from runyard.warehouse.dialects import translated
 from runyard.warehouse.dialects.macros import CATALOG, OURS
 from runyard.warehouse.failures import NotFound
+from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.names import path, text
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.results import columns_of, safe_rows
 from runyard.warehouse.words import words
 
 MARK = "runyard: PARTITIONED BY "
 _MOST_KEYS = 16
+_MOST_TEXT = 10_000
+_LIST_SECONDS = 60.0
+_LIST_BYTES = 64 * 1024 * 1024
 _COMMENTS = (
     "SELECT schema_name, table_name, coalesce(comment, '') FROM duckdb_tables()"
     " WHERE database_name = current_database()"
@@ -51,6 +56,8 @@ def key_of(given: str, dialect: SqlDialect = "duckdb") -> Key:
     """
     if not given.strip():
         return ()
+    if len(given) > _MOST_TEXT:
+        raise Refused(f"The partition key has {len(given)} characters; it may have {_MOST_TEXT}.")
     found = [_expression(node, given) for node in _nodes(given, dialect)]
     if len(found) > _MOST_KEYS:
         raise Refused(f"The partition key {given!r} has {len(found)} expressions; it may have {_MOST_KEYS}.")
@@ -67,7 +74,7 @@ def _nodes(given: str, dialect: SqlDialect) -> list[Any]:
         whole = translated(whole, dialect)
     try:
         trees = sqlglot.parse(whole, read="duckdb")
-    except sqlglot.errors.SqlglotError:
+    except (sqlglot.errors.SqlglotError, RecursionError):
         raise Refused(f"The partition key {given!r} is not valid SQL.") from None
     tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Select) or {name for name, value in tree.args.items() if value} - {
@@ -214,21 +221,23 @@ def agreed(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, wanted: K
 
 
 def listed(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, limit: int, offset: int) -> dict[str, Any]:
-    """A table's partitions in order, NULLs last: {"partition_by", "columns", "items", "more", "rows"}."""
-    from runyard.warehouse.results import columns_of, safe_rows
+    """A table's partitions in order, NULLs last: {"partition_by", "columns", "items", "more", "rows"}.
 
+    Raises `Refused` for a table without a key, and when it takes longer than 60 seconds or gives more than 64 MiB.
+    """
     key = kept(cursor, schema, table)
     if not key:
         raise Refused(f"The table {table} has no partition key.")
     full, values = path(schema, table), ", ".join(f"({one}) AS k{n}" for n, one in enumerate(key))
     names = ", ".join(f"k{n}" for n in range(len(key)))
-    cursor.execute(
-        f"SELECT {names}, count(*) AS runyard_count FROM (SELECT {values} FROM {full} AS runyard_rows)"
-        f" GROUP BY {names} ORDER BY {', '.join(f'k{n} NULLS LAST' for n in range(len(key)))}"
-        f" LIMIT {int(limit) + 1} OFFSET {int(offset)}"
-    )
-    columns = columns_of(cursor)
-    rows = safe_rows(columns, cursor.fetchall())
+    order = ", ".join(f"k{n} NULLS LAST" for n in range(len(key)))
+    with within(cursor, _LIST_SECONDS):
+        cursor.execute(
+            f"SELECT {names}, count(*) AS runyard_count FROM (SELECT {values} FROM {full} AS runyard_rows)"
+            f" GROUP BY {names} ORDER BY {order} LIMIT {int(limit) + 1} OFFSET {int(offset)}"
+        )
+        columns = columns_of(cursor)
+        rows = safe_rows(columns, fetched(cursor, columns, limit + 1, Limits(size=_LIST_BYTES)))
     counted = cursor.execute(f"SELECT count(*) FROM {full}").fetchone()
     return {
         "partition_by": spelled(key),
