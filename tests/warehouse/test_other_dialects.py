@@ -204,6 +204,12 @@ REFUSED: list[tuple[SqlDialect, str, str]] = [
     ("databricks", "INSERT OVERWRITE t PARTITION (d = 1) IF NOT EXISTS SELECT 1", "found 'IF'"),
     ("databricks", "INSERT OVERWRITE t PARTITION (d > 1) SELECT 1", "PARTITION (...) names columns"),
     ("databricks", "WITH x AS (SELECT 1) INSERT INTO t PARTITION (d = 1) SELECT * FROM x", "WITH stands before"),
+    ("databricks", "CREATE TABLE t (`a*/b` INT) PARTITIONED BY (`a*/b`)", "a comment's marks"),
+    (
+        "clickhouse",
+        "CREATE TABLE t (a String) ENGINE = MergeTree PARTITION BY concat(a, '*/; DROP TABLE x; /*')",
+        "a comment's marks",
+    ),
     ("databricks", "ALTER TABLE t DROP PARTITION (d = 1)", "PARTITION (...) has no counterpart here"),
     ("databricks", "TRUNCATE TABLE t PARTITION (d = 1)", "PARTITION (...) has no counterpart here"),
     ("databricks", "FROM s INSERT OVERWRITE t PARTITION (a = 1) SELECT b", "PARTITION (...) has no counterpart here"),

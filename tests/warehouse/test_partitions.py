@@ -130,6 +130,15 @@ def test_what_cannot_be_a_key_is_refused_in_one_sentence_and_nothing_changes(eve
     assert parts(events) == [(["2024-02-01"], 2), (["2024-02-02"], 1)]
 
 
+def test_rows_without_a_value_of_the_key_are_the_partition_null(events: Desk) -> None:
+    partition(events, "CAST(city AS INTEGER)")
+    events.rows("INSERT INTO events VALUES (NULL, '7', 1)")
+    assert parts(events) == [([7], 1), ([None], 3)]
+    follow(events)
+    outcome = events.run(Materialize(view="by_day", truncate=True))
+    assert (outcome.metrics["chunks"], outcome.metrics["rows"]) == (2, 3), outcome.detail
+
+
 def test_a_key_may_be_written_in_another_dialect(events: Desk) -> None:
     assert partition(events, "toYYYYMM(day)", dialect="clickhouse") == '(YEAR("day") * 100 + MONTH("day"))' or True
     assert parts(events) == [([202402], 3)]

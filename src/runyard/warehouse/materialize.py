@@ -22,6 +22,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.partitions import Key, label, spelled
 from runyard.warehouse.partitions import kept as kept_key
+from runyard.warehouse.partitions import value as value_of
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.tables import path
 from runyard.warehouse.tasks import Task
@@ -115,7 +116,8 @@ def _chunks(cursor: duckdb.DuckDBPyConnection, view: View, action: Materialize) 
             raise Refused(f"The view's source {why} by this expression.")
         return _Chunks(parts, by)
     key = kept_key(cursor, view.schema, view.source)
-    parts, why = _partitions(cursor, view, key, key, kept, scattered=False) if key else ([], "")
+    values = tuple(value_of(one) for one in key)
+    parts, why = _partitions(cursor, view, values, key, kept, scattered=False) if key else ([], "")
     if key and not why:
         return _Chunks(parts, spelled(key))
     by = f"{action.chunk_rows} rows" + (f", since the source {why} by {spelled(key)}" if key else "")

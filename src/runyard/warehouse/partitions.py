@@ -8,6 +8,7 @@ renamed, dropped, replaced, rolled back and written to disk with it, by DuckDB i
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import duckdb
@@ -42,6 +43,8 @@ _MOMENTS = {
     "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user", "session_user",
     "user", "current_schema", "current_catalog", "current_role",
 }  # fmt: skip
+
+_COLUMN = re.compile(r'\w+|"(?:[^"]|"")+"')
 
 Key = tuple[str, ...]
 """Expressions in DuckDB's SQL; empty: no partitions."""
@@ -228,7 +231,7 @@ def listed(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, limit: in
     key = kept(cursor, schema, table)
     if not key:
         raise Refused(f"The table {table} has no partition key.")
-    full, values = path(schema, table), ", ".join(f"({one}) AS k{n}" for n, one in enumerate(key))
+    full, values = path(schema, table), ", ".join(f"{value(one)} AS k{n}" for n, one in enumerate(key))
     names = ", ".join(f"k{n}" for n in range(len(key)))
     order = ", ".join(f"k{n} NULLS LAST" for n in range(len(key)))
     with within(cursor, _LIST_SECONDS):
@@ -246,6 +249,11 @@ def listed(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, limit: in
         "more": len(rows) > limit,
         "rows": int(counted[0]) if counted else 0,
     }
+
+
+def value(expression: str) -> str:
+    """The value of a key's expression for a row; NULL where it cannot be had, since rows are written unlooked at."""
+    return expression if _COLUMN.fullmatch(expression) else f"TRY({expression})"
 
 
 def label(key: Key, values: list[str | None], null: str = "NULL") -> str:

@@ -107,13 +107,12 @@ def _show(cursor: duckdb.DuckDBPyConnection, query: str, schema: str) -> str:
     key = partitions.kept(cursor, *name)
     if not key:
         raise Refused(f"The table {name[1]} is not partitioned: there are no partitions to show.")
+    null, slash = text(HIVE_NULL), f" || {text('/')} || "
     parts = [
-        f"{text(partitions.label((one,), ['']))} || coalesce(CAST(({one}) AS VARCHAR), {text(HIVE_NULL)})"
+        f"{text(partitions.label((one,), ['']))} || coalesce(CAST({partitions.value(one)} AS VARCHAR), {null})"
         for one in key
     ]
-    rows = (
-        f"SELECT DISTINCT {' || {} || '.format(text('/')).join(parts)} AS partition FROM {path(*name)} AS runyard_rows"
-    )
+    rows = f"SELECT DISTINCT {slash.join(parts)} AS partition FROM {path(*name)} AS runyard_rows"
     return f"SELECT partition FROM ({rows}) ORDER BY partition"
 
 
