@@ -7,10 +7,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from runyard.core.actions import Copy, Load, Materialize, Sql, SqlDialect
 from runyard.core.errors import Code, RunyardError
+from runyard.warehouse.partitions import key_of
 from tests.warehouse.desk import Desk
 
 EVENTS = "CREATE TABLE events (day DATE, city VARCHAR, v INTEGER)"
@@ -128,6 +130,30 @@ def test_what_cannot_be_a_key_is_refused_in_one_sentence_and_nothing_changes(eve
         events.rows("CREATE OR REPLACE MACRO mine(x) AS x + 1")
     assert says in refused(events, key)
     assert parts(events) == [(["2024-02-01"], 2), (["2024-02-02"], 1)]
+
+
+EXPRESSIONS = """
+i // 3; -i % 3; i ^ 2; xor(i, 3); f::int; round(f, 1); ts::date; date_trunc('week', d); date_part('dow', ts)
+extract('isoyear' from ts); dayname(d); strftime(ts, '%Y-%m'); epoch(ts); make_date(2024, 1, i + 1)
+date_diff('day', date '2024-01-01', d); d + interval 1 month; time_bucket(interval '2 days', ts); s[1:2]; left(s, 2)
+s || i; regexp_extract(s, '[0-9]+'); s like 'A%1%'; s ~ '.*1.*'; hash(s) % 8; a[1]; a[-1]; list_extract(a, 2); st.k
+st['k']; js->'a'->>'b'; m[1]; tz::date; tz at time zone 'Europe/Berlin'; i between 3 and 5; i is not distinct from 3
+case when i > 10 then 'a' else 'b' end; try_cast(s as int); printf('%03d', i); i::double / 3; list_sum(a); dec * 2
+"""
+
+
+def test_an_expression_of_a_key_says_what_it_says_in_duckdb() -> None:
+    duck = duckdb.connect()
+    duck.execute(
+        "CREATE TABLE t AS SELECT i, i / 3.0 AS f, TIMESTAMP '2024-02-28 22:15:59.123456' + to_hours(i * 7) AS ts,"
+        " DATE '2024-02-27' + i AS d, 'Ab' || i || 'x' AS s, [i, i + 1] AS a, {'k': i} AS st, MAP([1], [i]) AS m,"
+        " CAST('{\"a\": {\"b\": ' || i || '}}' AS JSON) AS js, i::DECIMAL(9, 2) / 4 AS dec,"
+        " TIMESTAMPTZ '2024-02-28 22:15:59+00' + to_hours(i * 7) AS tz FROM (SELECT range::INTEGER AS i FROM range(20))"
+    )
+    for given in filter(None, (one.strip() for line in EXPRESSIONS.splitlines() for one in line.split(";"))):
+        (kept,) = key_of(given)
+        rows = f"SELECT count(*) FROM t WHERE ({given}) IS DISTINCT FROM ({kept})"
+        assert duck.execute(rows).fetchall() == [(0,)], kept
 
 
 def test_rows_without_a_value_of_the_key_are_the_partition_null(events: Desk) -> None:
