@@ -575,16 +575,16 @@ def test_show_partitions_needs_a_grant_on_the_tables_schema(events: Desk) -> Non
         limited = Sql(statement=statement, dialect="databricks", reads=["main"])
         outcome = events.run(limited)
         assert (outcome.result, outcome.detail) == ("failed", "This request may not read the schema other.")
-    for limited in ("SHOW PARTITIONS events", "DESCRIBE events"):
-        outcome = events.run(Sql(statement=limited, dialect="databricks", reads=["main"]))
+    for asked in ("SHOW PARTITIONS events", "DESCRIBE events"):
+        outcome = events.run(Sql(statement=asked, dialect="databricks", reads=["main"]))
         assert outcome.result == "succeeded", outcome.detail
-        found = events.executor.query("default", limited, {}, 10, dialect="databricks", reads=["main"]).result(5)
+        found = events.executor.query("default", asked, {}, 10, dialect="databricks", reads=["main"]).result(5)
         assert found["rows"] == outcome.output["rows"]
     # A macro that takes the place of a function in a key reads for nobody who may not.
     partition(events, "upper(city)")
     events.rows("CREATE MACRO upper(x) AS (SELECT max(a)::VARCHAR FROM other.t)")
-    for limited in ("SHOW PARTITIONS events", "DESCRIBE events"):
-        assert events.run(Sql(statement=limited, dialect="databricks", reads=["main"])).result == "failed"
+    for asked in ("SHOW PARTITIONS events", "DESCRIBE events"):
+        assert events.run(Sql(statement=asked, dialect="databricks", reads=["main"])).result == "failed"
     with pytest.raises(RunyardError):
         events.executor.query("default", "SHOW PARTITIONS events", {}, 10, dialect="databricks", reads=["main"]).result(
             5
