@@ -570,8 +570,8 @@ def test_show_partitions_needs_a_grant_on_the_tables_schema(events: Desk) -> Non
     partition(events, "a", "t", "other")
     assert parts(events, "t", schema="other") == [([1], 1)]
     for statement in ("SHOW PARTITIONS other.t", "DESCRIBE other.t"):
-        asked = Sql(statement=statement, dialect="databricks")
-        assert events.run(asked).result == "succeeded", events.run(asked).detail
+        free = Sql(statement=statement, dialect="databricks")
+        assert events.run(free).result == "succeeded", events.run(free).detail
         limited = Sql(statement=statement, dialect="databricks", reads=["main"])
         outcome = events.run(limited)
         assert (outcome.result, outcome.detail) == ("failed", "This request may not read the schema other.")
@@ -586,7 +586,5 @@ def test_show_partitions_needs_a_grant_on_the_tables_schema(events: Desk) -> Non
     for asked in ("SHOW PARTITIONS events", "DESCRIBE events"):
         assert events.run(Sql(statement=asked, dialect="databricks", reads=["main"])).result == "failed"
     with pytest.raises(RunyardError):
-        events.executor.query("default", "SHOW PARTITIONS events", {}, 10, dialect="databricks", reads=["main"]).result(
-            5
-        )
+        events.executor.query("default", asked, {}, 10, dialect="databricks", reads=["main"]).result(5)
     events.rows("DROP MACRO upper; DROP SCHEMA other CASCADE")
