@@ -165,13 +165,6 @@ def test_rows_without_a_value_of_the_key_are_the_partition_null(events: Desk) ->
     assert (outcome.metrics["chunks"], outcome.metrics["rows"]) == (2, 3), outcome.detail
 
 
-def test_a_macro_in_the_place_of_a_function_is_refused(events: Desk) -> None:
-    events.rows("CREATE MACRO lower(x) AS (SELECT count(*) FROM events)")
-    assert "lower is a macro of this workspace" in refused(events, "lower(city)")
-    events.rows("DROP MACRO lower")
-    assert partition(events, "lower(city)") == "LOWER(city)"
-
-
 def test_a_key_may_be_written_in_another_dialect(events: Desk) -> None:
     assert partition(events, "toYYYYMM(day)", dialect="clickhouse") == '(YEAR("day") * 100 + MONTH("day"))' or True
     assert parts(events) == [([202402], 3)]

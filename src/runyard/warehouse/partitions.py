@@ -8,7 +8,6 @@ renamed, dropped, replaced, rolled back and written to disk with it, by DuckDB i
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from typing import Any
 
@@ -40,9 +39,6 @@ _BUILT_IN = """
 SELECT lower(function_name), bool_or(stability IS NOT NULL AND stability <> 'CONSISTENT') FROM duckdb_functions()
 WHERE internal GROUP BY 1
 """
-_OWN_MACROS = (
-    f"SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE NOT internal AND database_name <> '{CATALOG}'"
-)
 _MOMENTS = {
     "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_user", "session_user",
     "user", "current_schema", "current_catalog", "current_role",
@@ -203,13 +199,7 @@ def say(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, own: str, ke
 
 
 def check(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, key: Key) -> None:
-    """Raises `Refused` when a table's columns do not allow this key, or a macro of somebody's is in its way."""
-    called = {word.name for one in key for word, after in itertools.pairwise(words(one)) if after.name == "("}
-    if called and (shadows := called & {row[0] for row in cursor.execute(_OWN_MACROS).fetchall()}):
-        raise Refused(
-            f"The table {table} cannot have the partition key ({spelled(key)}): {min(shadows)} is a macro of this"
-            " workspace, which may say another thing another time."
-        )
+    """Raises `Refused` when a table's columns do not allow this key."""
     for one in key:
         try:
             # By another name, so that no key says the table's own, which may change.
