@@ -152,12 +152,17 @@ _CALLABLE = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE 
 
 
 @functools.cache
+def built_in() -> frozenset[str]:
+    """Names of DuckDB's own functions, operators and macros."""
+    return frozenset(row[0] for row in parser().cursor().execute(_CALLABLE).fetchall())
+
+
+@functools.cache
 def _catalog() -> tuple[frozenset[str], frozenset[str]]:
     """The functions and the views of this DuckDB that are refused."""
     cursor = parser().cursor()
-    functions = cursor.execute(_CALLABLE).fetchall()
     views = cursor.execute("SELECT DISTINCT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
-    return refused_functions(frozenset(row[0] for row in functions)), frozenset(row[0] for row in views) - _VIEWS
+    return refused_functions(built_in()), frozenset(row[0] for row in views) - _VIEWS
 
 
 def _check_names(found: list[Word]) -> None:
@@ -240,8 +245,16 @@ def _check_target(kind: str, plain: list[str]) -> None:
         raise Refused(f"{plain[0].upper()} is not available in SQL tasks.")
     if kind == "ALTER" and what not in _ALTER:
         raise Refused(f"{plain[0].upper()} {what.upper()} is not available in SQL tasks.")
+    if kind == "CREATE" and what in {"macro", "function"}:
+        _check_macro_name(plain, what)
     if kind == "CREATE" and what in {"view", "macro", "function"} and _WRITING_WORDS & set(plain):
         raise Refused("A view or macro that writes is not available here.")
+
+
+def _check_macro_name(plain: list[str], what: str) -> None:
+    """A macro stands before DuckDB's function of its name, in our own statements, too: those that hold the grants."""
+    if taken := (_name_after(plain, plain.index(what), {what, "if", "not", "exists"}) or frozenset()) & built_in():
+        raise Refused(f"{min(taken)} is one of DuckDB's functions; a macro needs a name of its own.")
 
 
 def _target(kind: str, plain: list[str]) -> frozenset[str] | None:

@@ -88,8 +88,6 @@ def _statements(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attem
         grants.check(cursor, statement.query, values, action.schema, writes=writes)
         task.check()
         last = spelled_out(cursor, statement, action.schema)
-        if last is not statement:
-            grants.check(cursor, last.query, values, action.schema)
         with minded(cursor, last, action.schema):
             _execute(cursor, last, values)
     return _last(task.assignment, plan, last, given[-1], cursor, attempts)
