@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from runyard.core.actions import Copy, Load, Materialize, Sql, SqlDialect
 from runyard.core.errors import Code, RunyardError
 from runyard.warehouse.partitions import key_of
-from tests.warehouse.desk import Desk
+from tests.warehouse.desk import CROSS_JOIN, Desk
 
 EVENTS = "CREATE TABLE events (day DATE, city VARCHAR, v INTEGER)"
 
@@ -304,6 +305,24 @@ def test_a_key_that_somebody_forged_in_a_comment_is_refused(events: Desk, key: s
     outcome = events.run(f"COMMENT ON TABLE events IS 'runyard: PARTITIONED BY ({key})'")
     assert outcome.result == "failed"
     assert keys(events) == {}
+
+
+def test_a_key_waits_for_the_writers_before_it(events: Desk) -> None:
+    number = events.start(f"INSERT INTO events (v) {CROSS_JOIN}")
+    events.wait_started(number)
+    asked = events.executor.partition_table("default", "main", "events", "city")
+    time.sleep(0.1)
+    assert not asked.done()
+    events.executor.stop(number, 1, grace=1.0, why="cancel")
+    assert asked.result(10) == {"partition_by": "city"}
+
+
+def test_the_target_of_a_view_keeps_its_key_when_it_is_made_anew(events: Desk) -> None:
+    follow(events)
+    partition(events, "day", "daily")
+    (events.files / "e.csv").write_text("day,city,v\n2024-07-01,a,1\n")
+    assert events.run(Load(source="e.csv", table="events", mode="replace")).result == "succeeded"
+    assert (keys(events), parts(events, "daily")) == ({"events": "day", "daily": "day"}, [(["2024-07-01"], 1)])
 
 
 def test_a_key_is_given_to_a_table_with_an_index(events: Desk) -> None:
