@@ -264,6 +264,16 @@ class WarehouseExecutor:
         """Drops a table and its quarantine; fails with invalid while a view needs it."""
         return self._named(workspace).drop_table(schema, table, with_views)
 
+    def partitions(self, workspace: str, schema: str, table: str, limit: int, offset: int) -> Future[Any]:
+        """The partitions of a table; fails with not_found, and with invalid when it has no key."""
+        return self._named(workspace).partitions(schema, table, limit, offset)
+
+    def partition_table(
+        self, workspace: str, schema: str, table: str, partition_by: str, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
+        """Gives a table a partition key, or none; fails with not_found or invalid."""
+        return self._named(workspace).partition_table(schema, table, partition_by, dialect)
+
     def grant(self, assignment: Assignment) -> dict[str, Any]:
         """What the program of an attempt needs to reach its workspace's tables; nothing for a name that cannot be."""
         if not _WORKSPACE.fullmatch(assignment.workspace):

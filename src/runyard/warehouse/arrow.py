@@ -26,6 +26,7 @@ from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects, undo
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.remarks import spelled_out
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
 from runyard.warehouse.stream import LENGTH
@@ -183,9 +184,10 @@ def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Re
     import pyarrow as pa
 
     statement, values = reading(asked.statement, asked.parameters, asked.dialect)
-    text, count = statement.query.strip().rstrip(";"), 0
+    count = 0
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
+        text = spelled_out(cursor, statement, asked.schema).query.strip().rstrip(";")
         relation = cursor.sql(text, params=values) if values else cursor.sql(text)
         reader = relation.to_arrow_reader(_BATCH_ROWS)
         _tell(sink, Reply())

@@ -10,6 +10,7 @@ import duckdb
 from runyard.core.actions import Copy, Delete, SqlDialect, Truncate
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
+from runyard.warehouse import partitions
 from runyard.warehouse.checker import Plan
 from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
@@ -54,6 +55,7 @@ class Copier:
     def tables(self, action: Copy) -> frozenset[str]:
         """The table that it writes; raises `Refused` for a statement that is no query."""
         one_query(action.statement, action.dialect)
+        partitions.key_of(action.partition_by, action.dialect)
         path(action.schema, action.table)
         return frozenset({action.table.lower()})
 
@@ -76,9 +78,13 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     granted(action.reads, None).check(cursor, plan.statements[0].query, values, action.schema)
+    key = partitions.key_of(action.partition_by, action.dialect)
     if not exists:
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
-    elif action.mode == "replace":
+    if key:
+        settle = partitions.agreed if exists else partitions.put
+        settle(cursor, action.schema, action.table, key)
+    if exists and action.mode == "replace":
         query = _kept(cursor, query, values, table in read or _reads(cursor, plan, values, table))
         cursor.execute(f"DELETE FROM {target}")
     task.check()

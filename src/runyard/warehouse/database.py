@@ -31,7 +31,10 @@ CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
 )
 """
 
-_STORED_TEXTS = f"SELECT query FROM {HIDDEN_SCHEMA}.views"
+_STORED_TEXTS = f"""
+SELECT query FROM {HIDDEN_SCHEMA}.views
+UNION ALL SELECT comment FROM duckdb_tables() WHERE comment IS NOT NULL
+"""
 
 # The only options that our own cursors change after the lock; SET is refused in user SQL.
 _OPEN_OPTIONS = "['schema', 'search_path', 'enable_progress_bar', 'enable_progress_bar_print', 'progress_bar_time']"

@@ -23,6 +23,7 @@ from runyard.warehouse.protocol import (
     DropTable,
     DropView,
     Failed,
+    PartitionTable,
     Ready,
     Serve,
     Stop,
@@ -102,7 +103,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
                 runner.accept(message.assignments)
             case Stop():
                 runner.stop(message)
-            case CreateView() | DropView() | DropTable():
+            case CreateView() | DropView() | DropTable() | PartitionTable():
                 definer.accept(message)
             case _:
                 answers.ask(message)

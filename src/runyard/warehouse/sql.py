@@ -18,6 +18,7 @@ from runyard.warehouse.limits import Limits
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.remarks import minded, spelled_out
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
@@ -86,8 +87,10 @@ def _statements(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attem
     for statement, values, writes in zip(plan.statements, given, plan.statement_writes, strict=True):
         grants.check(cursor, statement.query, values, action.schema, writes=writes)
         task.check()
-        _execute(cursor, statement, values)
-    return _last(task.assignment, plan, given[-1], cursor, attempts)
+        last = spelled_out(cursor, statement, action.schema)
+        with minded(cursor, last, action.schema):
+            _execute(cursor, last, values)
+    return _last(task.assignment, plan, last, given[-1], cursor, attempts)
 
 
 def _grants(assignment: Assignment) -> Grants:
@@ -112,7 +115,12 @@ def _execute(cursor: duckdb.DuckDBPyConnection, statement: Any, values: dict[str
 
 
 def _last(
-    assignment: Assignment, plan: Plan, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, attempts: Path
+    assignment: Assignment,
+    plan: Plan,
+    last: Any,
+    values: dict[str, Any],
+    cursor: duckdb.DuckDBPyConnection,
+    attempts: Path,
 ) -> Result:
     """The rows of the last statement, which has been executed."""
     action = assignment.action
@@ -121,7 +129,7 @@ def _last(
     if not plan.last_reads:
         result = _written(cursor, attempts / name, name)
     else:
-        columns, text = results.columns_of(cursor), plan.statements[-1].query.strip().rstrip(";")
+        columns, text = results.columns_of(cursor), last.query.strip().rstrip(";")
         if (texts := results.as_texts(text, columns)) is not None:
             text = texts
             drop_result(cursor)

@@ -10,10 +10,12 @@ import duckdb
 import msgspec
 
 from runyard.core.actions import Load
-from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse import partitions
 from runyard.warehouse.conditions import condition
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.names import name as name
+from runyard.warehouse.names import path as path
+from runyard.warehouse.names import text as text
 
 _COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_catalog = current_database()"
@@ -22,7 +24,6 @@ _COLUMNS = (
 
 
 _STAGE = "temp.runyard_new"
-_NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
 FIRST_LOCAL_ROW = 36028797018960000
 """DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
 _BESIDE = {
@@ -49,23 +50,6 @@ class Counts(msgspec.Struct):
     def bad(self) -> int:
         """Rows that were not loaded."""
         return self.quarantined + self.invalid
-
-
-def name(text: str) -> str:
-    """A quoted identifier."""
-    return '"' + text.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A quoted string."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def path(schema: str, table: str) -> str:
-    """A table's full name for a statement of ours; raises `Refused` for one that no task may touch."""
-    if HIDDEN_SCHEMA in f"{schema}.{table}".lower() or schema.lower() in _NOT_OURS or not table.strip():
-        raise Refused(f"{schema}.{table} is no table that can be used here.")
-    return f"{name(schema)}.{name(table)}"
 
 
 def columns(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
@@ -101,6 +85,7 @@ class Target:
         self.path = self.into = path(action.schema, action.table)
         self.quarantine = path(action.schema, f"{action.table}_quarantine")
         self.where = condition(action.where, action.dialect)[0] if action.mode == "replace_where" else ""
+        self._key = partitions.key_of(action.partition_by, action.dialect)
         self.unmatched = 0
         self._from = "the table"
         self._hidden = False
@@ -122,6 +107,11 @@ class Target:
     def _refuse_existing(self) -> None:
         if self.action.mode == "create" and self._existing():
             raise LoadFailed(f"The table {self.action.table} exists already; use mode append or replace.")
+        if self._key and self._existing() and not self._is_made_anew():
+            partitions.agreed(self.cursor, self.action.schema, self.action.table, self._key)
+
+    def _is_made_anew(self) -> bool:
+        return self.action.mode == "replace" and bool(self.action.columns)
 
     def _existing(self, suffix: str = "") -> dict[str, str]:
         if self._seen is not None and not suffix:
@@ -140,19 +130,27 @@ class Target:
         """
         self._refuse_existing()
         existing = self._existing()
-        fresh = not existing or (self.action.mode == "replace" and bool(self.action.columns))
+        fresh = not existing or self._is_made_anew()
         self.columns = self._declared(detected) if fresh else existing
         matched = self._match(list(detected))
         if fresh:
             self._seen = None
-            listed = ", ".join(f"{name(column)} {kind}" for column, kind in self.columns.items())
-            self.cursor.execute(f"CREATE OR REPLACE TABLE {self.path} ({listed})")
+            self._make(bool(existing))
         elif self.action.mode == "replace":
             self.cursor.execute(f"DELETE FROM {self.path}")
         if self.where:
             self.into = _STAGE
             self.cursor.execute(f"CREATE TEMP TABLE runyard_new AS SELECT * FROM {self.path} LIMIT 0")
         return matched
+
+    def _make(self, again: bool) -> None:
+        """The table, empty; one that is made again keeps its partition key unless the load names another."""
+        where = (self.action.schema, self.action.table)
+        key = self._key or (partitions.kept(self.cursor, *where) if again else ())
+        listed = ", ".join(f"{name(column)} {kind}" for column, kind in self.columns.items())
+        self.cursor.execute(f"CREATE OR REPLACE TABLE {self.path} ({listed})")
+        if key:
+            partitions.put(self.cursor, *where, key)
 
     def finish(self, counts: Counts) -> None:
         """After the rows were read: for replace_where, puts those that match in the place of those that did."""
