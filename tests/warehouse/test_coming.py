@@ -120,6 +120,17 @@ def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: D
     assert outcome.output["invalid_sample"][0]["line"] == ROWS + 3
 
 
+def test_a_file_whose_lines_end_otherwise_in_its_second_half_is_read_once_more(shared: Desk, files: Files) -> None:
+    mixed = BODY[:HALF] + BODY[HALF:].replace(b"\n", b"\r\n")
+    held = Held(files, "/mixed_ends.csv", mixed)
+    number = shared.start(load(held.url, "mixed_ends"))
+    until(shared, number)
+    held.go_on()
+    outcome = ended(shared, number)
+    assert outcome.metrics["rows"] == ROWS, outcome.detail
+    assert counted(shared, "mixed_ends") == COUNTED
+
+
 def test_a_file_that_breaks_off_while_it_is_read_is_resumed(shared: Desk, files: Files) -> None:
     held = Held(files, "/cut.csv")
     number = shared.start(load(held.url, "cut"))
