@@ -219,7 +219,9 @@ def test_a_statement_that_does_not_only_read_raises_one_sentence(both: Both, sta
     assert "TableError" in detail
 
 
-@pytest.mark.parametrize("table", ["_runyard.effects", "temp.x", "information_schema.x", "nowhere.x", "default.x", "runyard_sql.x"])
+@pytest.mark.parametrize(
+    "table", ["_runyard.effects", "temp.x", "information_schema.x", "nowhere.x", "default.x", "runyard_sql.x"]
+)
 def test_no_table_outside_the_workspaces_schemas_is_written(both: Both, table: str) -> None:
     assert "TableError" in both.fails(f"context.write_table({table!r}, {{'a': [1]}})")
 

@@ -236,6 +236,19 @@ def test_a_download_that_always_breaks_off_loads_nothing(shared: Desk, files: Fi
     assert shared.run("FROM broken").result == "failed"
 
 
+def test_parts_of_two_files_are_not_put_together(shared: Desk, files: Files) -> None:
+    url = files.cut_off("/changed.csv", b"n\n" + b"1\n" * 100_000, 100_000, times=1, ranges=True)
+    whole = files.paths["/changed.csv"]
+    files.serve("/changed.csv", b"n\n" + b"22\n" * 100_000)
+    later = files.paths["/changed.csv"]
+    tries = iter([whole])
+    files.paths["/changed.csv"] = lambda request: next(tries, later)(request)
+    outcome = load(shared, url, "changed")
+    assert (outcome.result, outcome.retry) == ("failed", True), outcome.metrics
+    assert "became another file" in outcome.detail
+    assert load(shared, url, "changed").metrics["rows"] == 100_000
+
+
 def test_the_end_of_a_body_in_pieces_is_known(shared: Desk, files: Files) -> None:
     """A length that nobody told: each piece comes after its own, and an empty one ends the body."""
     body, asked = b"n\n" + b"1\n" * 20_000, []

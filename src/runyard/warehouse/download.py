@@ -150,7 +150,9 @@ class Download:
         elif response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {self.got}-"):
             raise Failure("The server answered with another part of the file than was asked for.", retry=True)
         length = response.headers.get("Content-Length", "")
-        self.total = self.got + int(length) if length.isdigit() else None
+        before, self.total = self.total, self.got + int(length) if length.isdigit() else None
+        if response.status == 206 and self.total != before and before is not None:
+            raise Failure(f"{self.request.url} became another file while it was downloaded.", retry=True)
         self._tag = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
         if self._tag.startswith("W/"):
             self._tag = ""
