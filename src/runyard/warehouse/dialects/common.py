@@ -248,11 +248,11 @@ def dremio(tree: exp.Expression) -> exp.Expression:
 def databricks(tree: exp.Expression) -> exp.Expression:
     """Databricks: the column of range() is called id (Databricks SQL reference, 'range table-valued function')."""
     for table in tree.find_all(exp.Table):
-        alias = table.args.get("alias")
-        if isinstance(table.this, exp.Anonymous) and table.this.name.lower() == "range":
-            if alias is None or not alias.args.get("columns"):
-                name = alias.this if alias is not None else exp.to_identifier("range")
-                table.set("alias", exp.TableAlias(this=name, columns=[exp.to_identifier("id")]))
+        alias, call = table.args.get("alias"), table.this
+        unnamed = alias is None or not alias.args.get("columns")
+        if unnamed and isinstance(call, exp.Anonymous) and call.name.lower() == "range":
+            name = alias.this if alias is not None else exp.to_identifier("range")
+            table.set("alias", exp.TableAlias(this=name, columns=[exp.to_identifier("id")]))
     return _DATABRICKS(tree)
 
 
