@@ -120,6 +120,15 @@ def test_a_service_that_refuses_fails_the_run_with_one_sentence_and_no_signature
     assert (len(store.asked), store.kept) == (asked, {})
 
 
+def test_a_repeated_export_sends_nothing_again(shared: Desk, store: Store) -> None:
+    action = Export(statement="SELECT 1 AS n", target=f"{store.url}/once.csv")
+    first = shared.start(action)
+    before = shared.wait(first)
+    assert before.result == "succeeded", before.detail
+    assert shared.wait(shared.start(action, token=2, same_as=first)) == before
+    assert store.asked == ["/once.csv"]
+
+
 def test_an_export_whose_target_stays_silent_is_cancelled_within_two_seconds(shared: Desk, store: Store) -> None:
     store.next = ["wait"]
     number = shared.start(Export(statement="SELECT 1 AS n", target=f"{store.url}/silent.csv"))

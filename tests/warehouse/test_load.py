@@ -368,6 +368,16 @@ def test_a_private_address_is_refused_by_default(guarded: Desk, files: Files, ur
     assert len(files.asked) == before
 
 
+def test_what_signs_a_url_is_in_no_message(shared: Desk, files: Files) -> None:
+    for url in (
+        files.url("/gone.csv?sig=5ecret"),
+        files.cut_off("/cut.csv?sig=5ecret", b"n\n1\n", 0, times=9, ranges=False),
+    ):
+        outcome = load(shared, url, "never")
+        assert outcome.result == "failed"
+        assert "5ecret" not in str(outcome), outcome
+
+
 def test_a_redirect_to_another_scheme_is_refused(shared: Desk, files: Files) -> None:
     url = files.redirect("/away", "file:///etc/passwd")
     assert "http" in load(shared, url, "never").detail
