@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -75,6 +76,22 @@ def test_the_rows_of_a_condition_are_replaced_from_every_format(shared: Desk, fo
     counts = {name: outcome.metrics[name] for name in ("rows", "rows_unmatched", "quarantine_rows")}
     assert counts == {"rows": 1, "rows_unmatched": 1, "quarantine_rows": 2}, outcome.detail
     assert shared.rows(f"FROM {table} ORDER BY n") == [[1, "a", "2024-01-01"], [9, "old", "2024-01-02"]]
+
+
+@pytest.mark.parametrize("mode", ["replace", "replace_where"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_contradicts_the_table_replaces_nothing(shared: Desk, form: str, mode: Any) -> None:
+    table = f"against_{form}_{mode}"
+    shared.rows(f"CREATE TABLE {table} AS SELECT 1 AS n, 'kept' AS t, DATE '2024-01-01' AS d")
+    name = put(shared, form, "", [("x", "a", "2024-01-01"), ("y", "b", "2024-01-01")])
+    load = Load(source=name, table=table, mode=mode, where="n > 0" if mode == "replace_where" else "")
+    outcome = shared.run(load)
+    assert (outcome.result, outcome.retry) == ("failed", False)
+    assert outcome.detail.startswith("None of the 2 rows fit the table, so nothing was replaced")
+    assert shared.rows(f"FROM {table}") == [[1, "kept", "2024-01-01"]]
+    assert shared.run(f"FROM {table}_quarantine").result == "failed"
+    allowed = shared.run(msgspec.structs.replace(load, max_bad_rows=2))
+    assert (allowed.result, allowed.metrics["quarantine_rows"]) == ("succeeded", 2)
 
 
 @pytest.mark.parametrize("ending", PACKED)
