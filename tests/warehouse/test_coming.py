@@ -15,7 +15,7 @@ import pytest
 
 from runyard.core.actions import Load
 from runyard.core.attempts import Outcome
-from tests.warehouse.desk import Desk
+from tests.warehouse.desk import Desk, below
 from tests.warehouse.server import Files
 
 WIDE = "x" * 1000
@@ -158,13 +158,6 @@ def test_a_file_of_which_half_was_read_in_vain_changes_nothing(
     assert (outcome.result, outcome.retry) == ("failed", True)
     assert said in outcome.detail
     assert shared.rows(f"FROM {table}") == [[1, "kept"]]
-
-
-def below(pid: int) -> list[int]:
-    children = [
-        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-    ]
-    return children + [one for child in children for one in below(child)]
 
 
 def test_a_killed_downloader_changes_nothing_and_the_next_attempt_loads_the_rows_once(
