@@ -87,6 +87,21 @@ def test_dates_of_a_later_file_are_read_as_that_file_writes_them(shared: Desk) -
     assert shared.rows("FROM dated ORDER BY n") == [["2024-12-31", 1], ["2024-12-30", 2]]
 
 
+def test_a_date_that_could_be_read_in_two_ways_is_not_guessed(shared: Desk) -> None:
+    for table, body in {"swap": "d,n\n01/02/2024,1\n03/04/2024,2\n", "short": "d,n\n31-01-24,1\n"}.items():
+        outcome = load(shared, "two.csv", body, f"guess_{table}")
+        assert [column["type"] for column in outcome.output["columns"]] == ["VARCHAR", "BIGINT"], outcome.output
+    outcome = load(shared, "two.csv", "d,n\n01/02/2024,1\n", "told", options={"date_format": "%d/%m/%Y"})
+    assert shared.rows("FROM told") == [["2024-02-01", 1]]
+
+
+def test_a_text_that_looks_like_a_date_does_not_change_how_dates_are_read(shared: Desk) -> None:
+    columns = {"v": "VARCHAR", "d": "DATE"}
+    outcome = load(shared, "versions.csv", "v,d\n13.2.2024,2024-01-01\n", "versions", columns=columns)
+    assert outcome.metrics["quarantine_rows"] == 0, outcome.output
+    assert shared.rows("FROM versions") == [["13.2.2024", "2024-01-01"]]
+
+
 NONE: dict[str, tuple[str, str | bytes, str]] = {
     "nothing": ("x.csv", "", "The file is empty"),
     "a mark only": ("x.csv", b"\xef\xbb\xbf", "The file is empty"),
@@ -96,6 +111,7 @@ NONE: dict[str, tuple[str, str | bytes, str]] = {
     "packed twice": ("x.csv.gz", gzip.compress(gzip.compress(b"a,b\n1,2\n")), "packed twice"),
     "a page after a comment": ("x.csv", "<!-- x -->\n<!DOCTYPE html>\n<html>a\n</html>", "a page or another document"),
     "an error of JSON": ("x.csv", '{"error": "not found"}', "a page or another document"),
+    "the half of a quoted value": ("x.csv", "a,b\n" + "1,2\n" * 10 + '3,"half', "no delimiter divides"),
     "a line without end": ("x.csv", "a,b\n1," + "x" * 2_500_000 + "\n", "more than 2,000,000 bytes"),
     "a list": ("x.ndjson", '[{"a":1},{"a":2}]\n', "no line of it is a JSON object"),
     "an object of several lines": ("x.ndjson", '{\n "a":1\n}\n', "no line of it is a JSON object"),
@@ -153,7 +169,7 @@ def test_a_quarantine_gives_way_to_columns_that_are_called_as_its_own(shared: De
 def test_a_quarantine_stays_when_its_table_is_made_anew_in_other_capitals(shared: Desk) -> None:
     load(shared, "small.csv", "a,rowid\nx,1\n", "renewed", columns={"a": "INTEGER", "rowid": "INTEGER"})
     outcome = load(
-        shared, "large.csv", "A,B\ny,2\n", "renewed", mode="replace", columns={"A": "INTEGER", "B": "INTEGER"}
+        shared, "large.csv", "A,B\ny,2\n3,4\n", "renewed", mode="replace", columns={"A": "INTEGER", "B": "INTEGER"}
     )
     assert outcome.output["quarantine_sample"][0]["row"] == {"A": "y", "B": "2"}, outcome.detail
     assert shared.rows("SELECT a, b FROM renewed_quarantine ORDER BY 1") == [["x", None], ["y", "2"]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import os
+import signal
 import socket
 import threading
 import time
@@ -16,7 +18,7 @@ import pytest
 from runyard.core.actions import Export
 from runyard.net import addresses
 from runyard.warehouse.sending import Send, send
-from tests.warehouse.desk import Desk
+from tests.warehouse.desk import Desk, below
 
 SIGNED = "?X-Amz-Signature=5ecret&X-Amz-Expires=60"
 
@@ -120,6 +122,15 @@ def test_a_service_that_refuses_fails_the_run_with_one_sentence_and_no_signature
     assert (len(store.asked), store.kept) == (asked, {})
 
 
+def test_a_repeated_export_sends_nothing_again(shared: Desk, store: Store) -> None:
+    action = Export(statement="SELECT 1 AS n", target=f"{store.url}/once.csv")
+    first = shared.start(action)
+    before = shared.wait(first)
+    assert before.result == "succeeded", before.detail
+    assert shared.wait(shared.start(action, token=2, same_as=first)) == before
+    assert store.asked == ["/once.csv"]
+
+
 def test_an_export_whose_target_stays_silent_is_cancelled_within_two_seconds(shared: Desk, store: Store) -> None:
     store.next = ["wait"]
     number = shared.start(Export(statement="SELECT 1 AS n", target=f"{store.url}/silent.csv"))
@@ -130,6 +141,22 @@ def test_an_export_whose_target_stays_silent_is_cancelled_within_two_seconds(sha
     shared.executor.stop(number, 1, grace=0, why="cancel")
     assert shared.wait(number, 5).result == "stopped"
     assert time.monotonic() - began < 2
+
+
+def test_a_killed_sender_fails_the_attempt_and_the_next_one_sends_the_file(shared: Desk, store: Store) -> None:
+    store.next = ["wait"]
+    action = Export(statement="SELECT 1 AS n", target=f"{store.url}/killed.csv")
+    number = shared.start(action)
+    until = time.monotonic() + 10
+    while not store.asked and time.monotonic() < until:
+        time.sleep(0.01)
+    for pid in below(shared.pid()):
+        os.kill(pid, signal.SIGKILL)
+    outcome = shared.wait(number, 5)
+    assert (outcome.result, outcome.retry) == ("failed", True), outcome
+    store.go.set()
+    assert shared.wait(shared.start(action, token=2, same_as=number), 5).result == "succeeded"
+    assert store.kept["/killed.csv"][0] == b"n\n1\n"
 
 
 @pytest.fixture(scope="module")

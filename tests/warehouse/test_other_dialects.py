@@ -35,6 +35,8 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 READS: list[tuple[SqlDialect, str, list[Any]]] = [
+    ("databricks", "SELECT id FROM range(2)", [(0,), (1,)]),
+    ("databricks", "SELECT a.id, b.x FROM range(1, 3) a JOIN range(2, 4) AS b(x) ON a.id = b.x", [(2, 2)]),
     ("databricks", "SELECT id, x FROM s.src LATERAL VIEW explode(arr) e AS x", [(1, 1), (1, 2)]),
     ("databricks", "SELECT id, k, v FROM s.src LATERAL VIEW explode(m) e AS k, v", [(1, "k", 1)]),
     ("databricks", "SELECT id, x FROM s.empty LATERAL VIEW OUTER explode(arr) e AS x", [(2, None)]),

@@ -175,6 +175,11 @@ def test_a_view_that_cannot_work_is_refused_and_leaves_nothing(events: Desk) -> 
     assert names(events) == ["daily", "events"]
 
 
+def test_a_table_whose_column_hides_the_ids_of_its_rows_is_not_followed(events: Desk) -> None:
+    events.run('CREATE TABLE hidden (v INTEGER, "RowId" INTEGER)')
+    assert "has a column rowid" in refused(events, "v", "hidden", "SELECT v FROM hidden", "t")
+
+
 def test_the_same_view_again_changes_nothing(events: Desk) -> None:
     again = create(events, "by_day", "events", DAILY, "daily")
     assert (again["created"], again["target"]) == (False, "daily")

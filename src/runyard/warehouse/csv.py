@@ -21,7 +21,6 @@ _BACKSLASHED = re.compile(rb'\\"(?![,;|\t\r\n])')
 _OTHER_DATES = re.compile(rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\d ?[AaPp][Mm]\b")
 _DOUBLED = re.compile(rb'[^,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
-_USUAL = {"%Y-%m-%d", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "None"}
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
 _ERRORS = (
     f"SELECT {pieces.PLACE} AS place, min(csv_line) AS raw,"
@@ -99,14 +98,45 @@ def _shape(target: Target, source: Source) -> Shape:
         other = _sniff(target, source, {**options, "header": "true"})
         found = other if {name.lower() for name in _types(other)} <= known else found
     reading = {"auto_detect": "false", "delim": text(_plain(found[0]))}
-    reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **_formats(found), **options}
-    return Shape(reading, _plain(found[0]), _types(found))
+    shape = Shape(reading | {"header": str(bool(found[4])).lower(), "skip": str(found[3])}, _plain(found[0]), {})
+    shape.columns = _types(found)
+    for key, kind, form in (("dateformat", "DATE", found[6]), ("timestampformat", "TIMESTAMP", found[7])):
+        if form and not str(form).startswith("%Y") and key not in options:
+            _take_format(target, source, options, shape, (key, kind, str(form)))
+    shape.reading |= options
+    return shape
 
 
-def _formats(found: tuple[Any, ...]) -> dict[str, str]:
-    """How the file writes dates and times, where that is not the usual way, which is read anyway."""
-    given = {"dateformat": found[6], "timestampformat": found[7]}
-    return {key: text(str(form)) for key, form in given.items() if form and str(form) not in _USUAL}
+def _take_format(
+    target: Target, source: Source, options: dict[str, str], shape: Shape, found: tuple[str, str, str]
+) -> None:
+    """Dates that are not ISO are read by the form that was found for them; if it is the only one, else they are texts.
+
+    A form is one for the whole file: it must not take other columns of the table with it.
+    """
+    key, kind, form = found
+    wanted = target.kinds()
+    written = [column for column, type_ in shape.columns.items() if type_.startswith(kind)]
+    alone = all(
+        type_.startswith(kind) or not wanted.get(column.lower(), "").startswith(kind)
+        for column, type_ in shape.columns.items()
+    )
+    if alone and not _has_another(target, source, options, (key, form), {one: shape.columns[one] for one in written}):
+        shape.reading[key] = text(form)
+    else:
+        shape.columns |= dict.fromkeys(written, "VARCHAR")
+
+
+def _has_another(
+    target: Target, source: Source, options: dict[str, str], found: tuple[str, str], columns: dict[str, str]
+) -> bool:
+    """Whether day and month could change their places, or a year of two digits could be either of them."""
+    key, form = found
+    if "%y" in form:
+        return True
+    swapped = form.translate({ord("d"): "m", ord("m"): "d"})
+    other = _types(_sniff(target, source, {**options, key: text(swapped)}))
+    return all(other.get(column) == type_ for column, type_ in columns.items())
 
 
 def _head(source: Source) -> bytes:
@@ -158,9 +188,12 @@ def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any
         head = _head(source)
         mixed = b"\r\n" in head and b"\n" in head.replace(b"\r\n", b"")
         raise (MixedLines if mixed else LoadFailed)(_not_csv(source, error)) from None
-    first = next(iter(_types(row)), "").strip().lower() if row else ""
+    names = list(_types(row)) if row else [""]
+    first = names[0].strip().lower()
     if row is None or "\0" in first or first.startswith(_DOCUMENTS):
         raise LoadFailed("The file cannot be read as CSV: it is a page or another document.")
+    if len(names) == 1 and "delim" not in options and any(mark in first for mark in _DELIMITERS):
+        raise LoadFailed("The file cannot be read as CSV: no delimiter divides all of its first lines; give one.")
     return row
 
 

@@ -21,7 +21,7 @@ import msgspec
 from runyard.net import addresses, connect
 from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.objects import S3, get
-from runyard.warehouse.sending import Send, send
+from runyard.warehouse.sending import Send, send, shown
 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.25
@@ -91,7 +91,7 @@ class Download:
             return
         so_far = f" after {self.got} of {self.total} bytes" if self.total else f" after {self.got} bytes"
         raise Failure(
-            f"The download of {self.request.url} broke off{so_far}: {error or type(error).__name__}", retry=True
+            f"The download of {shown(self.request.url)} broke off{so_far}: {error or type(error).__name__}", retry=True
         )
 
     def _fetch(self, target: Any) -> None:
@@ -105,7 +105,7 @@ class Download:
                 url = urljoin(url, response.headers.get("Location", ""))
             finally:
                 connection.close()
-        raise Failure(f"{self.request.url} redirects more than {_REDIRECTS} times.", retry=False)
+        raise Failure(f"{shown(self.request.url)} redirects more than {_REDIRECTS} times.", retry=False)
 
     def _ask(self, url: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Asks for the rest of the file. Every URL, also a redirect's, goes through the address check."""
@@ -127,7 +127,7 @@ class Download:
 
     def _take(self, url: str, response: http.client.HTTPResponse, target: Any) -> None:
         if response.status not in {200, 206}:
-            sentence = f"{url} answered {response.status} {response.reason}."
+            sentence = f"{shown(url)} answered {response.status} {response.reason}."
             if response.status in _AGAIN:
                 raise Broken(sentence)
             raise Failure(sentence, retry=False)
@@ -150,7 +150,9 @@ class Download:
         elif response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {self.got}-"):
             raise Failure("The server answered with another part of the file than was asked for.", retry=True)
         length = response.headers.get("Content-Length", "")
-        self.total = self.got + int(length) if length.isdigit() else None
+        before, self.total = self.total, self.got + int(length) if length.isdigit() else None
+        if response.status == 206 and self.total != before and before is not None:
+            raise Failure(f"{shown(self.request.url)} became another file while it was downloaded.", retry=True)
         self._tag = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
         if self._tag.startswith("W/"):
             self._tag = ""
@@ -160,7 +162,7 @@ class Download:
         """Raises when a limit is reached; says how far it is, now and then."""
         if max(self.got, self.total or 0) > self.request.max_bytes:
             raise Failure(
-                f"{self.request.url} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
+                f"{shown(self.request.url)} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
             )
         now = time.monotonic()
         if now > self._until:

@@ -31,7 +31,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.objects import S3, is_object
 from runyard.warehouse.pieces import Doubted
 from runyard.warehouse.settings import Settings
-from runyard.warehouse.tables import Target
+from runyard.warehouse.tables import Counts, Target
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
@@ -111,11 +111,7 @@ class Loader:
         began = time.perf_counter()
         counts = _READERS[source.format](target, source, self._spool)
         task.check()
-        limit = target.action.max_bad_rows
-        if limit is not None and counts.bad > limit:
-            raise LoadFailed(
-                f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
-            )
+        _check_bad(target.action, counts)
         target.finish(counts)
         _note(touched, target)
         metrics = {
@@ -133,6 +129,18 @@ class Loader:
         output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}
         output |= {"format": source.format, **target.explained(counts)}
         return Outcome(result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now())
+
+
+def _check_bad(action: Load, counts: Counts) -> None:
+    """Raises `LoadFailed` for more rows that do not fit than may be, and for what would only empty a table."""
+    limit = action.max_bad_rows
+    if limit is not None and counts.bad > limit:
+        raise LoadFailed(
+            f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
+        )
+    if limit is None and counts.bad and not counts.rows and action.mode in ("replace", "replace_where"):
+        said = f"None of the {counts.bad} rows fit the table, so nothing was replaced"
+        raise LoadFailed(f"{said} (max_bad_rows allows it). The first: {counts.first}")
 
 
 def _note(touched: Touched, target: Target) -> None:

@@ -122,6 +122,10 @@ class Target:
         """Lower-case names of the columns that were given, or that the table has."""
         return {column.lower() for column in self.action.columns or self._existing()}
 
+    def kinds(self) -> dict[str, str]:
+        """The types of those columns, as they were given or as the table has them, by their lower-case names."""
+        return {column.lower(): kind.upper() for column, kind in (self._given or self._existing()).items()}
+
     def prepare(self, detected: dict[str, str]) -> list[str]:
         """Makes the table ready inside the transaction; returns its column for each column of the file.
 

@@ -247,6 +247,17 @@ def dremio(tree: exp.Expression) -> exp.Expression:
     return _DREMIO(tree)
 
 
+def databricks(tree: exp.Expression) -> exp.Expression:
+    """Databricks: the column of range() is called id (Databricks SQL reference, 'range table-valued function')."""
+    for table in tree.find_all(exp.Table):
+        alias, call = table.args.get("alias"), table.this
+        unnamed = alias is None or not alias.args.get("columns")
+        if unnamed and isinstance(call, exp.Anonymous) and call.name.lower() == "range":
+            name = alias.this if alias is not None else exp.to_identifier("range")
+            table.set("alias", exp.TableAlias(this=name, columns=[exp.to_identifier("id")]))
+    return _DATABRICKS(tree)
+
+
 _CHANGES: dict[type, Any] = {
     exp.Alter: _alter,
     exp.ColumnConstraint: _constraint,
@@ -264,3 +275,4 @@ _CHANGES: dict[type, Any] = {
 }
 
 _DREMIO = rewriter("casts dremio")
+_DATABRICKS = rewriter("casts databricks")
