@@ -46,7 +46,7 @@ def _measured() -> float:
 
 
 def test_the_restarted_server_starts_the_rest_within_a_second(service: Service, tmp_path: Path) -> None:
-    living = [service.submit(shell("sleep 4; echo done")) for _ in range(2)]
+    living = [service.submit(shell("sleep 3; echo done")) for _ in range(2)]
     ended = [service.submit(shell("sleep 0.4; exit 7")) for _ in range(2)]
     for run_id in (*living, *ended):
         service.in_state(run_id, "running")

@@ -201,15 +201,20 @@ def test_a_process_that_is_frozen_is_killed_when_it_does_not_end_what_it_was_tol
     assert desk.pid() != pid
 
 
-def test_a_process_that_ends_what_it_was_told_to_is_not_killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "DEAF_SECONDS", 1.0)
-    pid = desk.pid()
+def test_a_process_that_ends_what_it_was_told_to_is_not_killed_and_not_watched_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_LOOK_SECONDS", 0.05)
+    pid, warehouse = desk.pid(), desk.executor._warehouses["default"]
     for _ in range(2):
         number = desk.start(CROSS_JOIN)
         desk.wait_started(number)
         desk.executor.stop(number, 1, grace=0, why="cancel")
         assert desk.wait(number).result == "stopped"
-        time.sleep(1.2)
+        until = time.monotonic() + 5
+        while warehouse._told and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not warehouse._told
     assert desk.pid() == pid
 
 

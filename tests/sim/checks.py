@@ -27,9 +27,12 @@ def require(holds: bool, promise: str, *facts: Any) -> None:
 class Checks:
     """Remembers what was seen, and compares."""
 
-    def __init__(self, store: SimStore, field: Field) -> None:
+    def __init__(self, store: SimStore, field: Field, kept_ms: int | None) -> None:
+        """`kept_ms`: how long runs are kept after their end; None for ever."""
         self.store = store
         self.field = field
+        self._kept_ms = kept_ms
+        self._latest = 0
         self.runs: dict[int, Run] = {}
         self.seen: dict[int, dict[int, TaskRun]] = {}
         self.active: dict[str, int] = {}
@@ -45,6 +48,7 @@ class Checks:
     def step(self, queues: dict[str, Queue]) -> None:
         """Looks at what changed, once it is committed."""
         changed, known = self.store.writer.changed, len(self.runs)
+        self._latest = max(self._latest, self.field.wall())
         concerned = self._jobs(changed)
         for run_id in sorted(changed):
             self._run(run_id)
@@ -60,7 +64,9 @@ class Checks:
         reads = self.store.writer
         run = reads.run(run_id)
         if run is None:
-            require(run_id in self.asked_to_delete or run_id not in self.runs, "no run vanishes", run_id)
+            gone = self.runs.get(run_id)
+            may = gone is None or run_id in self.asked_to_delete or self._is_old(gone)
+            require(may, "no run vanishes before its time", gone)
             require(not reads.task_runs(run_id), "nothing is kept of a deleted run", run_id)
             self.runs.pop(run_id, None)
             self.seen.pop(run_id, None)
@@ -80,6 +86,10 @@ class Checks:
         self.on_change(run, before)
         self.runs[run_id] = run
         self.seen[run_id] = {one.id: one for one in attempts}
+
+    def _is_old(self, run: Run) -> bool:
+        """Whether the pruner may have taken it."""
+        return self._kept_ms is not None and run.ended_at is not None and run.ended_at < self._latest - self._kept_ms
 
     def _attempts(self, run: Run, attempts: list[TaskRun]) -> None:
         known = self.seen.get(run.id, {})

@@ -126,7 +126,7 @@ class Clockwork:
     def prepare(self) -> None:
         """Sets it up; the world steps on until each part of it is kept."""
         rng, kind = self.world.rng, self.world.rng.choice(KINDS)
-        if not kind:
+        if not kind or self.world.prunes:  # firings are pruned, too, and could not be counted
             return
         every, misfire = rng.choice((2.5, 4.0)), rng.choice(MISFIRES)
         schedule = Schedule(every=every, misfire=misfire, catch_up_limit=rng.randint(1, 3))

@@ -112,6 +112,8 @@ class FieldExecutor:
             attempt = self.field.attempts.get((one.task_run_id, one.token))
             if attempt is not None and attempt.alive and not attempt.given_up:
                 self._plan(attempt)
+                if attempt.claim in self.field.started:  # its launcher tells whoever attaches
+                    self._later(3, self._tell_start, attempt)
                 if attempt.stopping is not None:
                     self._later(100, self._end, attempt, attempt.stopping)
             elif attempt is not None and attempt.told is not None:
@@ -173,6 +175,10 @@ class FieldExecutor:
                 reports.append(Progress(*attempt.claim, at, {"fraction": 0.5}))
             for told in [reports] if roll < 0.15 else [[one] for one in reports]:  # in one breath, or one by one
                 self.sink(told)
+
+    def _tell_start(self, attempt: Attempt) -> None:
+        if attempt.alive:
+            self._report(Started(*attempt.claim, self.field.started[attempt.claim]))
 
     def _give_up(self, attempt: Attempt) -> None:
         """The executor lost sight of it. It is dead, or (a zombie) only believed to be."""

@@ -295,3 +295,14 @@ def only_the_first_of_many_reports() -> list[Patch]:
             self._reported.clear()
 
     return [(Engine, "_record_all", record_all)]
+
+
+@mutant
+def live_runs_pruned() -> list[Patch]:
+    """The pruner takes runs that are old enough, whether or not they are over."""
+
+    def begun_before(self: Any, moment: int, limit: int) -> list[int]:
+        rows = self.connection.execute("SELECT id FROM run WHERE created_at < ? LIMIT ?", (moment, limit))
+        return [run_id for (run_id,) in rows]
+
+    return [(SqliteSession, "ended_before", begun_before)]

@@ -19,6 +19,7 @@ from runyard.core.model import Job, JobSpec, OnLimit, Queue, Run
 from runyard.core.states import TERMINAL, State
 from runyard.engine import engine as engine_module
 from runyard.engine import writer
+from runyard.engine.duties.pruner import DAY_MS
 from runyard.engine.engine import Engine
 from runyard.engine.runs import Submitted
 from runyard.store.base import Store
@@ -41,6 +42,9 @@ LATEST_MS = 2_000
 FROZEN_MS = (200, 1_000, 4_000)
 REFUSALS = {Code.CONFLICT, Code.NOT_FOUND, Code.LIMIT, Code.INVALID, Code.UNAVAILABLE}
 engine_module.TICK_SECONDS = 1.0  # the engine's own tick would make most of the steps
+engine_module.PRUNE_EVERY_SECONDS = 2.0
+KEPT_MS = 3_000
+"""How long runs are kept in stories whose history is pruned."""
 
 
 class World:
@@ -52,7 +56,8 @@ class World:
         self.store = store
         self.agenda = Agenda()
         self.field = Field(self.agenda, self.rng)
-        self.checks = Checks(store, self.field)
+        self.prunes = self.rng.random() < 0.2
+        self.checks = Checks(store, self.field, KEPT_MS if self.prunes else None)
         self.clockwork = Clockwork(self)
         self.checks.on_change = self.clockwork.changed
         self.steps = 0
@@ -81,7 +86,10 @@ class World:
             FieldExecutor(name, capacity, self.field, self._check_start) for name, capacity in self._capacity.items()
         ]
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.engine = Engine(cast(Store, self.store), self.executors, clock=self._wall, grace=0.8, loop=loop)
+        keep = KEPT_MS / DAY_MS if self.prunes else None
+        self.engine = Engine(
+            cast(Store, self.store), self.executors, clock=self._wall, grace=0.8, loop=loop, keep_days=keep
+        )
         self.up = True
         self.engine.start()
 
@@ -120,6 +128,8 @@ class World:
                 self.agenda.at(self.rng.randrange(TROUBLE_MS), self._user)
             for _ in range(self.rng.choice((0, 1, 1, 2, 3))):
                 self.agenda.at(self.rng.randrange(TROUBLE_MS), self._fault)
+            if self.rng.random() < 0.4:
+                self.agenda.at(self.rng.randrange(TROUBLE_MS), self._freeze, self.rng.choice(FROZEN_MS))
             self.agenda.at(TROUBLE_MS, self._calm)
             while self._step():
                 require(not ears.heard, "no defect is logged", *ears.heard)
@@ -350,9 +360,7 @@ class World:
         roll = self.rng.random()
         if roll < 0.2 and self.up:
             raise Crash
-        if roll < 0.35 and self.up:
-            self._freeze(self.rng.choice(FROZEN_MS))
-        elif roll < 0.7:
+        if roll < 0.7:
             self._break_next_commit()
         else:
             self.field.skew += self.rng.choice((-3_600_000, 3_600_000))
@@ -361,6 +369,8 @@ class World:
 
     def _freeze(self, milliseconds: int) -> None:
         """The server stands still, and nobody else does."""
+        if not self.up:
+            return
         self.note("the server is frozen for", milliseconds)
         self.loop.freeze()
         self.agenda.at(milliseconds, self.loop.thaw)
