@@ -102,7 +102,7 @@ MACROS = [
     "CREATE MACRO lower(x) AS 'nothing'",
     'CREATE OR REPLACE TEMP MACRO "LOWER"(x) AS 1',
     "CREATE FUNCTION main.mine.coalesce_list(x) AS x; CREATE FUNCTION IF NOT EXISTS mine.count(x) AS 1",
-    'CREATE MACRO mine."="(a, b) AS true',
+    'CREATE MACRO mine."||"(a, b) AS true',
     "CREATE MACRO mine.duckdb_tables() AS TABLE SELECT 1",
     "CREATE MACRO mine.range(a) AS TABLE SELECT 1",
 ]
