@@ -462,3 +462,19 @@ def test_kinds_of_events_are_told_in_order() -> None:
     run = bench.submit()
     bench.cancel(run)
     assert told(bench.history(run))[-3:] == [("cancel", None), ("state", "cancelling"), ("state", "cancelling")]
+
+
+def test_runs_that_are_over_stay_in_no_memory_whatever_is_asked_of_them() -> None:
+    bench = Bench()
+    run = bench.submit(spec(task("a")))
+    bench.begin(run)
+    bench.finish(run, result="failed", retry=False)
+    for _ in range(3):
+        refused(lambda: bench.engine.runs.cancel(Cancel(run_id=run.id), "ann"), Code.CONFLICT)
+    assert run.id not in bench.engine.ledger._snapshots
+    bench.repair(run)
+    assert run.id in bench.engine.ledger._snapshots
+    bench.begin(run)
+    bench.finish(run)
+    assert bench.run(run).state is State.SUCCEEDED
+    assert run.id not in bench.engine.ledger._snapshots

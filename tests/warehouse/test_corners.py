@@ -6,7 +6,6 @@ import gzip
 import io
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -259,7 +258,6 @@ def test_a_sum_is_exact_in_parquet(shared: Desk) -> None:
     assert [(int(row["total"]), row["t"]) for row in found] == [(9007199254740995, "x")]
 
 
-@pytest.mark.skipif(duckdb.__version__ < "2", reason="DuckDB 1 makes several statements of a PIVOT")
 def test_a_copied_pivot_says_how_many_rows_it_gave(shared: Desk) -> None:
     statement = "PIVOT (SELECT range % 3 AS g, range % 2 AS k, range AS v FROM range(12)) ON k USING sum(v)"
     outcome = shared.run(Copy(statement=statement, table="pivoted"))

@@ -76,7 +76,7 @@ def check(text: str) -> Plan:
     if not found:
         raise Refused("The text holds no SQL statement.")
     if "pivot" in text.lower():
-        _check_names(words(text))  # DuckDB 1.5 makes several statements of a PIVOT, without all of its text
+        _check_names(words(text))  # its parts may come without all of its text
     effects = [_statement(statement.type.name, words(statement.query)) for statement in found]
     writes = [tables for tables in effects if tables != frozenset()]
     known = [tables for tables in writes if tables is not None]
