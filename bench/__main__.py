@@ -9,8 +9,8 @@ import sys
 from bench import report
 
 NAMES = (
-    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "table_copy", "databricks",
-    "glue", "tinybird", "fences",
+    "submit", "noop", "latency", "listing", "dag", "start", "csv_load", "small_loads", "table_copy", "arrow",
+    "databricks", "glue", "tinybird", "fences",
 )  # fmt: skip
 
 
@@ -27,7 +27,11 @@ def main() -> int:
         help="submit, noop, listing, dag: with N runs kept (a million; with --quick 20,000), beside 10,000",
     )
     parser.add_argument(
-        "--rows", type=int, default=0, metavar="N", help="csv_load, table_copy, tinybird: rows; small_loads: loads"
+        "--rows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="csv_load, table_copy, arrow, tinybird: rows; small_loads: loads",
     )
     parser.add_argument("--seconds", type=float, default=0, metavar="N", help="csv_load: how long it may take")
     given = parser.parse_args()

@@ -342,6 +342,7 @@ def build_warehouse(settings: Settings, folder: Path, key: bytes) -> WarehouseEx
         folder / "warehouse",
         capacity=settings.warehouse_capacity,
         memory_limit=f"{settings.warehouse_memory}B" if settings.warehouse_memory else None,
+        disk_limit=f"{settings.warehouse_disk}B" if settings.warehouse_disk else None,
         allow_private_urls=settings.allow_private_urls or settings.dev,
         allowed_paths=[folder / "files", folder / "databricks", *map(Path, settings.allowed_paths)],
         attempts=folder / "attempts",

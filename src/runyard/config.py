@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warehouse_memory: Annotated[
         int, Meta(description="Memory of the warehouse process; 0 leaves the choice to DuckDB.", ge=0)
     ] = 0
+    warehouse_disk: Annotated[
+        int, Meta(description="Disk for what its statements do not hold in memory; 0 means 90 % of what is free.", ge=0)
+    ] = 0
     process_memory: Annotated[
         int, Meta(description="Memory limit of a process task that sets none; 0 means no limit.", ge=0)
     ] = 0

@@ -31,7 +31,11 @@ def test_a_large_result_is_read_in_pages(api: Api) -> None:
         seen, offset = seen + len(page["rows"]), page.get("next")
     assert (seen, page["whole"], page["rows_ready"]) == (150_000, True, 150_000)
     assert api.call("GET", f"{path}?offset=65530&limit=10")["rows"] == [[n, "x"] for n in range(65_530, 65_540)]
-    assert api.call("GET", f"{path}?offset=150000")["rows"] == []
+    for beyond in (150_000, 2**62):
+        page = api.call("GET", f"{path}?offset={beyond}&limit=100000")
+        assert (page["rows"], page.get("next"), page["whole"]) == ([], None, True)
+    last = api.call("GET", f"{path}?offset=149999&limit=100000")
+    assert (last["rows"], last.get("next")) == ([[149_999, "x"]], None)
 
 
 def test_a_small_result_has_pages_too(api: Api) -> None:
@@ -39,8 +43,10 @@ def test_a_small_result_has_pages_too(api: Api) -> None:
     path = f"/task-runs/{run['tasks'][0]['id']}/rows"
     page = api.call("GET", f"{path}?offset=1&limit=2")
     assert (page["rows"], page["next"], page["rows_ready"]) == ([[1], [2]], 3, 5)
-    api.refused("GET", f"{path}?limit=0", 400)
-    api.refused("GET", f"{path}?offset=-1", 400)
+    for query in ("limit=0", "limit=-1", "limit=1000000", "offset=-1", f"offset={2**70}", "limit=x", "offset=1.5"):
+        api.refused("GET", f"{path}?{query}", 400)
+    page = api.call("GET", f"{path}?offset={2**62}&limit=100000")
+    assert (page["rows"], page.get("next"), page["rows_ready"]) == ([], None, 5)
 
 
 def test_the_first_page_is_there_before_the_result_is_whole(api: Api) -> None:

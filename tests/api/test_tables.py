@@ -87,3 +87,41 @@ def test_the_client_says_the_same(server: Server) -> None:
         client.drop_view(view.name)
         client.drop_table(table)
         assert table not in [one.name for one in client.tables()]
+
+
+def test_a_tables_partitions_are_set_shown_and_paged(api: Api) -> None:
+    table = name("p")
+    sql(api, f"CREATE TABLE {table} AS SELECT range % 3 AS n FROM range(10)")
+    path = f"/tables/{table}/partitions"
+    assert api.call("GET", f"/tables/{table}")["partition_by"] == ""
+    api.refused("GET", path, 400)
+    assert api.call("PUT", path, json={"partition_by": "n"}) == {"table": table, "partition_by": "n"}
+    assert api.call("GET", f"/tables/{table}")["partition_by"] == "n"
+    assert {one["name"]: one["partition_by"] for one in api.call("GET", "/tables")["items"]}[table] == "n"
+    page = api.call("GET", f"{path}?limit=2")
+    assert [(one["values"], one["rows"]) for one in page["items"]] == [([0], 4), ([1], 3)]
+    assert (page["partition_by"], page["columns"], page["next"]) == ("n", [{"name": "n", "type": "BIGINT"}], 2)
+    rest = api.call("GET", f"{path}?limit=2&offset={page['next']}")
+    assert ([one["values"] for one in rest["items"]], "next" in rest) == ([[2]], False)
+    for body in ({"partition_by": "nope"}, {"partition_by": "random()"}, {}, {"partition_by": 1}):
+        api.refused("PUT", path, 400, json=body)
+    api.refused("GET", f"{path}?limit=0", 400)
+    api.refused("GET", f"{path}?offset=-1", 400)
+    api.refused("PUT", "/tables/none/partitions", 404, json={"partition_by": "n"})
+    api.refused("GET", "/tables/none/partitions", 404)
+    api.refused("GET", f"{path}?schema=other", 404)
+    key = {"partition_by": "toString(n)", "dialect": "clickhouse"}
+    assert "n" in api.call("PUT", path, json=key)["partition_by"]
+    assert api.call("PUT", path, json={"partition_by": ""})["partition_by"] == ""
+
+
+def test_the_client_sets_and_lists_partitions(server: Server) -> None:
+    with Client(server.url, token=server.admin_token) as client:
+        table = name("odd t")
+        copy = runyard.Copy(statement="SELECT 1 AS a UNION ALL SELECT NULL", table=table, partition_by="a")
+        done = client.wait(client.submit(runyard.Job(name="c", tasks=[runyard.Task(key="a", action=copy)])).id)
+        assert done.state == "succeeded", done.detail
+        found = client.partitions(table)
+        assert ([one.values for one in found.items], found.next) == ([[1], [None]], None)
+        assert client.partition_table(table, "a + 1") == "a + 1"
+        assert client.partitions(table, limit=1, offset=1).items[0].rows == 1

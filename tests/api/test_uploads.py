@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import time
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ def test_an_upload_is_loaded_and_gone(small: Server, method: str) -> None:
 def pieces(count: int) -> Iterator[bytes]:
     for _ in range(count):
         yield b"x" * 65_536
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_that_comes_in_pieces_is_kept_whole(small: Server, packed: bool) -> None:
+    """Without a length: `curl -T -`, a generator. Also a packed NDJSON file, which nothing but its bytes tells."""
+    body = b"n,t\n" + b"".join(b"%d,text\n" % n for n in range(90_000))
+    if packed:
+        body = gzip.compress(b"".join(b'{"n": %d}\n' % n for n in range(90_000)))
+    with small.client() as http:
+        api = Api(http)
+        kept = api.call("POST", "/uploads", 201, content=(body[n : n + 5000] for n in range(0, len(body), 5000)))
+        assert kept["bytes"] == len(body)
+        action = {"kind": "load", "source": kept["source"], "table": f"pieces_{packed}"}
+        run = api.wait(api.submit({"key": "a", "action": action}))
+        assert run["state"] == "succeeded", run
+        asked = {"sql": f"SELECT count(*), sum(n)::BIGINT FROM pieces_{packed}"}
+        assert api.call("POST", "/query", json=asked)["rows"] == [[90_000, sum(range(90_000))]]
 
 
 def test_an_upload_over_the_cap_is_refused_and_leaves_nothing(small: Server) -> None:

@@ -268,3 +268,21 @@ def test_connect_to_a_dialect_that_is_not_served_exits_with_2(here: Run) -> None
     done = here("connect", "no-such-dialect")
     assert (done.returncode, done.stdout) == (2, "")
     assert "does not serve the dialect 'no-such-dialect'" in done.stderr
+
+
+def test_a_tables_partitions_are_set_and_listed(here: Run, tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "job: p\ntasks:\n  a: {sql: CREATE OR REPLACE TABLE parted AS SELECT range % 2 AS n FROM range(5)}\n"
+    )
+    assert here("run", str(file)).returncode == 0
+    assert "no partition key" in here("tables", "parted", "--partitions").stderr
+    assert "partitioned by: n" in here("tables", "parted", "--partition-by", "n").stdout
+    lines = here("tables", "parted", "--partitions").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["PARTITION", "ROWS"], ["0", "3"], ["1", "2"]]
+    listed = here("tables", "parted", "--partitions", "-o", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["values"] for line in listed] == [[0], [1]]
+    assert "no partitions" in here("tables", "parted", "--partition-by", "").stdout
+    done = here("tables", "--partitions")
+    assert (done.returncode, "name it" in done.stderr) == (2, True)
+    assert here("tables", "parted", "--partition-by", "random()").returncode == 2

@@ -91,6 +91,7 @@ def work(files: Files, number: int) -> list[dict[str, Any]]:
             "kind": "copy",
             "statement": f"SELECT 'copy{number}' AS who, range AS v FROM range(50_000)",
             "table": "copied",
+            "partition_by": "who",
         },
         {"kind": "copy", "statement": f"SELECT 'c{number}' AS who, range AS v FROM range({ROWS})", "table": "events"},
         {"kind": "delete", "table": "copied", "where": f"who = 'copy{number - 1}'"},
@@ -115,7 +116,8 @@ def kill(service: Service, chance: random.Random) -> str:
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.long)])
 def test_after_kills_at_random_points_every_effect_is_there_once(service: Service, files: Files, kills: int) -> None:
     service.rows("CREATE TABLE events (who VARCHAR, v BIGINT)")
-    service.rows("CREATE TABLE copied (who VARCHAR, v BIGINT)")
+    empty = "SELECT 'x' AS who, 1::BIGINT AS v LIMIT 0"
+    service.ended(service.submit({"kind": "copy", "statement": empty, "table": "copied", "partition_by": "who"}))
     service.post("/views", {"name": "by_who", "source": "events", "statement": VIEW, "target": "by_who"})
     chance, killed = random.Random(kills), dict.fromkeys(("process", "download", "server"), 0)
     for number in range(kills):
@@ -135,6 +137,7 @@ def test_after_kills_at_random_points_every_effect_is_there_once(service: Servic
     merged = "SELECT who, sum(n)::BIGINT, sum(s)::BIGINT FROM by_who GROUP BY who ORDER BY who"
     assert service.rows(merged) == expected
     assert service.rows("SELECT who, count(*) FROM copied GROUP BY who") == [[f"copy{kills - 1}", 50_000]]
+    assert service.get("/tables/copied")["partition_by"] == "who"
     out = service.data / "files"
     assert sorted(path.name for path in out.iterdir()) == sorted(f"out{number}.csv" for number in range(kills))
     assert {path.read_text().count("\n") for path in out.iterdir()} == {1001}

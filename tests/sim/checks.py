@@ -36,6 +36,7 @@ class Checks:
         self.runs: dict[int, Run] = {}
         self.seen: dict[int, dict[int, TaskRun]] = {}
         self.active: dict[str, int] = {}
+        self.slots: dict[str, int | None] = {}
         self.admitted: dict[int, int] = {}
         self.limits: dict[int, tuple[int | None, OnLimit]] = {}
         self.claims: set[Claim] = set()
@@ -141,8 +142,10 @@ class Checks:
         active = self.store.writer.queue_active()
         for name, queue in queues.items():
             now, before = active.get(name, 0), self.active.get(name, 0)
-            allowed = 0 if queue.paused else queue.slots
-            require(allowed is None or now <= max(allowed, before), "slots are never exceeded", queue, before, now)
+            allowed, earlier = _slots(queue), self.slots.get(name, _slots(queue))
+            self.slots[name] = allowed
+            if allowed is not None and earlier is not None:  # a claim may be committed together with a new limit
+                require(now <= max(allowed, earlier, before), "slots are never exceeded", queue, earlier, before, now)
         self.active = active
         for job_id, (limit, _) in self.limits.items():
             if job_id not in jobs:
@@ -200,6 +203,10 @@ class Checks:
 
 def _works(attempt: Attempt) -> bool:
     return attempt.alive and not attempt.given_up
+
+
+def _slots(queue: Queue) -> int | None:
+    return 0 if queue.paused else queue.slots
 
 
 def _same_task(other: Attempt, one: Assignment) -> bool:

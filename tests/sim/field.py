@@ -166,8 +166,9 @@ class FieldExecutor:
             self._later(first + length + late, self._end, attempt, _outcome(attempt, result, rng.random() < 0.8))
 
     def _begin(self, attempt: Attempt) -> None:
-        if attempt.alive and attempt.claim not in self.field.started:
-            at = self.field.started[attempt.claim] = self.field.wall()
+        """Its start, or the word of it once more for a new server that took it up."""
+        if attempt.alive:
+            at = self.field.started.setdefault(attempt.claim, self.field.wall())
             roll = self.field.rng.random()
             reports: list[Report] = [Started(*attempt.claim, at)]
             if roll < 0.3:

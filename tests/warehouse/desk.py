@@ -82,4 +82,12 @@ class Desk:
         self.executor.close(5.0)
 
 
+def below(pid: int) -> list[int]:
+    """The processes that a process started, and theirs."""
+    children = [
+        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
+    ]
+    return children + [one for child in children for one in below(child)]
+
+
 CROSS_JOIN = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = 3"

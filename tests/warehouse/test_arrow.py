@@ -13,6 +13,7 @@ import duckdb
 import msgspec
 import pytest
 
+from runyard.core.actions import Copy
 from runyard.core.attempts import Assignment, Outcome
 from runyard.executors.warehouse import WarehouseExecutor
 from runyard.runtime import context
@@ -83,6 +84,24 @@ def test_types_come_back_as_they_were_written(both: Both) -> None:
     )
     (row,) = both.desk.rows("SELECT zoned, amount, many, pair FROM types WHERE i = 1")
     assert row == ["2024-02-29T12:30:00.123456+00:00", "1.20", [1, None], {"x": 1, "y": "a"}]
+
+
+def test_a_table_that_is_replaced_keeps_its_partition_key_or_stays(both: Both) -> None:
+    copy = Copy(statement="SELECT 1 AS day, 2 AS v", table="keyed", partition_by="day")
+    assert both.desk.run(copy).result == "succeeded"
+    both.works(
+        """
+        assert context.write_table("keyed", pa.table({"day": ["x", "y"]}), mode="replace") == 2
+        try:
+            context.write_table("keyed", pa.table({"v": [1]}), mode="replace")
+        except Exception as error:
+            assert "cannot have the partition key (day)" in str(error), error
+        else:
+            raise AssertionError
+        """
+    )
+    found = both.desk.executor.partitions("default", "main", "keyed", 10, 0).result(5)
+    assert [one["values"] for one in found["items"]] == [["x"], ["y"]]
 
 
 def test_the_modes_and_all_that_holds_rows(both: Both) -> None:
@@ -219,7 +238,9 @@ def test_a_statement_that_does_not_only_read_raises_one_sentence(both: Both, sta
     assert "TableError" in detail
 
 
-@pytest.mark.parametrize("table", ["_runyard.effects", "temp.x", "information_schema.x", "nowhere.x", "pg_catalog.x"])
+@pytest.mark.parametrize(
+    "table", ["_runyard.effects", "temp.x", "information_schema.x", "nowhere.x", "default.x", "runyard_sql.x"]
+)
 def test_no_table_outside_the_workspaces_schemas_is_written(both: Both, table: str) -> None:
     assert "TableError" in both.fails(f"context.write_table({table!r}, {{'a': [1]}})")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runyard.core.actions import Copy, Delete, Export, Load, Truncate
+from runyard.core.actions import Copy, Delete, Export, Load, Sql, Truncate
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 
@@ -183,3 +183,44 @@ def test_a_copy_and_an_export_read_only_the_schemas_that_they_were_granted(share
         for work in works:
             assert "may not read the schema other" in shared.run(work).detail
     assert shared.run(Copy(statement="FROM plain", table="taken", reads=["main"])).result == "succeeded"
+
+
+def test_each_iteration_and_each_repair_round_is_an_effect_of_its_own(shared: Desk) -> None:
+    shared.run("CREATE TABLE keyed (n INTEGER)")
+    copy = Copy(statement="SELECT 1 AS n", table="keyed")
+    run = shared.start(copy, iteration=0)
+    shared.wait(run)
+    effects: list[dict[str, int]] = [{"iteration": 1}, {"iteration": 0, "round": 1}, {"iteration": 1, "round": 1}]
+    for count, fields in enumerate([{"iteration": 0}, *effects], 1):
+        for token in (2, 3):  # a later attempt of the same effect changes nothing
+            assert shared.wait(shared.start(copy, token=token, same_as=run, **fields)).result == "succeeded"
+        assert shared.rows("SELECT count(*) FROM keyed") == [[count]], fields
+
+
+def test_a_replacing_copy_may_read_its_table_through_views_and_macros(shared: Desk) -> None:
+    shared.run("CREATE TABLE seen AS SELECT range AS n FROM range(4); CREATE SCHEMA beside")
+    shared.run("CREATE VIEW seen_twice AS SELECT n * 2 AS n FROM seen; CREATE VIEW beside.it AS FROM main.seen_twice")
+    shared.run("CREATE MACRO seen_rows(least) AS TABLE SELECT n FROM seen WHERE n >= least")
+    texts = {"FROM seen_twice": [0, 2, 4, 6], "FROM beside.it": [0, 4, 8, 12], "FROM seen_rows($m)": [8, 12]}
+    for text, rows in texts.items():
+        copy = Copy(statement=text, table="seen", mode="replace", parameters={"m": 5})
+        assert shared.run(copy).result == "succeeded"
+        assert [n for (n,) in shared.rows("FROM seen ORDER BY n")] == rows, text
+
+
+@pytest.mark.parametrize("schema", ["runyard_sql", "default", "RUNYARD_SQL", "_Runyard", "nope", "main,_runyard", ""])
+def test_a_schema_that_is_none_of_the_workspace_is_refused_by_every_kind(shared: Desk, schema: str) -> None:
+    """Also the name of a database, which DuckDB would take for one: ours is called default."""
+    (shared.files / "any.csv").write_text("a\n1\n")
+    works: list[Any] = [
+        Copy(statement="SELECT 1 AS a", table="t", schema=schema),
+        Load(source="any.csv", table="t", schema=schema),
+        Delete(table="t", where="true", schema=schema),
+        Truncate(table="t", schema=schema),
+        Export(statement="SELECT 1 AS a", target="any_out.csv", schema=schema),
+        Sql(statement="CREATE OR REPLACE MACRO to_date(x) AS 1", schema=schema),
+    ]
+    for work in works:
+        outcome = shared.run(work)
+        assert (outcome.result, outcome.retry) == ("failed", False), (work, outcome)
+        assert "schema" in outcome.detail or "no table that can be used" in outcome.detail

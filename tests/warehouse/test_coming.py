@@ -15,7 +15,7 @@ import pytest
 
 from runyard.core.actions import Load
 from runyard.core.attempts import Outcome
-from tests.warehouse.desk import Desk
+from tests.warehouse.desk import Desk, below
 from tests.warehouse.server import Files
 
 WIDE = "x" * 1000
@@ -120,6 +120,17 @@ def test_bad_rows_of_a_file_that_still_comes_are_put_aside_and_counted(shared: D
     assert outcome.output["invalid_sample"][0]["line"] == ROWS + 3
 
 
+def test_a_file_whose_lines_end_otherwise_in_its_second_half_is_read_once_more(shared: Desk, files: Files) -> None:
+    mixed = BODY[:HALF] + BODY[HALF:].replace(b"\n", b"\r\n")
+    held = Held(files, "/mixed_ends.csv", mixed)
+    number = shared.start(load(held.url, "mixed_ends"))
+    until(shared, number)
+    held.go_on()
+    outcome = ended(shared, number)
+    assert outcome.metrics["rows"] == ROWS, outcome.detail
+    assert counted(shared, "mixed_ends") == COUNTED
+
+
 def test_a_file_that_breaks_off_while_it_is_read_is_resumed(shared: Desk, files: Files) -> None:
     held = Held(files, "/cut.csv")
     number = shared.start(load(held.url, "cut"))
@@ -147,13 +158,6 @@ def test_a_file_of_which_half_was_read_in_vain_changes_nothing(
     assert (outcome.result, outcome.retry) == ("failed", True)
     assert said in outcome.detail
     assert shared.rows(f"FROM {table}") == [[1, "kept"]]
-
-
-def below(pid: int) -> list[int]:
-    children = [
-        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
-    ]
-    return children + [one for child in children for one in below(child)]
 
 
 def test_a_killed_downloader_changes_nothing_and_the_next_attempt_loads_the_rows_once(

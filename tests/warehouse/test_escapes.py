@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import duckdb
 import pytest
 
-from runyard.core.actions import Load
+from runyard.core.actions import Delete, Load, Materialize, Sql, SqlDialect
 from runyard.warehouse.checker import allowed_functions, check, refused_functions, reviewed_functions
 from runyard.warehouse.refused import Refused
 from tests.warehouse.desk import Desk
@@ -167,6 +168,106 @@ def test_an_escape_is_refused(shared: Desk, text: str) -> None:
     assert outcome.reason == "sql_error"
     assert outcome.detail
     assert "root:" not in outcome.detail
+
+
+ELSEWHERE = [
+    "SELECT getenv('HOME')",
+    "SELECT /*+ x */ getenv('HOME')",
+    "SELECT `getenv`('HOME')",
+    "SELECT \"getenv\"('HOME')",
+    "SELECT $$x$$ || getenv($$HOME$$)",
+    "SELECT * FROM file('/etc/passwd')",
+    "SELECT * FROM url('http://127.0.0.1', 'CSV')",
+    "SELECT * FROM s3('http://127.0.0.1/x')",
+    "SELECT * FROM remote('127.0.0.1', x, y)",
+    "SELECT * FROM executable('x', 'CSV', 'a Int')",
+    "SELECT * FROM dblink('x', 'y')",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM csv.`/etc/passwd`",
+    "SELECT * FROM text.`/etc/passwd`",
+    "SELECT * FROM '/etc/passwd'",
+    'SELECT * FROM "/etc/passwd"',
+    "SELECT * FROM `/etc/passwd`",
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM query('SELECT 1')",
+    "SELECT * FROM query_table('held_fast')",
+    "COPY held_fast TO '/tmp/x.csv'",
+    "COPY held_fast FROM '/etc/passwd'",
+    "INSERT INTO FUNCTION file('/tmp/x') SELECT 1",
+    "SELECT * FROM held_fast INTO OUTFILE '/tmp/x'",
+    "CREATE TABLE z USING CSV LOCATION '/etc/passwd'",
+    "CREATE EXTERNAL TABLE z (a INT) LOCATION '/etc'",
+    "CREATE TABLE z AS SELECT * FROM read_text('/etc/passwd')",
+    "LOAD DATA INPATH '/etc/passwd' INTO TABLE held_fast",
+    "ADD JAR '/x'",
+    "CREATE FUNCTION f AS 'x'",
+    "SELECT java_method('a', 'b')",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT * FROM pg_read_file('/etc/passwd')",
+    "SELECT pg_sleep(1)",
+    "SELECT sleep(1)",
+    "SELECT * FROM _runyard.effects",
+    "SELECT * FROM `_runyard`.effects",
+    'SELECT * FROM "_RUNYARD"."effects"',
+    "DROP SCHEMA _runyard CASCADE",
+    "DROP DATABASE _runyard",
+    "CREATE MACRO runyard_sql.x() AS 1",
+    "SELECT * FROM system.settings",
+    "SELECT * FROM duckdb_settings()",
+    "SELECT * FROM pg_settings",
+    "SELECT current_setting('x')",
+    "SHOW ALL TABLES",
+    "SYSTEM SHUTDOWN",
+    "BEGIN",
+    "COMMIT",
+    "SELECT 1; COMMIT; BEGIN",
+    "INSERT INTO held_fast VALUES (2); COMMIT; BEGIN",
+    "PRAGMA database_list",
+    "ATTACH '/tmp/x'",
+    "INSTALL httpfs",
+    "VACUUM INTO '/tmp/x'",
+    "EXECUTE IMMEDIATE 'SELECT 1'",
+    "EXPLAIN ANALYZE COPY held_fast TO '/tmp/x'",
+    "DO $$ x $$",
+]
+
+
+@pytest.mark.parametrize("dialect", ["clickhouse", "databricks", "dremio", "trino", "postgres"])
+def test_an_escape_is_refused_in_every_dialect(shared: Desk, dialect: SqlDialect) -> None:
+    shared.run("CREATE TABLE IF NOT EXISTS held_fast AS SELECT 1 AS a")
+    numbers = [shared.start(Sql(statement=text, dialect=dialect)) for text in ELSEWHERE]
+    for text, number in zip(ELSEWHERE, numbers, strict=True):
+        outcome = shared.wait(number, 20)
+        assert (outcome.result, outcome.reason) == ("failed", "sql_error"), (text, outcome.output)
+        assert "root:" not in str(outcome)
+    assert shared.rows("FROM held_fast") == [[1]]
+
+
+PASTED = [
+    "a = 1) RETURNING (a", "a IN (SELECT 1 FROM read_text('/etc/passwd'))", "getenv('HOME') = 'x'", "a = 1; COMMIT",
+    "EXISTS (FROM _runyard.effects)", "(SELECT count(*) FROM '/etc/passwd') > 0", "a = 1 /*", "a = 1 */", "a = $p",
+    "true\n) OR (true", "true) AND (true", "a = 1 UNION SELECT 1", "EXISTS (DELETE FROM held_fast)", "a = 1 LIMIT 1",
+    "a = (SELECT nextval('s'))", "a = 1 GROUP BY a", "a = E'\\')--'", "lambda x: x", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "clickhouse", "databricks", "dremio", "trino", "postgres"])
+def test_a_condition_of_any_dialect_stays_in_its_place(shared: Desk, dialect: SqlDialect) -> None:
+    shared.run("CREATE TABLE IF NOT EXISTS held_fast AS SELECT 1 AS a; CREATE TABLE IF NOT EXISTS fed (a INTEGER)")
+    (shared.files / "held.csv").write_text("a\n7\n")
+    shared.executor.create_view("default", "feeds", "main", "held_fast", "SELECT a FROM held_fast", "fed").result(10)
+    for where in PASTED:
+        works: list[Any] = [
+            Delete(table="held_fast", where=where, dialect=dialect),
+            Load(source="held.csv", table="held_fast", mode="replace_where", where=where, dialect=dialect),
+        ]
+        if where:
+            works.append(Materialize(view="feeds", where=where, dialect=dialect))
+            works.append(Materialize(view="feeds", partition_by=where.replace("a = 1", "a"), dialect=dialect))
+        for work in works:
+            assert shared.run(work).result == "failed", (where, work)
+    assert shared.rows("FROM held_fast") == [[1]]
 
 
 def test_a_link_to_a_file_outside_is_closed_to_sql(shared: Desk) -> None:

@@ -98,6 +98,25 @@ FORBIDDEN = [
 ]
 
 
+MACROS = [
+    "CREATE MACRO lower(x) AS 'nothing'",
+    'CREATE OR REPLACE TEMP MACRO "LOWER"(x) AS 1',
+    "CREATE FUNCTION main.mine.coalesce_list(x) AS x; CREATE FUNCTION IF NOT EXISTS mine.count(x) AS 1",
+    'CREATE MACRO mine."||"(a, b) AS true',
+    "CREATE MACRO mine.duckdb_tables() AS TABLE SELECT 1",
+    "CREATE MACRO mine.range(a) AS TABLE SELECT 1",
+]
+
+
+@pytest.mark.parametrize("text", MACROS)
+def test_no_macro_takes_the_place_of_a_function_that_the_grants_are_checked_with(desk: Desk, text: str) -> None:
+    for writes in (["mine"], None):
+        outcome = desk.run(Sql(statement=text, schema="mine", writes=writes))
+        assert (outcome.result, outcome.retry) == ("failed", False), outcome
+    outcome = desk.run(Sql(statement="SELECT * FROM secret.s", schema="open", reads=["open"], writes=["mine"]))
+    assert outcome.detail == "This request may not read the schema secret."
+
+
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_a_schema_that_was_not_granted_is_out_of_reach(desk: Desk, text: str) -> None:
     outcome = desk.run(Sql(statement=text, schema="open", reads=["open"], writes=["mine"]))

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from runyard.core.actions import Copy, Load
@@ -61,6 +63,23 @@ def test_a_write_into_a_table_that_was_dropped_before_it_fails_and_makes_none(sh
     assert outcome.result == "failed"
     assert "gone" in outcome.detail
     assert shared.run("FROM gone").result == "failed"
+
+
+def test_a_program_that_reads_sees_the_table_as_it_was_when_it_began(shared: Desk) -> None:
+    shared.rows("CREATE TABLE steady AS SELECT 0 AS n FROM range(3_000_000)")
+    stream = shared.executor.stream("default", "SELECT n FROM steady", {})
+    try:
+        stream.begin()
+        pieces = iter(stream)
+        first = next(pieces)  # the rest waits in the warehouse until it is asked for
+        change = Copy(statement="SELECT 1 AS n FROM range(10)", table="steady", mode="replace")
+        assert shared.run(change).metrics["rows"] == 10
+        table = pa.ipc.open_stream(first + b"".join(pieces)).read_all()
+    finally:
+        stream.close()
+    assert table.num_rows == 3_000_000
+    assert pc.max(table["n"]).as_py() == 0
+    assert shared.rows("SELECT count(*), min(n) FROM steady") == [[10, 1]]
 
 
 def test_a_query_in_the_middle_of_a_dropped_table_still_sees_it(shared: Desk) -> None:

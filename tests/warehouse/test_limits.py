@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from runyard.core.actions import Sql
+from runyard.core.actions import Sql, SqlDialect
 from runyard.core.errors import RunyardError
+from runyard.warehouse.database import Database
 from tests.warehouse.desk import CROSS_JOIN, Desk
 
 JOIN = """
@@ -68,3 +70,48 @@ def test_rows_that_a_writer_returns_over_its_limit_undo_what_it_wrote(shared: De
 def test_an_interactive_result_that_is_too_large_is_refused(shared: Desk) -> None:
     with pytest.raises(RunyardError, match="more than 67108864 bytes"):
         shared.executor.query("default", "SELECT repeat('x', 1000000) FROM range(200)", limit=10_000).result(10)
+
+
+def test_a_statement_over_the_limit_of_memory_fails_alone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, memory_limit="60MB", disk_limit="5MB")
+    try:
+        pid = desk.pid()
+        sort = "SELECT repeat(md5(range::VARCHAR), 8) AS h FROM range(600_000) ORDER BY h"
+        outcome = desk.wait(desk.start(f"CREATE TABLE heavy AS {sort}"), 60)
+        assert (outcome.result, outcome.reason) == ("failed", "sql_error"), outcome.metrics
+        assert outcome.detail is not None
+        assert "Out of Memory" in outcome.detail
+        assert desk.run("FROM heavy").result == "failed"
+        assert desk.pid() == pid
+    finally:
+        desk.close()
+
+
+def test_what_is_spilled_to_the_disk_has_a_limit(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.duckdb", memory_limit="60MB", disk_limit="5MB")
+    found = database.cursor().execute("SELECT current_setting('max_temp_directory_size')").fetchone()
+    database._root.close()
+    assert found == ("4.7 MiB",)
+
+
+SLOW: list[tuple[SqlDialect, str]] = [
+    ("clickhouse", "SELECT count() FROM numbers(10000000) a, numbers(10000000) b WHERE a.number + b.number = 3"),
+    ("databricks", "SELECT count(*) FROM many a CROSS JOIN many b WHERE a.n + b.n = 3"),
+    ("dremio", "SELECT COUNT(*) FROM many a, many b WHERE a.n + b.n = 3"),
+    ("trino", "SELECT count(*) FROM many a CROSS JOIN many b WHERE a.n + b.n = 3"),
+    ("postgres", "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a + b = 3"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "text"), SLOW, ids=[dialect for dialect, _ in SLOW])
+def test_a_statement_of_every_dialect_is_stopped_in_its_middle(shared: Desk, dialect: SqlDialect, text: str) -> None:
+    shared.rows("CREATE TABLE IF NOT EXISTS many AS SELECT range AS n FROM range(3_000_000)")
+    with pytest.raises(RunyardError, match="took longer than 0\\.2 seconds"):
+        shared.executor.query("default", text, seconds=0.2, dialect=dialect).result(10)
+    number = shared.start(Sql(statement=text, dialect=dialect))
+    shared.wait_started(number)
+    time.sleep(0.1)
+    asked = time.monotonic()
+    shared.executor.stop(number, 1, grace=0, why="timeout")
+    assert shared.wait(number, 5.0).result == "stopped"
+    assert time.monotonic() - asked < 2

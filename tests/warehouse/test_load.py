@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import http.server
 import lzma
 import time
 from collections.abc import Iterator
@@ -235,6 +236,39 @@ def test_a_download_that_always_breaks_off_loads_nothing(shared: Desk, files: Fi
     assert shared.run("FROM broken").result == "failed"
 
 
+def test_parts_of_two_files_are_not_put_together(shared: Desk, files: Files) -> None:
+    url = files.cut_off("/changed.csv", b"n\n" + b"1\n" * 100_000, 100_000, times=1, ranges=True)
+    whole = files.paths["/changed.csv"]
+    files.serve("/changed.csv", b"n\n" + b"22\n" * 100_000)
+    later = files.paths["/changed.csv"]
+    tries = iter([whole])
+    files.paths["/changed.csv"] = lambda request: next(tries, later)(request)
+    outcome = load(shared, url, "changed")
+    assert (outcome.result, outcome.retry) == ("failed", True), outcome.metrics
+    assert "became another file" in outcome.detail
+    assert load(shared, url, "changed").metrics["rows"] == 100_000
+
+
+def test_the_end_of_a_body_in_pieces_is_known(shared: Desk, files: Files) -> None:
+    """A length that nobody told: each piece comes after its own, and an empty one ends the body."""
+    body, asked = b"n\n" + b"1\n" * 20_000, []
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        asked.append(request.headers.get("Range"))
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        for start in range(0, len(body), 4000):
+            piece = body[start : start + 4000]
+            request.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        if len(asked) > 1:  # the first time the connection ends without the end of the body
+            request.wfile.write(b"0\r\n\r\n")
+
+    files.paths["/pieces.csv"] = answer
+    assert load(shared, files.url("/pieces.csv"), "in_pieces").metrics["rows"] == 20_000
+    assert len(asked) == 2
+
+
 def test_a_large_download_tells_its_progress_and_can_be_stopped(shared: Desk, files: Files) -> None:
     def endless(request: Any) -> None:
         request.send_response(200)
@@ -332,6 +366,16 @@ def test_a_private_address_is_refused_by_default(guarded: Desk, files: Files, ur
     outcome = guarded.run(Load(source=url.format(files.url("").rpartition(":")[2]), table="never"))
     assert (outcome.result, outcome.reason, outcome.retry) == ("failed", "load_error", False)
     assert len(files.asked) == before
+
+
+def test_what_signs_a_url_is_in_no_message(shared: Desk, files: Files) -> None:
+    for url in (
+        files.url("/gone.csv?sig=5ecret"),
+        files.cut_off("/cut.csv?sig=5ecret", b"n\n1\n", 0, times=9, ranges=False),
+    ):
+        outcome = load(shared, url, "never")
+        assert outcome.result == "failed"
+        assert "5ecret" not in str(outcome), outcome
 
 
 def test_a_redirect_to_another_scheme_is_refused(shared: Desk, files: Files) -> None:

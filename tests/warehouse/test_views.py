@@ -86,6 +86,27 @@ def test_views_of_views_follow_in_order(events: Desk) -> None:
     assert events.rows("SELECT count(*) FROM largest") == [[2]]
 
 
+def test_views_of_views_hold_under_appends_that_come_at_once(events: Desk) -> None:
+    """Writers of one table and of two, by SQL, copies and loads: every row is counted once at every level."""
+    events.run("CREATE TABLE other (day INTEGER, v INTEGER)")
+    create(events, "more", "other", "SELECT day, count(*) AS n, sum(v) AS v FROM other GROUP BY day", "daily")
+    create(events, "total", "daily", "SELECT sum(n) AS n, sum(v) AS v FROM daily", "totals")
+    (events.files / "at_once.csv").write_text("day,v\n1,1\n2,1\n")
+    works: list[Any] = [
+        "INSERT INTO events VALUES (1, 1), (2, 1)",
+        "INSERT INTO other VALUES (1, 1), (2, 1)",
+        Copy(statement="SELECT range + 1 AS day, 1 AS v FROM range(2)", table="events"),
+        Copy(statement="SELECT range + 1 AS day, 1 AS v FROM range(2)", table="other"),
+        Load(source="at_once.csv", table="events"),
+        Load(source="at_once.csv", table="other"),
+    ]
+    numbers = [events.start(work) for _ in range(8) for work in works]
+    assert {events.wait(number, 30).result for number in numbers} == {"succeeded"}
+    assert events.rows("SELECT count(*) FROM events") == events.rows("SELECT count(*) FROM other") == [[48]]
+    assert events.rows(MERGED) == [[1, 48, 48], [2, 48, 48]]
+    assert events.rows("SELECT sum(n)::INT, sum(v)::INT, count(*) FROM totals") == [[96, 96, 48]]
+
+
 def test_two_views_fill_one_target(events: Desk) -> None:
     events.run("CREATE TABLE other (day INTEGER)")
     create(events, "more", "other", "SELECT day, count(*) AS n FROM other GROUP BY day", "daily")
@@ -152,6 +173,11 @@ def test_a_view_that_cannot_work_is_refused_and_leaves_nothing(events: Desk) -> 
         assert said in refused(events, *view), view
     assert [view["name"] for view in events.executor.views("default").result(5)] == ["by_day"]
     assert names(events) == ["daily", "events"]
+
+
+def test_a_table_whose_column_hides_the_ids_of_its_rows_is_not_followed(events: Desk) -> None:
+    events.run('CREATE TABLE hidden (v INTEGER, "RowId" INTEGER)')
+    assert "has a column rowid" in refused(events, "v", "hidden", "SELECT v FROM hidden", "t")
 
 
 def test_the_same_view_again_changes_nothing(events: Desk) -> None:

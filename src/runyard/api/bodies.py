@@ -380,6 +380,42 @@ class ViewGiven(Given, frozen=True, kw_only=True):
     dialect: SqlDialect = "duckdb"
 
 
+class PartitionsGiven(Given, frozen=True, kw_only=True):
+    """A table's partition key from now on."""
+
+    partition_by: str
+    """Expressions over the table's columns, which commas divide; empty: none."""
+    dialect: SqlDialect = "duckdb"
+    """The language of the key."""
+
+
+class Partition(Body, frozen=True, kw_only=True):
+    """The rows for which the key's expressions have these values."""
+
+    values: list[Any]
+    rows: int
+    estimated_bytes: int
+    """The table's bytes, divided as its rows are."""
+
+
+class Partitions(Body, frozen=True, kw_only=True):
+    """Some of a table's partitions, in the order of their values, NULL last."""
+
+    partition_by: str
+    columns: list[dict[str, str]]
+    """The expressions of the key, and the types of their values."""
+    items: list[Partition]
+    next: int | None = None
+    """The offset of what follows; None when these were the last ones."""
+
+
+class Partitioned(Body, frozen=True, kw_only=True):
+    """A table and its partition key, in the warehouse's own SQL."""
+
+    table: str
+    partition_by: str
+
+
 class Dropped(Body, frozen=True, kw_only=True):
     """A table that is gone, and the views that went with it."""
 

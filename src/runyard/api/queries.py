@@ -128,6 +128,13 @@ class TableQuery(WorkspaceQuery, frozen=True, kw_only=True):
     schema: str = "main"
 
 
+class PartitionsQuery(TableQuery, frozen=True, kw_only=True):
+    """Which of a table's partitions; `next` of an answer is the offset of what follows."""
+
+    offset: int = 0
+    limit: int = 1000
+
+
 class DropQuery(TableQuery, frozen=True, kw_only=True):
     """Whether the materialized views that read or fill the table go with it."""
 

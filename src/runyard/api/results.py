@@ -11,7 +11,7 @@ from runyard.core.states import TERMINAL
 from runyard.engine.data import MAX_ROWS, Data
 from runyard.engine.runs import Runs
 from runyard.http.answers import answer
-from runyard.http.body import query
+from runyard.http.body import MAX_INT, query
 from runyard.http.card import Answer, Route
 from runyard.http.request import Request, offload
 
@@ -61,8 +61,8 @@ class ResultRoutes:
 def _check(asked: queries.RowsQuery) -> None:
     if not 1 <= asked.limit <= MAX_ROWS:
         raise invalid(f"limit must be 1 to {MAX_ROWS} rows; it is {asked.limit}.", field="limit")
-    if asked.offset < 0:
-        raise invalid(f"offset must be 0 or more; it is {asked.offset}.", field="offset")
+    if not 0 <= asked.offset <= MAX_INT:
+        raise invalid(f"offset must be 0 to {MAX_INT}; it is {asked.offset}.", field="offset")
 
 
 def _read(data: bytes | None) -> _Output:

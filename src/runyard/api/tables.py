@@ -16,6 +16,7 @@ from runyard.http.card import Answer, Route
 from runyard.http.request import Request
 
 _VIEW = msgspec.json.Decoder(bodies.ViewGiven)
+_KEY = msgspec.json.Decoder(bodies.PartitionsGiven)
 _TIMES = {"at", "created_at"}
 
 
@@ -28,6 +29,7 @@ class TableRoutes:
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
         see, do, one, view = "data:read", "data:write", "/tables/{name}", "/views/{name}"
+        parts = f"{one}/partitions"
         where, table = {"query": queries.WorkspaceQuery}, {"query": queries.TableQuery}
         return (
             route("GET", "/tables", see, self.tables, "List tables", answer=bodies.Tables, **where),
@@ -40,6 +42,25 @@ class TableRoutes:
                 "Drop a table and its quarantine",
                 answer=bodies.Dropped,
                 query=queries.DropQuery,
+            ),
+            route(
+                "GET",
+                parts,
+                see,
+                self.partitions,
+                "List a table's partitions",
+                answer=bodies.Partitions,
+                query=queries.PartitionsQuery,
+            ),
+            route(
+                "PUT",
+                parts,
+                do,
+                self.partition,
+                "Give a table a partition key",
+                body=bodies.PartitionsGiven,
+                answer=bodies.Partitioned,
+                **table,
             ),
             route("GET", "/views", see, self.views, "List materialized views", answer=bodies.Tables, **where),
             route(
@@ -72,6 +93,22 @@ class TableRoutes:
         if not done["dropped"]:
             raise not_found("table", name)
         return answer(bodies.Dropped(table=name, views=done["views"]))
+
+    async def partitions(self, request: Request) -> Answer:
+        """GET /tables/{name}/partitions"""
+        asked, name = query(request, queries.PartitionsQuery), request.text("name")
+        found = await self._data.partitions(asked.workspace, name, asked.schema, limit=asked.limit, offset=asked.offset)
+        items = [bodies.Partition(**item) for item in found["items"]]
+        follows = asked.offset + len(items) if found["more"] else None
+        return answer(
+            bodies.Partitions(partition_by=found["partition_by"], columns=found["columns"], items=items, next=follows)
+        )
+
+    async def partition(self, request: Request) -> Answer:
+        """PUT /tables/{name}/partitions"""
+        asked, name, given = query(request, queries.TableQuery), request.text("name"), await read(request, _KEY)
+        done = await self._data.partition_table(asked.workspace, name, given.partition_by, asked.schema, given.dialect)
+        return answer(bodies.Partitioned(table=name, partition_by=done["partition_by"]))
 
     async def views(self, request: Request) -> Answer:
         """GET /views"""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from runyard.cli.exits import USAGE, Exit
 from runyard.cli.options import COMMON, STDIN, Common, Params, parameters
 from runyard.cli.render import Column, emit, emit_one, encode, print_table, size
 from runyard.cli.runs import print_result
-from runyard.client.views import Table, plain
+from runyard.client.client import Client
+from runyard.client.views import Partition, Table, plain
 from runyard.core.actions import SqlDialect
 
 TABLES = [
@@ -19,6 +22,11 @@ TABLES = [
     Column("SIZE", lambda table: "" if table.bytes is None else size(table.bytes), right=True),
     Column("WRITTEN BY RUN", lambda table: table.last_write.run_id if table.last_write else ""),
     Column("COLUMNS", lambda table: ", ".join(f"{column.name} {column.type}" for column in table.columns)),
+]
+PARTITIONS = [
+    Column("PARTITION", lambda one: ", ".join("NULL" if value is None else str(value) for value in one.values)),
+    Column("ROWS", lambda one: f"{one.rows:,}", right=True),
+    Column("ABOUT", lambda one: size(one.estimated_bytes), right=True),
 ]
 WRITES = [
     Column("RUN", lambda one: one.run_id),
@@ -34,21 +42,39 @@ def tables(
     /,
     *,
     schema: Annotated[str | None, Parameter(help="where the table lies")] = None,
+    partitions: Annotated[bool, Parameter(negative="", help="list the table's partitions")] = False,
+    partition_by: Annotated[str | None, Parameter(help="give the table this partition key; '' takes it away")] = None,
     common: Common = COMMON,
 ) -> None:
     """The warehouse's tables, or all about one of them."""
+    if name is None and (partitions or partition_by is not None):
+        raise Exit(USAGE, "Partitions are of one table: name it.")
     with common.client() as client:
         if name is None:
             emit(client.tables(), TABLES, common.output)
+            return
+        if partition_by is not None:
+            client.partition_table(name, partition_by, schema=schema)
+        if partitions:
+            emit(_every_partition(client, name, schema), PARTITIONS, common.output)
             return
         table = client.table(name, schema=schema)
     emit_one(table, common.output, lambda: print_one(table))
 
 
+def _every_partition(client: Client, name: str, schema: str | None) -> Iterator[Partition]:
+    offset: int | None = 0
+    while offset is not None:
+        page = client.partitions(name, schema=schema, offset=offset)
+        yield from page.items
+        offset = page.next
+
+
 def print_one(table: Table) -> None:
     """A table, who wrote and read it, and its views."""
     print_table(TABLES, [table])
-    print(f"\nquarantine: {table.quarantine_rows or 0:,} rows")
+    print(f"\npartitioned by: {table.partition_by}" if table.partition_by else "\nno partitions")
+    print(f"quarantine: {table.quarantine_rows or 0:,} rows")
     for title, writes in (("written by", table.written_by), ("read by", table.read_by)):
         if writes:
             print(f"\n{title}:")

@@ -24,6 +24,7 @@ from runyard.client.views import (
     Job,
     JobVersion,
     MaterializedView,
+    Partitions,
     Preview,
     Queue,
     Result,
@@ -395,6 +396,21 @@ class Client:
     def drop_table(self, name: str, *, schema: str | None = None, with_views: bool = False) -> None:
         """Drops a table and its quarantine; refused while a materialized view needs it, unless that goes, too."""
         self.transport.send("DELETE", f"/tables/{name}", params=_query(schema=schema, with_views=with_views))
+
+    def partitions(
+        self, name: str, *, schema: str | None = None, limit: int | None = None, offset: int | None = None
+    ) -> Partitions:
+        """A table's partitions in the order of their values: `limit` (1,000) from `offset` on, and `next`."""
+        params = _query(schema=schema, limit=limit, offset=offset)
+        return self.transport.call(Partitions, "GET", f"/tables/{quote(name, safe='')}/partitions", params=params)
+
+    def partition_table(
+        self, name: str, partition_by: str, *, schema: str | None = None, dialect: SqlDialect | None = None
+    ) -> str:
+        """Gives a table a partition key, expressions which commas divide ("" takes it away); as DuckDB's SQL."""
+        body = {"partition_by": partition_by} | _given(dialect=dialect)
+        path, params = f"/tables/{quote(name, safe='')}/partitions", _query(schema=schema)
+        return str(self.transport.call(dict[str, Any], "PUT", path, json=body, params=params)["partition_by"])
 
     def upload(self, body: bytes | IO[bytes]) -> Upload:
         """Sends a body, or a file open for reading, to be loaded: a load's source is its `source`."""

@@ -122,10 +122,16 @@ LOAD = {
     "columns": Field(Item.text_map),
     "options": Field(Item.value_map),
     "max_bad_rows": Field(Item.integer),
+    "partition_by": Field(Item.text),
     "dialect": Field(_choice(*get_args(SqlDialect))),
 }
 QUERY = {**STATEMENT, "file": Field(read_beside, "statement"), "reads": Field(Item.texts)}
-COPY = {**QUERY, "table": Field(Item.text), "mode": Field(_choice("append", "replace"))}
+COPY = {
+    **QUERY,
+    "table": Field(Item.text),
+    "mode": Field(_choice("append", "replace")),
+    "partition_by": Field(Item.text),
+}
 TRUNCATE = {"table": Field(Item.text), "schema": Field(Item.text)}
 DELETE = {
     **TRUNCATE,

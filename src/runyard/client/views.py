@@ -315,12 +315,32 @@ class Table(View, frozen=True, kw_only=True):
     rows: int | None = None
     bytes: int | None = None
     columns: list[Column] = []
+    partition_by: str = ""
+    """The table's partition key: SQL expressions, which commas divide; none."""
     last_write: Write | None = None
     quarantine_rows: int | None = None
     """This and what follows is told of one table, not in lists."""
     written_by: list[Write] = []
     read_by: list[Write] = []
     views: list[MaterializedView] = []
+
+
+class Partition(View, frozen=True, kw_only=True):
+    """The rows of a table for which its key's expressions have these values."""
+
+    values: list[Any]
+    rows: int
+    estimated_bytes: int = 0
+    """The table's bytes, divided as its rows are."""
+
+
+class Partitions(View, frozen=True, kw_only=True):
+    """Some of a table's partitions; `next` is the offset of what follows."""
+
+    partition_by: str
+    columns: list[Column] = []
+    items: list[Partition] = []
+    next: int | None = None
 
 
 class Upload(View, frozen=True, kw_only=True):

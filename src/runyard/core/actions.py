@@ -64,8 +64,11 @@ class Load(_Action, frozen=True, kw_only=True, tag_field="kind", tag="load"):
     (`{"city": "$.user.city"}`); other fields are then left out."""
     max_bad_rows: int | None = None
     """Fail when more rows than this do not fit; None: bad rows are counted and kept aside."""
+    partition_by: str = ""
+    """The partition key of a table that is made: expressions over its columns, which commas divide. A table that is
+    there must have just this one."""
     dialect: SqlDialect = "duckdb"
-    """The language of the condition."""
+    """The language of the condition and of the partition key."""
 
 
 class Checkout(_Action, frozen=True, kw_only=True):
@@ -91,8 +94,11 @@ class Copy(_Action, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
     """Values bound to `$name` in the statement."""
     schema: str = "main"
     """Where the table lies, and where unqualified table names are looked up."""
+    partition_by: str = ""
+    """The partition key of a table that is made: expressions over its columns, which commas divide. A table that is
+    there must have just this one."""
     dialect: SqlDialect = "duckdb"
-    """The language of the statement."""
+    """The language of the statement and of the partition key."""
     reads: list[str] | None = None
     """The schemas that the statement may read, also through views; None: all of the workspace."""
 
@@ -129,7 +135,8 @@ class Materialize(_Action, frozen=True, kw_only=True, tag_field="kind", tag="mat
     truncate: bool = False
     """Whether the target is emptied first."""
     partition_by: str = ""
-    """An expression over the source: each of its values is a chunk. Empty: chunks of `chunk_rows` rows."""
+    """An expression over the source: each of its values is a chunk. Empty: the partitions of the source, and without
+    a key (or with very many partitions) chunks of `chunk_rows` rows."""
     chunk_rows: int = 1_228_800
     dialect: SqlDialect = "duckdb"
     """The language of the condition and the partition's expression."""
@@ -141,7 +148,8 @@ class Export(_Action, frozen=True, kw_only=True, tag_field="kind", tag="export")
     statement: str
     """One statement that reads."""
     target: str
-    """A path below a folder that the settings allow, or `s3://BUCKET/KEY`; what is there is replaced."""
+    """A path below a folder that the settings allow, `s3://BUCKET/KEY`, or an http(s) URL that takes a PUT, as a
+    presigned one does; what is there is replaced."""
     format: Literal["auto", "csv", "ndjson", "parquet", "arrow"] = "auto"
     """auto: by the ending of the target's name."""
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"

@@ -84,6 +84,14 @@ class Tables(Protocol):
     def drop_table(self, workspace: str, schema: str, table: str, with_views: bool) -> Future[Any]:
         """Drops a table and its quarantine."""
 
+    def partitions(self, workspace: str, schema: str, table: str, limit: int, offset: int) -> Future[Any]:
+        """The partitions of a table."""
+
+    def partition_table(
+        self, workspace: str, schema: str, table: str, partition_by: str, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
+        """Gives a table a partition key, or none."""
+
 
 class Data:
     """What faces call for tables."""
@@ -135,6 +143,30 @@ class Data:
         """
         return asyncio.wrap_future(self._need().drop_table(workspace, schema, table, with_views))
 
+    def partitions(
+        self, workspace: str, table: str, schema: str = "main", *, limit: int = 1000, offset: int = 0
+    ) -> Awaitable[dict[str, Any]]:
+        """A table's partitions in order: {"partition_by", "columns", "items", "more"}.
+
+        An item is {"values", "rows", "estimated_bytes"}; `more` says whether others follow.
+
+        Rows are counted; bytes are the table's, divided as its rows are. The awaitable raises not_found, and invalid
+        for a table without a key.
+        """
+        _check_page(limit, offset)
+        return asyncio.wrap_future(self._need().partitions(workspace, schema, table, limit, offset))
+
+    def partition_table(
+        self, workspace: str, table: str, partition_by: str, schema: str = "main", dialect: SqlDialect = "duckdb"
+    ) -> Awaitable[dict[str, Any]]:
+        """Gives a table a partition key in the place of another, after the writers before it; "" takes it away.
+
+        `partition_by` are expressions over the table's columns, which commas divide, written in `dialect`. The
+        awaitable gives {"partition_by": as DuckDB's SQL}; it raises not_found, and invalid for what cannot be a key
+        (with the detail `unsayable` when only the language is at fault).
+        """
+        return asyncio.wrap_future(self._need().partition_table(workspace, schema, table, partition_by, dialect))
+
     def result_page(
         self, workspace: str, run_id: int, task_run_id: int, offset: int = 0, limit: int = 1000
     ) -> Awaitable[dict[str, Any]]:
@@ -143,10 +175,7 @@ class Data:
         It can be read while it is being written: `rows_ready` is how many rows there are so far. The awaitable
         raises not_found before the first ones are, and for a result that is inline.
         """
-        if not 1 <= limit <= MAX_ROWS:
-            raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
-        if offset < 0:
-            raise invalid(f"offset must be 0 or more; it is {offset}.", field="offset")
+        _check_page(limit, offset)
         return asyncio.wrap_future(self._need().result_page(workspace, run_id, task_run_id, offset, limit))
 
     def stream(
@@ -200,3 +229,10 @@ class Data:
         if self._tables is None:
             raise RunyardError(Code.UNAVAILABLE, "This server has no warehouse.")
         return self._tables
+
+
+def _check_page(limit: int, offset: int) -> None:
+    if not 1 <= limit <= MAX_ROWS:
+        raise invalid(f"limit must be 1 to {MAX_ROWS}; it is {limit}.", field="limit")
+    if offset < 0:
+        raise invalid(f"offset must be 0 or more; it is {offset}.", field="offset")

@@ -99,7 +99,7 @@ class Ledger:
     # --- the cache ---
 
     def snapshot(self, run_id: int) -> Snapshot:
-        """The run as it stands; raises not_found."""
+        """The run as it stands; raises not_found. Kept in memory while the run is live: of the past are many."""
         found = self._snapshots.get(run_id)
         if found is not None:
             self._snapshots.move_to_end(run_id)
@@ -108,7 +108,8 @@ class Ledger:
         if run is None:
             raise not_found("run", run_id)
         snapshot = Snapshot(run, self._plan_of(run), self.session.task_runs(run_id))
-        self._remember(snapshot)
+        if run.ended_at is None:
+            self._remember(snapshot)
         return snapshot
 
     def _remember(self, snapshot: Snapshot) -> None:
@@ -205,6 +206,8 @@ class Ledger:
             self.forget([run_id])
             raise
         if changes:
+            if before.ended_at is not None and snapshot.run.ended_at is None:  # a repair: it lives again
+                self._remember(snapshot)
             self._keep(snapshot, changes, None, before)
         return changes
 

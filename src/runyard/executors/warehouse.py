@@ -68,6 +68,7 @@ class WarehouseExecutor:
         *,
         capacity: int = 16,
         memory_limit: str | None = None,
+        disk_limit: str | None = None,
         threads: int | None = None,
         allow_private_urls: bool = False,
         allowed_paths: Sequence[Path] = (),
@@ -95,6 +96,7 @@ class WarehouseExecutor:
             parent=0,
             capacity=capacity,
             memory_limit=memory_limit,
+            disk_limit=disk_limit,
             threads=threads,
             allow_private_urls=allow_private_urls,
             allowed_paths=[str(path.absolute()) for path in allowed_paths],
@@ -263,6 +265,16 @@ class WarehouseExecutor:
     def drop_table(self, workspace: str, schema: str, table: str, with_views: bool) -> Future[Any]:
         """Drops a table and its quarantine; fails with invalid while a view needs it."""
         return self._named(workspace).drop_table(schema, table, with_views)
+
+    def partitions(self, workspace: str, schema: str, table: str, limit: int, offset: int) -> Future[Any]:
+        """The partitions of a table; fails with not_found, and with invalid when it has no key."""
+        return self._named(workspace).partitions(schema, table, limit, offset)
+
+    def partition_table(
+        self, workspace: str, schema: str, table: str, partition_by: str, dialect: SqlDialect = "duckdb"
+    ) -> Future[Any]:
+        """Gives a table a partition key, or none; fails with not_found or invalid."""
+        return self._named(workspace).partition_table(schema, table, partition_by, dialect)
 
     def grant(self, assignment: Assignment) -> dict[str, Any]:
         """What the program of an attempt needs to reach its workspace's tables; nothing for a name that cannot be."""

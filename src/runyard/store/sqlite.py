@@ -31,6 +31,8 @@ _STATEMENTS_KEPT = 512
 """Prepared statements of a connection. apsw drops one that is not used among as many executions, of whichever."""
 _MAPPED_BYTES = 1 << 30
 """How much of the file readers map instead of copying its pages: a search of the history takes half the time."""
+_CACHE_KB, _READER_CACHE_KB = 16_000, 2_000
+"""Pages that a connection holds in memory of its own. A reader's are those that are not in the mapped file yet."""
 
 
 class SqliteReads(SqlReads):
@@ -140,6 +142,7 @@ class SqliteStore:
         )
         _configure(connection)
         connection.execute(f"PRAGMA mmap_size={_MAPPED_BYTES}")
+        connection.execute(f"PRAGMA cache_size=-{_READER_CACHE_KB}")
         session = SqliteReads(connection, self._read_deadline)
         connection.set_progress_handler(_past(session), _STEPS_BETWEEN_CHECKS)
         return session
@@ -172,7 +175,7 @@ def _configure(connection: apsw.Connection) -> None:
     # Plans may not depend on bound values: where they may, a statement on a table with a partial index is prepared
     # anew at each execution, which takes several times as long as most of ours take to run.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-    for pragma in ("journal_mode=WAL", "cache_size=-16000", "temp_store=MEMORY", "foreign_keys=OFF"):
+    for pragma in ("journal_mode=WAL", f"cache_size=-{_CACHE_KB}", "temp_store=MEMORY", "foreign_keys=OFF"):
         connection.execute(f"PRAGMA {pragma}")
 
 

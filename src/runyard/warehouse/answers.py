@@ -11,15 +11,16 @@ import duckdb
 
 from runyard.warehouse.catalog import Catalog, described
 from runyard.warehouse.database import Database
-from runyard.warehouse.effects import undo
+from runyard.warehouse.effects import drop_result, undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.grants import granted
 from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
-from runyard.warehouse.protocol import Answer, ListViews, Query, Question, ResultPage, Table, Tables
+from runyard.warehouse.protocol import Answer, ListViews, Partitions, Query, Question, ResultPage, Table, Tables
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.results import columns_of, safe_rows
+from runyard.warehouse.remarks import spelled_out
+from runyard.warehouse.results import as_texts, columns_of, safe_rows
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import OUTPUT, reading
 from runyard.warehouse.views import Views
@@ -67,6 +68,9 @@ class Answers:
                 return self._catalog.tables(seat.take("main"))
             case Table():
                 return self._catalog.table(seat.take("main"), message.schema, message.table)
+            case Partitions():
+                cursor = seat.take("main")
+                return self._catalog.partitions(cursor, message.schema, message.table, message.limit, message.offset)
             case ResultPage():
                 first = self._attempts / str(message.run_id) / str(message.task_run_id) / OUTPUT
                 return page(seat.take("main"), first, message.offset, message.limit)
@@ -81,8 +85,12 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
     try:
         with within(cursor, message.seconds):
             granted(message.reads, None).check(cursor, statement.query, values, message.schema)
+            statement = spelled_out(cursor, statement, message.schema)
             cursor.execute(statement, values) if values else cursor.execute(statement)
             columns = columns_of(cursor)
+            if (texts := as_texts(statement.query.strip().rstrip(";"), columns)) is not None:
+                drop_result(cursor)
+                cursor.execute(texts, values) if values else cursor.execute(texts)
             rows = fetched(cursor, columns, message.limit, Limits(size=message.max_bytes))
         kept = fit(safe_rows(columns, rows))
         return {"columns": columns, "rows": kept, "cut": len(kept) < len(rows)}

@@ -26,6 +26,7 @@ from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects, undo
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.remarks import spelled_out
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.sql import reading
 from runyard.warehouse.stream import LENGTH
@@ -39,7 +40,6 @@ _ASK_SECONDS = 10.0
 _TICK_SECONDS = 0.1
 _BATCH_ROWS = 131_072
 _BUFFER_BYTES = 1 << 18
-_NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
 _BLOCK = "runyard_block"
 
 
@@ -98,7 +98,7 @@ class Programs:
             self._tasks[channel.fileno()] = task
             self._busy.set()
         try:
-            cursor = seat.take(asked.schema if isinstance(asked, Read) else "main")
+            cursor = seat.take(asked.schema)
             if isinstance(asked, Read):
                 task.begin(cursor)
                 return _read(asked, cursor, sink)
@@ -125,8 +125,6 @@ class Programs:
     def _write(
         self, asked: Write, task: Task, cursor: duckdb.DuckDBPyConnection, source: IO[bytes], sink: IO[bytes]
     ) -> Reply:
-        if asked.schema.lower() in _NOT_OURS:
-            raise Refused(f"The schema {asked.schema} cannot be written to.")
         task.ticket = self._locks.take(frozenset({asked.table.lower()}))
         try:
             task.ticket.ready.wait()
@@ -186,9 +184,10 @@ def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Re
     import pyarrow as pa
 
     statement, values = reading(asked.statement, asked.parameters, asked.dialect)
-    text, count = statement.query.strip().rstrip(";"), 0
+    count = 0
     cursor.execute("BEGIN TRANSACTION READ ONLY")
     try:
+        text = spelled_out(cursor, statement, asked.schema).query.strip().rstrip(";")
         relation = cursor.sql(text, params=values) if values else cursor.sql(text)
         reader = relation.to_arrow_reader(_BATCH_ROWS)
         _tell(sink, Reply())

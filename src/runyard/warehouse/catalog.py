@@ -6,7 +6,9 @@ from typing import Any
 
 import duckdb
 
+from runyard.warehouse import partitions
 from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse.effects import undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.tables import path, text
 from runyard.warehouse.touched import Name, named
@@ -16,7 +18,8 @@ LINEAGE = 50
 """So many of the newest writers and readers of a table are told."""
 _BLOCK = 262_144
 _TABLES = f"""
-SELECT t.table_schema, t.table_name, t.table_type, d.estimated_size FROM information_schema.tables t
+SELECT t.table_schema, t.table_name, t.table_type, d.estimated_size, coalesce(d.comment, '')
+FROM information_schema.tables t
 LEFT JOIN duckdb_tables() d ON d.database_name = t.table_catalog AND d.schema_name = t.table_schema
     AND d.table_name = t.table_name
 WHERE t.table_catalog = current_database() AND t.table_schema <> '{HIDDEN_SCHEMA}' ORDER BY 1, 2
@@ -50,7 +53,7 @@ class Catalog:
         """Blocks of a table, with what stood in the catalog when they were counted: counting reads all metadata."""
 
     def tables(self, cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-        """All tables and views: schema, name, kind, rows, bytes, columns, last writer.
+        """All tables and views: schema, name, kind, rows, bytes, columns, partition key, last writer.
 
         `rows` is exact without recent deletes. `bytes` is what they take on disk, an estimate for small tables.
         """
@@ -59,9 +62,10 @@ class Catalog:
         for schema, table, column, kind in cursor.execute(_COLUMNS).fetchall():
             columns.setdefault((schema, table), []).append({"name": column, "type": kind})
         found = []
-        for schema, table, kind, rows in cursor.execute(_TABLES).fetchall():
+        for schema, table, kind, rows, comment in cursor.execute(_TABLES).fetchall():
             one = {"schema": schema, "name": table, "kind": "view" if kind == "VIEW" else "table", "rows": rows}
             one["columns"] = columns.get((schema, table), [])
+            one["partition_by"] = partitions.told(comment)[1]
             writer = last.get(".".join(named(schema, table)))
             one["last_write"] = None if writer is None else _writer(*writer)
             one["bytes"] = None if rows is None else self._bytes(cursor, one)
@@ -86,6 +90,28 @@ class Catalog:
             "read_by": _lineage(cursor, "reads", wanted),
             "views": [described(view) for view in self._views.touching(wanted)],
         }
+
+    def partitions(
+        self, cursor: duckdb.DuckDBPyConnection, schema: str, table: str, limit: int, offset: int
+    ) -> dict[str, Any]:
+        """Some of a table's partitions, in order: their values, rows, and as many of the table's bytes as rows.
+
+        Raises `NotFound`, and `Refused` when the table has no key.
+        """
+        one = next(
+            (one for one in self.tables(cursor) if named(one["schema"], one["name"]) == named(schema, table)), None
+        )
+        if one is None or one["kind"] != "table":
+            raise NotFound(f"There is no table {schema}.{table}.")
+        cursor.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            found = partitions.listed(cursor, schema, table, limit, offset)
+            rows = found.pop("rows")
+            for item in found["items"]:
+                item["estimated_bytes"] = round(int(one["bytes"]) * item["rows"] / rows)
+            return found
+        finally:
+            undo(cursor)
 
     def _bytes(self, cursor: duckdb.DuckDBPyConnection, one: dict[str, Any]) -> int:
         width = sum(_WIDTHS.get(column["type"], _OTHER_WIDTH) for column in one["columns"])

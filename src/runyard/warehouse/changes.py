@@ -10,17 +10,19 @@ import duckdb
 from runyard.core.actions import Copy, Delete, SqlDialect, Truncate
 from runyard.core.attempts import Outcome
 from runyard.core.states import Reason
+from runyard.warehouse import partitions
 from runyard.warehouse.checker import Plan
 from runyard.warehouse.conditions import bound, condition
 from runyard.warehouse.effects import Effects
-from runyard.warehouse.grants import granted
+from runyard.warehouse.grants import bound_tables, granted
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
-from runyard.warehouse.tables import described, outside, path
+from runyard.warehouse.tables import FIRST_LOCAL_ROW, described, outside, path
 from runyard.warehouse.tasks import Task, now
-from runyard.warehouse.touched import Touched, named
+from runyard.warehouse.touched import Name, Touched, named
+from runyard.warehouse.words import words
 
 
 def one_query(text: str, dialect: SqlDialect = "duckdb") -> Plan:
@@ -53,6 +55,7 @@ class Copier:
     def tables(self, action: Copy) -> frozenset[str]:
         """The table that it writes; raises `Refused` for a statement that is no query."""
         one_query(action.statement, action.dialect)
+        partitions.key_of(action.partition_by, action.dialect)
         path(action.schema, action.table)
         return frozenset({action.table.lower()})
 
@@ -75,13 +78,19 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
     values, query = bound(plan.parameters[0], action.parameters), subquery(plan)
     target, table = path(action.schema, action.table), named(action.schema, action.table)
     granted(action.reads, None).check(cursor, plan.statements[0].query, values, action.schema)
+    key = partitions.key_of(action.partition_by, action.dialect)
     if not exists:
         _execute(cursor, f"CREATE TABLE {target} AS SELECT * FROM {query} LIMIT 0", values)
-    elif action.mode == "replace":
-        query = _kept(cursor, query, values, table in read)
+    if key:
+        settle = partitions.agreed if exists else partitions.put
+        settle(cursor, action.schema, action.table, key)
+    if exists and action.mode == "replace":
+        query = _kept(cursor, query, values, table in read or _reads(cursor, plan, values, table))
         cursor.execute(f"DELETE FROM {target}")
     task.check()
     rows = _count(cursor, f"INSERT INTO {target} BY NAME SELECT * FROM {query}", {} if query == _KEPT else values)
+    if plan.statements[0].type.name == "MULTI":  # a PIVOT, of which DuckDB gives no count
+        rows = _count(cursor, f"SELECT count(*) FROM {target} WHERE rowid >= {FIRST_LOCAL_ROW}")
     touched.read |= read
     if action.mode == "replace":
         touched.replaced[table] = ""
@@ -89,6 +98,15 @@ def _copied(task: Task, cursor: duckdb.DuckDBPyConnection, touched: Touched, beg
         touched.appended.add(table)
     listed = [{"name": column, "type": kind} for column, kind in described(cursor, target).items()]
     return ended(task, began, rows, {"table": action.table, "columns": listed, "row_count": rows})
+
+
+def _reads(cursor: duckdb.DuckDBPyConnection, plan: Plan, values: dict[str, Any], table: Name) -> bool:
+    """Whether a query reads a table, also through views and macros, or could: then it is better to think so."""
+    try:
+        found = bound_tables(cursor, plan.statements[0].query, values)
+    except Refused:
+        return True
+    return any(words(one)[-1].name == table[1] for one in found)
 
 
 _KEPT = "temp.runyard_copied"

@@ -70,19 +70,19 @@ class Plan(msgspec.Struct, frozen=True):
 @functools.lru_cache(maxsize=2048)
 def check(text: str) -> Plan:
     """The plan of a text; raises `Refused`, or duckdb's ParserException."""
-    if found := _RAW.search(text):
-        raise Refused(f"The name {found.group()} is not available to SQL here.")
-    statements = _statements(text)
-    if not statements:
+    if hidden := _RAW.search(text):
+        raise Refused(f"The name {hidden.group()} is not available to SQL here.")
+    found = statements(text)
+    if not found:
         raise Refused("The text holds no SQL statement.")
     if "pivot" in text.lower():
         _check_names(words(text))  # DuckDB 1.5 makes several statements of a PIVOT, without all of its text
-    effects = [_statement(statement.type.name, words(statement.query)) for statement in statements]
+    effects = [_statement(statement.type.name, words(statement.query)) for statement in found]
     writes = [tables for tables in effects if tables != frozenset()]
     known = [tables for tables in writes if tables is not None]
     return Plan(
-        statements=tuple(statements),
-        parameters=tuple(frozenset(statement.named_parameters) for statement in statements),
+        statements=tuple(found),
+        parameters=tuple(frozenset(statement.named_parameters) for statement in found),
         last_reads=effects[-1] == frozenset(),
         writes=bool(writes),
         macros=CATALOG in text.lower(),
@@ -92,13 +92,15 @@ def check(text: str) -> Plan:
 
 
 @functools.cache
-def _parser() -> duckdb.DuckDBPyConnection:
+def parser() -> duckdb.DuckDBPyConnection:
+    """A database without tables: it knows DuckDB's grammar and functions."""
     return duckdb.connect(":memory:", config={"threads": 1})
 
 
-def _statements(text: str) -> list[Any]:
+def statements(text: str) -> list[Any]:
+    """A text as DuckDB divides it; raises `Refused`, or duckdb's ParserException."""
     try:
-        return _parser().cursor().extract_statements(text)
+        return parser().cursor().extract_statements(text)
     except ValueError as error:  # a statement type that the Python client has no name for
         raise Refused(f"This kind of statement is not available here ({error}).") from None
 
@@ -150,12 +152,17 @@ _CALLABLE = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE 
 
 
 @functools.cache
+def built_in() -> frozenset[str]:
+    """Names of DuckDB's own functions, operators and macros."""
+    return frozenset(row[0] for row in parser().cursor().execute(_CALLABLE).fetchall())
+
+
+@functools.cache
 def _catalog() -> tuple[frozenset[str], frozenset[str]]:
     """The functions and the views of this DuckDB that are refused."""
-    cursor = _parser().cursor()
-    functions = cursor.execute(_CALLABLE).fetchall()
+    cursor = parser().cursor()
     views = cursor.execute("SELECT DISTINCT lower(view_name) FROM duckdb_views() WHERE internal").fetchall()
-    return refused_functions(frozenset(row[0] for row in functions)), frozenset(row[0] for row in views) - _VIEWS
+    return refused_functions(built_in()), frozenset(row[0] for row in views) - _VIEWS
 
 
 def _check_names(found: list[Word]) -> None:
@@ -223,7 +230,7 @@ def _explained(found: list[Word], plain: list[str]) -> frozenset[str] | None:
     if plain[start : start + 1] == ["("] and plain[start + 1 : start + 2] != ["select"]:
         analyze = analyze or "analyze" in plain[start : plain.index(")")]
         start = plain.index(")") + 1
-    inner = _statements(" ".join(word.text for word in found[start:]))
+    inner = statements(" ".join(word.text for word in found[start:]))
     if len(inner) != 1 or inner[0].type.name == "EXPLAIN":
         raise Refused("EXPLAIN of this statement is not available here.")
     tables = _statement(inner[0].type.name, found[start:])
@@ -238,8 +245,16 @@ def _check_target(kind: str, plain: list[str]) -> None:
         raise Refused(f"{plain[0].upper()} is not available in SQL tasks.")
     if kind == "ALTER" and what not in _ALTER:
         raise Refused(f"{plain[0].upper()} {what.upper()} is not available in SQL tasks.")
+    if kind == "CREATE" and what in {"macro", "function"}:
+        _check_macro_name(plain, what)
     if kind == "CREATE" and what in {"view", "macro", "function"} and _WRITING_WORDS & set(plain):
         raise Refused("A view or macro that writes is not available here.")
+
+
+def _check_macro_name(plain: list[str], what: str) -> None:
+    """A macro stands before DuckDB's function of its name, in our own statements, too: those that hold the grants."""
+    if taken := (_name_after(plain, plain.index(what), {what, "if", "not", "exists"}) or frozenset()) & built_in():
+        raise Refused(f"{min(taken)} is one of DuckDB's functions; a macro needs a name of its own.")
 
 
 def _target(kind: str, plain: list[str]) -> frozenset[str] | None:

@@ -33,6 +33,8 @@ from runyard.warehouse.protocol import (
     DropView,
     Failed,
     ListViews,
+    Partitions,
+    PartitionTable,
     Query,
     Ready,
     Reports,
@@ -221,6 +223,14 @@ class Warehouse:
         """{"dropped": whether there was one, "views": names of those that went with it}."""
         return self._ask(lambda number: DropTable(number, schema, table, with_views))
 
+    def partitions(self, schema: str, table: str, limit: int, offset: int) -> Future[Any]:
+        """{"partition_by", "columns", "items": [{"values", "rows", "estimated_bytes"}]}; fails with not_found."""
+        return self._ask(lambda number: Partitions(number, schema, table, limit, offset))
+
+    def partition_table(self, schema: str, table: str, partition_by: str, dialect: SqlDialect) -> Future[Any]:
+        """{"partition_by": the key in DuckDB's SQL}; fails with not_found."""
+        return self._ask(lambda number: PartitionTable(number, schema, table, partition_by, dialect))
+
     def trouble(self) -> str | None:
         """None when it works or is being started for the first time, else one sentence."""
         return self._trouble
@@ -338,7 +348,10 @@ class Warehouse:
             future.set_result(message.result)
         else:
             code = Code.NOT_FOUND if message.missing else Code.INVALID
-            future.set_exception(RunyardError(code, message.error))
+            error = RunyardError(code, message.error)
+            if message.unsayable:
+                error.details["unsayable"] = True
+            future.set_exception(error)
 
     def _died(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
         """What was sent is lost, provably: the process is dead. What was not sent waits for the next one."""

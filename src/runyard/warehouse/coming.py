@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import select
 import socket
 import threading
 import time
@@ -14,12 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from runyard.warehouse import pipes
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.tasks import Task
 
 _LOOK_SECONDS = 0.003
-_NUDGE_SECONDS = 0.05
-_PIPE_BYTES = 1 << 20
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -66,18 +62,11 @@ class Coming:
     @contextlib.contextmanager
     def following(self) -> Iterator[Path]:
         """A named pipe that gives the file from its start, waits for what has not come yet, and ends where it does."""
-        pipe, over, begun = self.path.with_suffix(".pipe"), threading.Event(), self._again
-        fed: list[int] = []
-        os.mkfifo(pipe, 0o600)
-        feeder = threading.Thread(target=_feed, args=(self.path, pipe, self._over.is_set, over, fed), daemon=True)
-        feeder.start()
-        try:
+        pipe, begun = self.path.with_suffix(".pipe"), self._again
+        part = pipes.Part(pipe, self.path, ended=self._over.is_set)
+        with pipes.fed([part], 1):
             yield pipe
-        finally:
-            over.set()
-            feeder.join()
-            pipe.unlink()
-            self._followed = begun, sum(fed)
+        self._followed = begun, part.sent
 
     def close(self) -> None:
         """Ends the download if it still goes on."""
@@ -119,38 +108,3 @@ def _progress(line: dict[str, Any]) -> dict[str, Any]:
     if line["total"]:
         data["fraction"] = round(line["bytes"] / line["total"], 4)
     return data
-
-
-def _feed(path: Path, pipe: Path, ended: Callable[[], bool], over: threading.Event, fed: list[int]) -> None:
-    """Passes on what is in the file, and what still comes, until `ended`; gives up when the reader is `over`."""
-    # Open for both, it never waits for a reader; with it the other end is never without one either.
-    hold = os.open(pipe, os.O_RDWR)
-    end = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    try:
-        fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        with path.open("rb") as file:
-            for size in _pieces(file.fileno(), end, ended, over):
-                fed.append(size)
-    finally:
-        os.close(end)
-        os.close(hold)
-        while not over.wait(_NUDGE_SECONDS):  # a reader that opens the pipe only now would wait for a writer for ever
-            with contextlib.suppress(OSError):
-                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-
-
-def _pieces(file: int, end: int, ended: Callable[[], bool], over: threading.Event) -> Iterator[int]:
-    """Sends what is there and yields how many bytes that were, until the end of the file has come."""
-    room = select.poll()
-    room.register(end, select.POLLOUT)
-    offset = 0
-    while not over.is_set():
-        last = ended()  # asked first: what was written before the end is seen then
-        if offset >= os.fstat(file).st_size:
-            if last:
-                return
-            time.sleep(_LOOK_SECONDS)
-        elif room.poll(_NUDGE_SECONDS * 1000):
-            with contextlib.suppress(BlockingIOError):
-                yield (sent := os.sendfile(end, file, offset, _PIPE_BYTES))
-                offset += sent

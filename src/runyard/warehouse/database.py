@@ -31,7 +31,10 @@ CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
 )
 """
 
-_STORED_TEXTS = f"SELECT query FROM {HIDDEN_SCHEMA}.views"
+_STORED_TEXTS = f"""
+SELECT query FROM {HIDDEN_SCHEMA}.views
+UNION ALL SELECT comment FROM duckdb_tables() WHERE comment IS NOT NULL
+"""
 
 # The only options that our own cursors change after the lock; SET is refused in user SQL.
 _OPEN_OPTIONS = "['schema', 'search_path', 'enable_progress_bar', 'enable_progress_bar_print', 'progress_bar_time']"
@@ -52,13 +55,15 @@ def _provide_zones() -> None:
 class Database:
     """One open database. It can only reach files in `spool`, a folder whose name cannot be guessed."""
 
-    def __init__(self, path: Path, *, memory_limit: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, memory_limit: str | None = None, disk_limit: str | None = None, threads: int | None = None
+    ) -> None:
         _provide_zones()
         home = path.with_suffix(".spool")
         shutil.rmtree(home, ignore_errors=True)
         self.spool = home / secrets.token_hex(16)
         self.spool.mkdir(parents=True, mode=0o700)
-        self._root = duckdb.connect(str(path), config=_config(path, memory_limit, threads))
+        self._root = duckdb.connect(str(path), config=_config(path, memory_limit, disk_limit, threads))
         for statement in _OURS.split(";"):
             self._root.execute(statement)
         macros.OURS.open(self._root, _STORED_TEXTS)
@@ -82,7 +87,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _config(path: Path, memory_limit: str | None, threads: int | None) -> dict[str, Any]:
+def _config(path: Path, memory_limit: str | None, disk_limit: str | None, threads: int | None) -> dict[str, Any]:
     config: dict[str, Any] = {
         "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
@@ -92,6 +97,8 @@ def _config(path: Path, memory_limit: str | None, threads: int | None) -> dict[s
     }
     if memory_limit is not None:
         config["memory_limit"] = memory_limit
+    if disk_limit is not None:
+        config["max_temp_directory_size"] = disk_limit
     if threads is not None:
         config["threads"] = threads
     return config

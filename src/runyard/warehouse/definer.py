@@ -7,12 +7,14 @@ from typing import Any
 
 import duckdb
 
+from runyard.warehouse import partitions
 from runyard.warehouse.catalog import described
 from runyard.warehouse.database import Database
+from runyard.warehouse.failures import NotFound
 from runyard.warehouse.locks import Ticket, WriterLocks
 from runyard.warehouse.outbox import Outbox
-from runyard.warehouse.protocol import Answer, Change, CreateView, DropTable, DropView
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.protocol import Answer, Change, CreateView, DropTable, DropView, PartitionTable
+from runyard.warehouse.refused import Refused, Unsaid
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tables import columns, path
 from runyard.warehouse.touched import named
@@ -41,14 +43,19 @@ class Definer:
                 return frozenset({view.source.lower(), view.target.lower()}) if view else frozenset()
             case DropTable():
                 return frozenset({message.table.lower(), f"{message.table.lower()}_quarantine"})
+            case PartitionTable():
+                return frozenset({message.table.lower()})
 
     def _do(self, message: Change, ticket: Ticket) -> None:
         seat = Seat(self._database)
         try:
             ticket.ready.wait()
             answer = Answer(message.id, self._change(message, seat))
+        except NotFound as error:
+            answer = Answer(message.id, error=str(error), missing=True)
         except (Refused, duckdb.Error, ValueError) as error:
-            answer = Answer(message.id, error=(str(error).strip() or type(error).__name__).splitlines()[0])
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            answer = Answer(message.id, error=said, unsayable=isinstance(error, Unsaid))
         except Exception as error:  # whoever waits must be answered
             answer = Answer(message.id, error=f"The warehouse made a mistake ({type(error).__name__}: {error}).")
         finally:
@@ -64,6 +71,8 @@ class Definer:
                 return {"dropped": self._views.drop(seat.take("main"), message.name)}
             case DropTable():
                 return self._drop_table(message, seat.take(message.schema))
+            case PartitionTable():
+                return _partition(message, seat.take("main"))
 
     def _create(self, message: CreateView, cursor: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         if not message.name.strip():
@@ -98,3 +107,15 @@ class Definer:
             raise
         self._views.open(cursor)
         return {"dropped": True, "views": [view.name for view in views]}
+
+
+def _partition(message: PartitionTable, cursor: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    key = partitions.key_of(message.partition_by, message.dialect)
+    cursor.execute("BEGIN TRANSACTION")
+    try:
+        partitions.put(cursor, message.schema, message.table, key)
+        cursor.execute("COMMIT")
+    except BaseException:
+        cursor.rollback()
+        raise
+    return {"partition_by": partitions.spelled(key)}

@@ -1,6 +1,7 @@
 """The downloader: `python -m runyard.warehouse.download`, a child of the warehouse process.
 
-Reads a `Request` as JSON from its standard input, since that may hold a secret, and streams one URL into a file.
+Reads a `Request` as JSON from its standard input, since that may hold a secret, and streams one URL into a file; or a
+`Send`, and streams a file to a URL.
 Says on its standard output, one JSON object a line, how far it is, and at the end either {"done": ...} or
 {"failed": sentence, "retry": bool}. It ends when nobody reads that any more.
 """
@@ -20,6 +21,7 @@ import msgspec
 from runyard.net import addresses, connect
 from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.objects import S3, get
+from runyard.warehouse.sending import Send, send, shown
 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.25
@@ -28,7 +30,7 @@ _RESUMES = 5
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag="fetch"):
     """What to fetch, where to, and within which limits (bytes, seconds)."""
 
     url: str
@@ -89,7 +91,7 @@ class Download:
             return
         so_far = f" after {self.got} of {self.total} bytes" if self.total else f" after {self.got} bytes"
         raise Failure(
-            f"The download of {self.request.url} broke off{so_far}: {error or type(error).__name__}", retry=True
+            f"The download of {shown(self.request.url)} broke off{so_far}: {error or type(error).__name__}", retry=True
         )
 
     def _fetch(self, target: Any) -> None:
@@ -103,7 +105,7 @@ class Download:
                 url = urljoin(url, response.headers.get("Location", ""))
             finally:
                 connection.close()
-        raise Failure(f"{self.request.url} redirects more than {_REDIRECTS} times.", retry=False)
+        raise Failure(f"{shown(self.request.url)} redirects more than {_REDIRECTS} times.", retry=False)
 
     def _ask(self, url: str) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Asks for the rest of the file. Every URL, also a redirect's, goes through the address check."""
@@ -125,7 +127,7 @@ class Download:
 
     def _take(self, url: str, response: http.client.HTTPResponse, target: Any) -> None:
         if response.status not in {200, 206}:
-            sentence = f"{url} answered {response.status} {response.reason}."
+            sentence = f"{shown(url)} answered {response.status} {response.reason}."
             if response.status in _AGAIN:
                 raise Broken(sentence)
             raise Failure(sentence, retry=False)
@@ -148,7 +150,9 @@ class Download:
         elif response.status == 206 and not response.headers.get("Content-Range", "").startswith(f"bytes {self.got}-"):
             raise Failure("The server answered with another part of the file than was asked for.", retry=True)
         length = response.headers.get("Content-Length", "")
-        self.total = self.got + int(length) if length.isdigit() else None
+        before, self.total = self.total, self.got + int(length) if length.isdigit() else None
+        if response.status == 206 and self.total != before and before is not None:
+            raise Failure(f"{shown(self.request.url)} became another file while it was downloaded.", retry=True)
         self._tag = response.headers.get("ETag", "") or response.headers.get("Last-Modified", "")
         if self._tag.startswith("W/"):
             self._tag = ""
@@ -158,7 +162,7 @@ class Download:
         """Raises when a limit is reached; says how far it is, now and then."""
         if max(self.got, self.total or 0) > self.request.max_bytes:
             raise Failure(
-                f"{self.request.url} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
+                f"{shown(self.request.url)} is larger than the limit of {self.request.max_bytes} bytes.", retry=False
             )
         now = time.monotonic()
         if now > self._until:
@@ -177,24 +181,39 @@ def say(line: dict[str, Any]) -> None:
 
 def _object(request: Request, service: S3) -> dict[str, Any]:
     """An object into the file."""
-    told = 0.0
+    now_and_then = _Sayer()
 
     def tell(got: int, total: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TELL_SECONDS:
-            told = time.monotonic()
-            say({"bytes": got, "total": total, "content_type": "", "again": 0})
+        now_and_then({"bytes": got, "total": total, "content_type": "", "again": 0})
 
     to, seconds = Path(request.path), request.max_seconds
     size, kind = get(request.url, to, service, most=request.max_bytes, seconds=seconds, tell=tell)
     return {"bytes": size, "content_type": kind, "again": 0}
 
 
+class _Sayer:
+    """Passes on lines, but not more often than somebody could look."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        if time.monotonic() - self._said > _TELL_SECONDS:
+            self._said = time.monotonic()
+            say(line)
+
+
+def _done(request: Request | Send) -> dict[str, Any]:
+    if isinstance(request, Send):
+        return send(request, _Sayer())
+    return Download(request).run() if request.s3 is None else _object(request, request.s3)
+
+
 def main(argument: bytes) -> None:
-    """Downloads as the request says."""
-    request = msgspec.json.decode(argument, type=Request)
+    """Fetches or sends, as the request says."""
+    request: Request | Send = msgspec.json.decode(argument, type=Request | Send)
     try:
-        say({"done": Download(request).run() if request.s3 is None else _object(request, request.s3)})
+        say({"done": _done(request)})
     except LoadFailed as error:
         say({"failed": str(error), "retry": error.retry})
     except addresses.Refused as error:

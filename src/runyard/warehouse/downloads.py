@@ -18,6 +18,7 @@ import threading
 import msgspec
 
 from runyard.warehouse import download
+from runyard.warehouse.sending import Send
 
 
 class Downloads:
@@ -27,7 +28,7 @@ class Downloads:
         self._lock = threading.Lock()
         self._orders: socket.socket | None = None
 
-    def start(self, request: download.Request) -> socket.socket:
+    def start(self, request: download.Request | Send) -> socket.socket:
         """Begins a download; its lines come through the channel, and closing that ends it."""
         ours, theirs = socket.socketpair()
         with theirs:

@@ -79,21 +79,12 @@ def _commit(cursor: duckdb.DuckDBPyConnection, assignment: Assignment, outcome: 
         cursor.execute("COMMIT")
     except duckdb.Error:
         undo(cursor)
-        known = _found(cursor, assignment)
+        with contextlib.closing(cursor.cursor()) as other:  # which no interrupt meets that was meant for the commit
+            known = find(other, assignment)
         if known is None:
             raise
         return known
     return outcome
-
-
-def _found(cursor: duckdb.DuckDBPyConnection, assignment: Assignment) -> Outcome | None:
-    """The record, asked for again when an interrupt that was meant for the commit hits the question."""
-    for _ in range(_CONFLICTS):
-        try:
-            return find(cursor, assignment)
-        except duckdb.InterruptException:
-            undo(cursor)
-    return find(cursor, assignment)
 
 
 def undo(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 
+from runyard.warehouse.refused import Refused
 
-class NotFound(Exception):
+
+class NotFound(Refused):
     """What was asked about is not there."""
 
 

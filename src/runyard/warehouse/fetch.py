@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,14 @@ _FAST_BYTES = 100e6
 where this was measured), and a file with all of them (107 MB with two)."""
 
 
+class Trust(IntEnum):
+    """How a large CSV file is read; the next one when it turned out that this one does not do (`pieces`)."""
+
+    CLEAN = 0
+    IN_PIECES = 1
+    IN_ONE = 2
+
+
 class Source(msgspec.Struct):
     """A local file to load from; `temporary` ones are removed after it."""
 
@@ -53,6 +62,9 @@ class Source(msgspec.Struct):
     """So many bytes may come out of it."""
     encoding: str = "utf-8"
     """How a text was written; the file is UTF-8 by now."""
+    loose: bool = False
+    """Whether a CSV reader has to take what the rules of CSV do not have."""
+    trust: Trust = Trust.CLEAN
     coming: Coming | None = None
     """The rest of the file is still on its way."""
     head: Path | None = None
@@ -75,7 +87,8 @@ class Source(msgspec.Struct):
             self.coming.close()
         for path in (self.head, self.path if self.temporary else None):
             if path is not None:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the load may have committed
+                    path.unlink(missing_ok=True)
 
 
 def plain(source: Source, settings: Settings, task: Task) -> Source:
@@ -87,6 +100,8 @@ def plain(source: Source, settings: Settings, task: Task) -> Source:
         source.packed = packing(source.path)
         if source.packed:
             _unpack(source, settings, task)
+            if packing(source.path):
+                raise LoadFailed("The file is packed twice; a load takes it plain, or packed once.")
         if source.format == "auto":
             source.format = _seen(source.path)
         if source.format in _TEXTS:

@@ -96,7 +96,7 @@ def _check(
     if writes:
         _check_writing(cursor, found, names, schema.lower(), grants)
     else:
-        _check_tables(_bound(cursor, text, values), found, names, schema.lower(), grants)
+        _check_tables(bound_tables(cursor, text, values), found, names, schema.lower(), grants)
 
 
 def _refuse(grants: Grants, schema: str, *, reading: bool) -> None:
@@ -146,8 +146,11 @@ def _schemas_of(path: list[str], names: _Names) -> list[str]:
     return found
 
 
-def _bound(cursor: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any]) -> set[str]:
-    """The tables that a reading statement reads, as DuckDB binds it: it takes no parameters, so they are filled in."""
+def bound_tables(cursor: duckdb.DuckDBPyConnection, text: str, values: dict[str, Any]) -> set[str]:
+    """The tables that a reading statement reads, as DuckDB binds it: it takes no parameters, so they are filled in.
+
+    Raises `Refused` for a statement that cannot be looked at in this way.
+    """
     if values:
         # Nothing with a quote in it: this text must be divided as the one that runs.
         shown = {name: str(value) if isinstance(value, int | float) else "NULL" for name, value in values.items()}
@@ -182,7 +185,7 @@ def _check_writing(
         for owner in sorted(names.tables[view]):
             if grants.may_read(owner):
                 path = f'"{owner}"."{view}"'
-                _check_tables(_bound(cursor, f"FROM {path}", {}), words(path), names, schema, grants)
+                _check_tables(bound_tables(cursor, f"FROM {path}", {}), words(path), names, schema, grants)
     if called := sorted(written & names.macros):
         raise Refused(f"A statement that writes and is limited to some schemas cannot use the macro {called[0]}.")
     plain = [word.name for word in found]

@@ -40,7 +40,7 @@ def _look_at(statement: Any, schema: str, read: set[Name], inserted: set[Name], 
     from sqlglot import exp
 
     target = _target(statement)
-    if target is not None:
+    if target is not None and not _temporary(statement):
         gets_rows = isinstance(statement, exp.Insert | exp.Merge) or bool(
             isinstance(statement, exp.Create) and statement.expression
         )
@@ -51,8 +51,15 @@ def _look_at(statement: Any, schema: str, read: set[Name], inserted: set[Name], 
             table is not target
             and isinstance(table.this, exp.Identifier)
             and (table.db or table.name.lower() not in own)
+            and table.db.lower() != "temp"
         ):
             read.add(_name(table, schema))
+
+
+def _temporary(statement: Any) -> bool:
+    from sqlglot import exp
+
+    return isinstance(statement, exp.Create) and statement.find(exp.TemporaryProperty) is not None
 
 
 def _target(statement: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,11 +15,23 @@ from runyard.warehouse import csv, effects, staged
 from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.fetch import Source, download, is_upload, is_url, local, placed, plain, upload_path, uploaded
+from runyard.warehouse.fetch import (
+    Source,
+    Trust,
+    download,
+    is_upload,
+    is_url,
+    local,
+    placed,
+    plain,
+    upload_path,
+    uploaded,
+)
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.objects import S3, is_object
+from runyard.warehouse.pieces import Doubted
 from runyard.warehouse.settings import Settings
-from runyard.warehouse.tables import Target
+from runyard.warehouse.tables import Counts, Target
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
 
@@ -50,7 +63,8 @@ class Loader:
         known = effects.find(cursor, task.assignment) if far else None
         outcome = known or self._run(task, action, cursor, tell)
         if is_upload(action.source):
-            upload_path(action.source, self._settings).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it has committed; what is left goes after a day
+                upload_path(action.source, self._settings).unlink(missing_ok=True)
         return outcome
 
     def _run(self, task: Task, action: Load, cursor: duckdb.DuckDBPyConnection, tell: Tell) -> Outcome:
@@ -59,14 +73,27 @@ class Loader:
         if source.size > _TOLD_BYTES:
             tell(task, {"message": "Reading the file into the table.", "bytes": source.size})
         try:
-            return self._effects.once(
-                cursor, task.assignment, lambda touched: self._load(task, target, source, touched)
-            )
+            return self._once(task, target, source)
         except (duckdb.Error, LoadFailed) as error:
             retry = error.retry if isinstance(error, LoadFailed) else True
             raise LoadFailed(_hide(str(error), self._spool, source).splitlines()[0], retry=retry) from None
         finally:
             source.remove()
+
+    def _once(self, task: Task, target: Target, source: Source) -> Outcome:
+        def work(touched: Touched) -> Outcome:
+            return self._load(task, target, source, touched)
+
+        while True:
+            try:
+                return self._effects.once(target.cursor, task.assignment, work)
+            except csv.MixedLines:
+                if source.loose:
+                    raise
+                source.loose = True
+            except Doubted:
+                source.trust = Trust(source.trust + 1)
+            task.check()
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
         place = (action.source, action.format, self._spool, self._settings, task)
@@ -84,11 +111,7 @@ class Loader:
         began = time.perf_counter()
         counts = _READERS[source.format](target, source, self._spool)
         task.check()
-        limit = target.action.max_bad_rows
-        if limit is not None and counts.bad > limit:
-            raise LoadFailed(
-                f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
-            )
+        _check_bad(target.action, counts)
         target.finish(counts)
         _note(touched, target)
         metrics = {
@@ -106,6 +129,18 @@ class Loader:
         output = {"table": target.action.table, "columns": target.described(), "row_count": counts.rows}
         output |= {"format": source.format, **target.explained(counts)}
         return Outcome(result="succeeded", output=output, metrics=metrics, started_at=task.started_at, ended_at=now())
+
+
+def _check_bad(action: Load, counts: Counts) -> None:
+    """Raises `LoadFailed` for more rows that do not fit than may be, and for what would only empty a table."""
+    limit = action.max_bad_rows
+    if limit is not None and counts.bad > limit:
+        raise LoadFailed(
+            f"{counts.bad} rows do not fit, and at most {limit} may: nothing was loaded. The first: {counts.first}"
+        )
+    if limit is None and counts.bad and not counts.rows and action.mode in ("replace", "replace_where"):
+        said = f"None of the {counts.bad} rows fit the table, so nothing was replaced"
+        raise LoadFailed(f"{said} (max_bad_rows allows it). The first: {counts.first}")
 
 
 def _note(touched: Touched, target: Target) -> None:

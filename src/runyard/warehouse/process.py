@@ -23,6 +23,7 @@ from runyard.warehouse.protocol import (
     DropTable,
     DropView,
     Failed,
+    PartitionTable,
     Ready,
     Serve,
     Stop,
@@ -71,7 +72,8 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.runner import Runner
     from runyard.warehouse.views import Views
 
-    database = Database(path, memory_limit=settings.memory_limit, threads=settings.threads)
+    limits = {"memory_limit": settings.memory_limit, "disk_limit": settings.disk_limit}
+    database = Database(path, threads=settings.threads, **limits)
     outbox, locks, views = Outbox(pipe), WriterLocks(), Views()
     views.open(database.cursor())
     for view in views.all():
@@ -102,7 +104,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
                 runner.accept(message.assignments)
             case Stop():
                 runner.stop(message)
-            case CreateView() | DropView() | DropTable():
+            case CreateView() | DropView() | DropTable() | PartitionTable():
                 definer.accept(message)
             case _:
                 answers.ask(message)

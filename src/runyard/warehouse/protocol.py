@@ -85,6 +85,16 @@ class Table(_Message, frozen=True, tag="table"):
     table: str
 
 
+class Partitions(_Message, frozen=True, tag="partitions"):
+    """The partitions of a table, some of them; answered by `Answer`."""
+
+    id: int
+    schema: str
+    table: str
+    limit: int
+    offset: int
+
+
 class ListViews(_Message, frozen=True, tag="list_views"):
     """What materialized views there are; answered by `Answer`."""
 
@@ -117,6 +127,16 @@ class DropTable(_Message, frozen=True, tag="drop_table"):
     schema: str
     table: str
     with_views: bool
+
+
+class PartitionTable(_Message, frozen=True, tag="partition_table"):
+    """A table's partition key from now on, none when it is empty; answered by `Answer`."""
+
+    id: int
+    schema: str
+    table: str
+    partition_by: str
+    dialect: SqlDialect = "duckdb"
 
 
 class ResultPage(_Message, frozen=True, tag="result_page"):
@@ -155,10 +175,12 @@ class Answer(_Message, frozen=True, tag="answer"):
     error: str | None = None
     missing: bool = False
     """Whether the error is that what was asked about is not there."""
+    unsayable: bool = False
+    """Whether the error is that DuckDB has no words for what another system's SQL says."""
 
 
-Question = Query | Tables | Table | ListViews | ResultPage
-Change = CreateView | DropView | DropTable
+Question = Query | Tables | Table | Partitions | ListViews | ResultPage
+Change = CreateView | DropView | DropTable | PartitionTable
 ToProcess = Serve | Work | Stop | Question | Change
 ToServer = Ready | Failed | Reports | Answer
 

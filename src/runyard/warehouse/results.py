@@ -6,6 +6,7 @@ import base64
 import datetime
 import decimal
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ _BATCH_ROWS = 65_536
 _BIG = 2**63
 _PLAIN = {"INTEGER", "SMALLINT", "TINYINT", "BIGINT", "UINTEGER", "USMALLINT", "UTINYINT", "VARCHAR", "BOOLEAN"}
 
+_INEXACT = re.compile(r"\bINTERVAL\b|\bUNION\(|\bBIT\b|\bTIME WITH|\bUHUGEINT\b|^STRUCT(\(\))?$")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,6 +34,24 @@ class Result(msgspec.Struct):
     output: dict[str, Any]
     rows: int
     size: int
+
+
+def as_texts(statement: str, columns: Sequence[dict[str, str]]) -> str | None:
+    """The query with texts for values that neither Python nor Parquet holds exactly; None: there are no such ones."""
+    if not any(_INEXACT.search(column["type"]) for column in columns):
+        return None
+    shown = [
+        f"CAST(c{n} AS VARCHAR) AS {_name(column['name'])}"
+        if _INEXACT.search(column["type"])
+        else f"c{n} AS {_name(column['name'])}"
+        for n, column in enumerate(columns)
+    ]
+    names = ", ".join(f"c{n}" for n in range(len(columns)))
+    return f"SELECT {', '.join(shown)} FROM (\n{statement}\n) AS t({names})"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def columns_of(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import duckdb
 
+from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import drop_result
 from runyard.warehouse.refused import Refused
+
+_THERE = "SELECT 1 FROM duckdb_schemas() WHERE database_name = current_database() AND lower(schema_name) = lower(?)"
 
 
 class Seat:
@@ -50,11 +53,11 @@ class Seat:
         return cursor
 
     def _use(self, cursor: duckdb.DuckDBPyConnection, schema: str) -> None:
-        if schema.lower() == "_runyard":
-            raise Refused("The schema _runyard is not available here.")
+        if schema.lower() == HIDDEN_SCHEMA:
+            raise Refused(f"The schema {HIDDEN_SCHEMA} is not available here.")
+        # DuckDB would also take the name of a database, such as the one of our macros.
+        if cursor.execute(_THERE, [schema]).fetchone() is None:
+            raise Refused(f"There is no schema {schema}.")
         quoted = '"' + schema.replace('"', '""') + '"'
-        try:
-            cursor.execute("SET search_path = '" + quoted.replace("'", "''") + "'")
-        except duckdb.CatalogException:
-            raise Refused(f"There is no schema {schema}.") from None
+        cursor.execute("SET search_path = '" + quoted.replace("'", "''") + "'")
         self._schema = schema

@@ -21,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     capacity: int = 16
     memory_limit: str | None = None
     """As DuckDB writes it (`4GB`); None: DuckDB's default."""
+    disk_limit: str | None = None
+    """Of what statements spill, likewise."""
     threads: int | None = None
     allow_private_urls: bool = False
     """Whether a load may read from private, loopback and link-local addresses."""

@@ -18,6 +18,7 @@ from runyard.warehouse.limits import Limits
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
 from runyard.warehouse.refused import Refused
+from runyard.warehouse.remarks import minded, spelled_out
 from runyard.warehouse.results import Result
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
@@ -86,8 +87,10 @@ def _statements(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attem
     for statement, values, writes in zip(plan.statements, given, plan.statement_writes, strict=True):
         grants.check(cursor, statement.query, values, action.schema, writes=writes)
         task.check()
-        _execute(cursor, statement, values)
-    return _last(task.assignment, plan, given[-1], cursor, attempts)
+        last = spelled_out(cursor, statement, action.schema)
+        with minded(cursor, last, action.schema):
+            _execute(cursor, last, values)
+    return _last(task.assignment, plan, last, given[-1], cursor, attempts)
 
 
 def _grants(assignment: Assignment) -> Grants:
@@ -112,7 +115,12 @@ def _execute(cursor: duckdb.DuckDBPyConnection, statement: Any, values: dict[str
 
 
 def _last(
-    assignment: Assignment, plan: Plan, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, attempts: Path
+    assignment: Assignment,
+    plan: Plan,
+    last: Any,
+    values: dict[str, Any],
+    cursor: duckdb.DuckDBPyConnection,
+    attempts: Path,
 ) -> Result:
     """The rows of the last statement, which has been executed."""
     action = assignment.action
@@ -121,7 +129,13 @@ def _last(
     if not plan.last_reads:
         result = _written(cursor, attempts / name, name)
     else:
-        result = results.inline(cursor) or _streamed(plan.statements[-1], values, cursor, attempts / name, name, limits)
+        columns, text = results.columns_of(cursor), last.query.strip().rstrip(";")
+        if (texts := results.as_texts(text, columns)) is not None:
+            text = texts
+            drop_result(cursor)
+            _execute(cursor, text, values)
+        result = results.inline(cursor) or _streamed(text, values, cursor, attempts / name, name, limits)
+        result.output["columns"] = columns
     limits.check(len(result.output.get("rows", ())), result.size)
     return result
 
@@ -137,10 +151,9 @@ def _written(cursor: duckdb.DuckDBPyConnection, path: Path, name: str) -> Result
 
 
 def _streamed(
-    statement: Any, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits
+    text: str, values: dict[str, Any], cursor: duckdb.DuckDBPyConnection, path: Path, name: str, limits: Limits
 ) -> Result:
     """Asks again, as a stream: the rows that were read before are dropped, so the file is one true answer."""
     drop_result(cursor)
-    text = statement.query.strip().rstrip(";")
     relation = cursor.sql(text, params=values) if values else cursor.sql(text)
     return results.to_file(relation, cursor, path, name, limits)

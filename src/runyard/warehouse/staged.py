@@ -3,57 +3,123 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
-from runyard.warehouse.tables import Counts, Target, name, text
+from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
 _STAGE = "temp.runyard_stage"
 _SAMPLE_ROWS = 20_000
+_LOOKED_BYTES = 64 * 1024**2
 
 
 def load_ndjson(target: Target, source: Source, spool: Path) -> Counts:
     """One JSON object a line; lines that are none are invalid lines."""
+    _check_options(target, "NDJSON", {"encoding", "paths"})
+    if source.unpacked == 0:
+        raise LoadFailed("The file is empty.")
     path = text(str(source.path))
     if (paths := target.action.options.get("paths")) is not None:
-        return _by_paths(target, path, {str(column): str(place) for column, place in paths.items()})
-    detected = _described(target, f"read_ndjson_auto({path}, ignore_errors = true)", "NDJSON")
-    if list(detected.items()) == [("json", "JSON")]:  # some lines are no objects: look at the others
+        if not isinstance(paths, dict):
+            raise LoadFailed("The option paths is an object: the place of each column by its name.")
+        return _by_paths(target, source.path, {str(column): str(place) for column, place in paths.items()})
+    # Of dates only those that a cast takes, too.
+    detected = _described(target, f"read_ndjson_auto({path}, ignore_errors = true, dateformat = 'iso')", "NDJSON")
+    if list(detected) == ["json"]:  # some lines are no objects, or all are taken for maps: look at the objects
         detected = _structure(target, path)
+    _check_fields(target, path, detected)
+    if not target.known():
+        detected |= dict.fromkeys(_not_castable(target, path, detected), "VARCHAR")
     places = target.prepare(detected)
     columns = dict(zip(places, detected, strict=True))
     columns |= {column: column for column in target.columns if column not in columns}
-    return _lines(target, path, {place: _extracted(column, target.columns[place]) for place, column in columns.items()})
+    return _lines(
+        target, source.path, {place: _extracted(column, target.columns[place]) for place, column in columns.items()}
+    )
 
 
-def _by_paths(target: Target, path: str, paths: dict[str, str]) -> Counts:
+def _not_castable(target: Target, path: str, detected: dict[str, str]) -> list[str]:
+    """Fields that were taken for times by a form that a cast does not know."""
+    times = {field: kind for field, kind in detected.items() if kind.startswith("TIMESTAMP")}
+    if not times:
+        return []
+    tried = [f"count(v{n}) > 0 AND count(TRY_CAST(v{n} AS {kind})) = 0" for n, kind in enumerate(times.values())]
+    values = [f"json_extract_string(json, {_pointer(field)}) AS v{n}" for n, field in enumerate(times)]
+    row = target.cursor.execute(
+        f"SELECT {', '.join(tried)} FROM (SELECT {', '.join(values)} FROM (SELECT json FROM"
+        f" read_ndjson_objects({path}, ignore_errors = true) LIMIT {_SAMPLE_ROWS}))"
+    ).fetchone()
+    return [field for field, foreign in zip(times, row or (), strict=False) if foreign]
+
+
+def _check_fields(target: Target, path: str, detected: dict[str, str]) -> None:
+    """DuckDB numbers fields that differ in capitals only, and then nobody knows their names any more."""
+    lower = {column.lower() for column in detected}
+    if not any(re.sub(r"_\d+$", "", column) in lower for column in lower if re.search(r"_\d+$", column)):
+        return
+    seen: dict[str, str] = {}
+    for field in _structure(target, path):
+        if (other := seen.setdefault(field.lower(), field)) != field:
+            raise LoadFailed(
+                f"The fields {other!r} and {field!r} differ in capitals only; say in paths where columns are."
+            )
+
+
+def _by_paths(target: Target, path: Path, paths: dict[str, str]) -> Counts:
     """Columns are where the load says (`$.user.name`); whatever else is in the lines is left out."""
     places = target.prepare(dict.fromkeys(paths, "VARCHAR"))
     raws = {}
     for place, where in zip(places, paths.values(), strict=True):
-        call = "json_extract" if _is_nested(target.columns[place]) else "json_extract_string"
-        raws[place] = f"{call}(whole, {text(where)})"
+        nested = _is_nested(target.columns[place])
+        raws[place] = _nested(text(where)) if nested else f"json_extract_string(whole, {text(where)})"
     return _lines(target, path, raws)
 
 
-def _lines(target: Target, path: str, raws: dict[str, str]) -> Counts:
+def _lines(target: Target, path: Path, raws: dict[str, str]) -> Counts:
     """The lines that are objects, each column by its expression over `whole`."""
-    reader = f"(SELECT json AS whole FROM read_ndjson_objects({path}, ignore_errors = true))"
+    reader = f"(SELECT json AS whole FROM read_ndjson_objects({text(str(path))}, ignore_errors = true))"
     counts = _divide(target, raws, f"{reader} WHERE json_type(whole) = 'OBJECT'")
     row = target.cursor.execute(
         f"SELECT count(*) FROM {reader} WHERE whole IS NULL OR json_type(whole) <> 'OBJECT'"
     ).fetchone()
     counts.invalid = row[0] if row else 0
-    counts.first = counts.first or "a line is not a JSON object"
+    if counts.invalid:
+        counts.lines = _no_objects(path, counts.invalid)
+        counts.first = counts.first or "a line is not a JSON object"
     return counts
+
+
+def _no_objects(path: Path, count: int) -> list[dict[str, Any]]:
+    """Some of the lines that are no objects, if they are not too far from the start."""
+    found: list[dict[str, Any]] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if len(found) == min(count, SAMPLES) or file.tell() > _LOOKED_BYTES:
+                break
+            try:
+                msgspec.json.decode(line, type=dict)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if line.strip():
+                    shown = line.decode("utf-8", "replace").rstrip("\r\n")
+                    found.append({"line": number, "text": short(shown), "error": short(error)})
+    return found
+
+
+def _check_options(target: Target, what: str, known: set[str]) -> None:
+    if unknown := sorted(target.action.options.keys() - known):
+        there = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise LoadFailed(f"A {what} file has no option {unknown[0]!r}{there}.")
 
 
 def load_parquet(target: Target, source: Source, spool: Path) -> Counts:
     """Columns by name; a column of the table's own type is taken as it is."""
+    _check_options(target, "Parquet", set())
     reader = f"read_parquet({text(str(source.path))})"
     detected = _described(target, reader, "Parquet")
     _check_size(target, source)
@@ -105,19 +171,38 @@ def _kind(node: Any) -> str:
 
 def _extracted(column: str, kind: str) -> str:
     """A field of the line: its text for plain types, JSON for nested ones."""
-    pointer = text("/" + column.replace("~", "~0").replace("/", "~1"))
-    return f"json_extract(whole, {pointer})" if _is_nested(kind) else f"json_extract_string(whole, {pointer})"
+    pointer = _pointer(column)
+    return _nested(pointer) if _is_nested(kind) else f"json_extract_string(whole, {pointer})"
+
+
+def _pointer(column: str) -> str:
+    return text("/" + column.replace("~", "~0").replace("/", "~1"))
+
+
+def _nested(where: str) -> str:
+    """A part of the line as JSON; a null of JSON is none, as it is for plain types."""
+    found = f"json_extract(whole, {where})"
+    return found if "*" in where else f"nullif({found}, 'null')"  # of a path with a star it is a list
 
 
 def _is_nested(kind: str) -> bool:
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
 
 
+def _cast(value: str, kind: str) -> str:
+    """NULL for a value that does not fit. TRY_CAST alone would keep a list, and lose what does not fit in it.
+
+    Of a STRUCT it is used all the same: the strict cast wants every field to be there.
+    """
+    strict = _is_nested(kind) and kind != "JSON" and "STRUCT" not in kind and "UNION" not in kind
+    return f"TRY(CAST({value} AS {kind}))" if strict else f"TRY_CAST({value} AS {kind})"
+
+
 def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
     """Casts once into a temporary table; from there the good rows go to the table, the others aside."""
     places = list(raws)
     columns = [f"{raw} AS r{n}" for n, raw in enumerate(raws.values())]
-    casts = [f"TRY_CAST(r{n} AS {target.columns[place]}) AS c{n}" for n, place in enumerate(places)]
+    casts = [f"{_cast(f'r{n}', target.columns[place])} AS c{n}" for n, place in enumerate(places)]
     target.cursor.execute(
         f"CREATE TEMP TABLE {_STAGE} AS SELECT *, {', '.join(casts)} FROM (SELECT {', '.join(columns)} FROM {reader})"
     )

@@ -10,10 +10,12 @@ import duckdb
 import msgspec
 
 from runyard.core.actions import Load
-from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse import partitions
 from runyard.warehouse.conditions import condition
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.names import name as name
+from runyard.warehouse.names import path as path
+from runyard.warehouse.names import text as text
 
 _COLUMNS = (
     "SELECT column_name, data_type FROM information_schema.columns WHERE table_catalog = current_database()"
@@ -22,9 +24,12 @@ _COLUMNS = (
 
 
 _STAGE = "temp.runyard_new"
-_NOT_OURS = {"temp", "system", "information_schema", "pg_catalog"}
 FIRST_LOCAL_ROW = 36028797018960000
 """DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
+_BESIDE = {
+    "c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR", "insertion_date": "TIMESTAMP",
+}  # fmt: skip
+"""What a quarantine tells of a row, in this order, and as which type."""
 SAMPLES = 5
 _SAMPLE_TEXT = 200
 
@@ -45,23 +50,6 @@ class Counts(msgspec.Struct):
     def bad(self) -> int:
         """Rows that were not loaded."""
         return self.quarantined + self.invalid
-
-
-def name(text: str) -> str:
-    """A quoted identifier."""
-    return '"' + text.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A quoted string."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def path(schema: str, table: str) -> str:
-    """A table's full name for a statement of ours; raises `Refused` for one that no task may touch."""
-    if HIDDEN_SCHEMA in f"{schema}.{table}".lower() or schema.lower() in _NOT_OURS or not table.strip():
-        raise Refused(f"{schema}.{table} is no table that can be used here.")
-    return f"{name(schema)}.{name(table)}"
 
 
 def columns(cursor: duckdb.DuckDBPyConnection, schema: str, table: str) -> dict[str, str]:
@@ -97,8 +85,11 @@ class Target:
         self.path = self.into = path(action.schema, action.table)
         self.quarantine = path(action.schema, f"{action.table}_quarantine")
         self.where = condition(action.where, action.dialect)[0] if action.mode == "replace_where" else ""
+        self._key = partitions.key_of(action.partition_by, action.dialect)
         self.unmatched = 0
         self._from = "the table"
+        self._hidden = False
+        """Whether a column of the quarantine hides the ids of its rows."""
         # The line of writers keeps the table as it is until the transaction begins.
         self._seen: dict[str, str] | None = None if inside else outside(cursor, self.path)
         self._given = {column: self._type(column, kind) for column, kind in action.columns.items()}
@@ -107,6 +98,8 @@ class Target:
     def _type(self, column: str, kind: str) -> str:
         """The type as DuckDB itself spells it, so that nothing else can be pasted into our statements."""
         try:
+            if " " in kind:  # DuckDB would pass over a constraint behind the type
+                self.cursor.extract_statements(f"SELECT CAST(NULL AS {kind})")
             return str(self.cursor.type(kind))
         except (duckdb.Error, ValueError):
             raise LoadFailed(f"{kind!r}, given for column {column}, is not a SQL type.") from None
@@ -114,6 +107,11 @@ class Target:
     def _refuse_existing(self) -> None:
         if self.action.mode == "create" and self._existing():
             raise LoadFailed(f"The table {self.action.table} exists already; use mode append or replace.")
+        if self._key and self._existing() and not self._is_made_anew():
+            partitions.agreed(self.cursor, self.action.schema, self.action.table, self._key)
+
+    def _is_made_anew(self) -> bool:
+        return self.action.mode == "replace" and bool(self.action.columns)
 
     def _existing(self, suffix: str = "") -> dict[str, str]:
         if self._seen is not None and not suffix:
@@ -124,6 +122,10 @@ class Target:
         """Lower-case names of the columns that were given, or that the table has."""
         return {column.lower() for column in self.action.columns or self._existing()}
 
+    def kinds(self) -> dict[str, str]:
+        """The types of those columns, as they were given or as the table has them, by their lower-case names."""
+        return {column.lower(): kind.upper() for column, kind in (self._given or self._existing()).items()}
+
     def prepare(self, detected: dict[str, str]) -> list[str]:
         """Makes the table ready inside the transaction; returns its column for each column of the file.
 
@@ -132,19 +134,27 @@ class Target:
         """
         self._refuse_existing()
         existing = self._existing()
-        fresh = not existing or (self.action.mode == "replace" and bool(self.action.columns))
+        fresh = not existing or self._is_made_anew()
         self.columns = self._declared(detected) if fresh else existing
         matched = self._match(list(detected))
         if fresh:
             self._seen = None
-            listed = ", ".join(f"{name(column)} {kind}" for column, kind in self.columns.items())
-            self.cursor.execute(f"CREATE OR REPLACE TABLE {self.path} ({listed})")
+            self._make(bool(existing))
         elif self.action.mode == "replace":
             self.cursor.execute(f"DELETE FROM {self.path}")
         if self.where:
             self.into = _STAGE
             self.cursor.execute(f"CREATE TEMP TABLE runyard_new AS SELECT * FROM {self.path} LIMIT 0")
         return matched
+
+    def _make(self, again: bool) -> None:
+        """The table, empty; one that is made again keeps its partition key unless the load names another."""
+        where = (self.action.schema, self.action.table)
+        key = self._key or (partitions.kept(self.cursor, *where) if again else ())
+        listed = ", ".join(f"{name(column)} {kind}" for column, kind in self.columns.items())
+        self.cursor.execute(f"CREATE OR REPLACE TABLE {self.path} ({listed})")
+        if key:
+            partitions.put(self.cursor, *where, key)
 
     def finish(self, counts: Counts) -> None:
         """After the rows were read: for replace_where, puts those that match in the place of those that did."""
@@ -174,19 +184,32 @@ class Target:
 
     def keep_aside(self, columns: Sequence[str], select: str) -> int:
         """Puts rows into the quarantine table: `select` gives the columns as text, then two lists."""
-        fixed = {"c__error_column": "VARCHAR[]", "c__error": "VARCHAR[]", "c__import_id": "VARCHAR"}
-        wanted = dict.fromkeys(self.columns, "VARCHAR") | fixed | {"insertion_date": "TIMESTAMP"}
-        existing = self._existing("_quarantine")
+        ours = self._beside()
+        wanted = dict.fromkeys(self.columns, "VARCHAR") | {ours[one]: kind for one, kind in _BESIDE.items()}
+        existing = {column.lower() for column in self._existing("_quarantine")}
+        self._hidden = "rowid" in existing | {column.lower() for column in self.columns}
         if not existing:
             listed = ", ".join(f"{name(column)} {kind}" for column, kind in wanted.items())
             self.cursor.execute(f"CREATE TABLE {self.quarantine} ({listed})")
-        for column in [column for column in wanted if existing and column not in existing]:
+        for column in [column for column in wanted if existing and column.lower() not in existing]:
             self.cursor.execute(f"ALTER TABLE {self.quarantine} ADD COLUMN {name(column)} {wanted[column]}")
-        into = ", ".join(name(column) for column in [*columns, *fixed, "insertion_date"])
+        into = ", ".join(name(column) for column in [*columns, *ours.values()])
         return self.count(
             f"INSERT INTO {self.quarantine} ({into}) SELECT *, {text(str(self.run_id))},"
             f" now()::TIMESTAMP FROM ({select})"
         )
+
+    def _beside(self) -> dict[str, str]:
+        """What a quarantine holds beside the columns, each with a name that no column of the table has."""
+        taken = {column.lower() for column in self.columns}
+        found = {}
+        for one in _BESIDE:
+            free = one
+            while free in taken:
+                free += "_"
+            taken.add(free)
+            found[one] = free
+        return found
 
     def count(self, statement: str) -> int:
         """Runs a statement that changes rows; returns how many."""
@@ -210,16 +233,18 @@ class Target:
 
     def _samples(self) -> list[dict[str, Any]]:
         """Some of the rows that this transaction put aside."""
-        cursor = self.cursor.execute(
-            f"SELECT * FROM {self.quarantine} WHERE rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid LIMIT {SAMPLES}"
-        )
-        names = [column[0] for column in cursor.description or []]
+        ours = self._beside()
+        those = f"rowid >= {FIRST_LOCAL_ROW} ORDER BY rowid"
+        if self._hidden:
+            those = f"{name(ours['c__import_id'])} = {text(str(self.run_id))}"
+        cursor = self.cursor.execute(f"SELECT * FROM {self.quarantine} WHERE {those} LIMIT {SAMPLES}")
+        names = [column[0].lower() for column in cursor.description or []]
         found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return [
             {
-                "row": {one: row[one] and short(row[one]) for one in list(self.columns)[:100]},
-                "columns": row["c__error_column"],
-                "errors": [short(error) for error in row["c__error"]],
+                "row": {one: row[one.lower()] and short(row[one.lower()]) for one in list(self.columns)[:100]},
+                "columns": row[ours["c__error_column"]],
+                "errors": [short(error) for error in row[ours["c__error"]]],
             }
             for row in found
         ]

@@ -210,7 +210,7 @@ def _bind(cursor: duckdb.DuckDBPyConnection, view: View) -> None:
         cursor.execute(f"SELECT rowid FROM {path(view.schema, view.source)} LIMIT 0")
     except duckdb.BinderException:
         raise Refused(f"{view.source} is no table: a view follows a table.") from None
-    if "rowid" in columns(cursor, view.schema, view.source):
+    if "rowid" in map(str.lower, columns(cursor, view.schema, view.source)):
         raise Refused(f"The table {view.source} has a column rowid, so it cannot be followed.")
     if not columns(cursor, view.schema, view.target):
         query = view.select(view.everything())

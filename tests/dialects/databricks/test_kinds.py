@@ -115,6 +115,41 @@ def test_a_file_of_sql_runs_and_its_rows_can_be_referred_to(rest: Rest) -> None:
     assert tasks_of(run)["check"]["condition_task"]["outcome"] == "true"
 
 
+def test_a_table_is_partitioned_and_one_partition_is_written_over(rest: Rest) -> None:
+    text = """
+        DROP TABLE IF EXISTS main.default_sales;
+        CREATE TABLE main.default_sales (item STRING, n INT) USING DELTA PARTITIONED BY (day DATE);
+        INSERT INTO main.default_sales VALUES ('a', 1, '2024-02-01'), ('b', 2, '2024-02-02');
+        INSERT OVERWRITE TABLE main.default_sales PARTITION (day = '2024-02-02')
+            SELECT item, n + 40 FROM main.default_sales WHERE day = '2024-02-02';
+        INSERT INTO main.default_sales PARTITION (day = '2024-02-03') VALUES ('c', 3)"""
+    asked = {
+        "SHOW PARTITIONS main.default_sales": [["day=2024-02-01"], ["day=2024-02-02"], ["day=2024-02-03"]],
+        "DESCRIBE TABLE main.default_sales": [
+            ["item", "string", None],
+            ["n", "int", None],
+            ["day", "date", None],
+            ["# Partition Information", "", ""],
+            ["# col_name", "data_type", "comment"],
+            ["day", "date", None],
+        ],
+        "SELECT item, n FROM main.default_sales ORDER BY day": [["a", 1], ["b", 42], ["c", 3]],
+    }
+    for content in (text, *asked):
+        query_id = rest.post("/sql/queries", query={"query_text": content})["id"]
+        run = ended(rest, {"sql_task": {"query": {"query_id": query_id}, "warehouse_id": "w"}})
+        assert run["state"]["result_state"] == "SUCCESS", output(rest, run)
+        if content in asked:
+            assert output(rest, run)["sql_output"]["query_output"]["rows"] == asked[content]
+    source = """
+spark.sql("INSERT OVERWRITE main.default_sales PARTITION (day) SELECT 'd', 4, DATE'2024-02-03'")
+shown = spark.sql("SHOW PARTITIONS main.default_sales").collect()
+dbutils.notebook.exit(str([row.partition for row in shown][-1]) + str(spark.table("main.default_sales").count()))
+"""
+    run = ended(rest, {"notebook_task": {"notebook_path": notebook(rest, "partitions", source)}})
+    assert output(rest, run)["notebook_output"].get("result") == "day=2024-02-033", output(rest, run)
+
+
 def test_wrong_sql_fails_its_task_with_the_reason(rest: Rest) -> None:
     query_id = rest.post("/sql/queries", query={"query_text": "SELEC 1"})["id"]
     run = ended(rest, {"sql_task": {"query": {"query_id": query_id}, "warehouse_id": "w"}})

@@ -167,6 +167,26 @@ def test_an_added_column_is_added_in_place(project: Project) -> None:
     assert {"city": "Bonn", "n": 1} in project.top()
 
 
+def test_a_partition_key_is_deployed_changed_and_proved(project: Project) -> None:
+    def keyed(key: str) -> str:
+        return VISITS + f'ENGINE_PARTITION_KEY "{key}"\n'
+
+    def delete(part: str) -> int:
+        done = project.tb.call("POST", "/v1/datasources/visits/delete", data={"partition": part})
+        return int(done["rows_affected"])
+
+    project.files["datasources/visits.datasource"] = keyed("toYYYYMM(nope)")
+    (error,) = project.build()["errors"]
+    assert (error["filename"], "nope" in error["error"]) == ("datasources/visits.datasource", True)
+    project.files["datasources/visits.datasource"] = keyed("toYYYYMM(at)")
+    assert project.deploy()["result"] == "success"
+    project.lines()
+    assert delete("202402") == 0
+    project.files["datasources/visits.datasource"] = keyed("(toDate(at), city)")
+    assert project.deploy()["result"] == "success"
+    assert (delete("20260101-Oslo"), delete("20260101-Rome")) == (1, 2)
+
+
 def test_a_forward_query_carries_rows_into_a_new_schema(project: Project) -> None:
     project.deploy()
     project.lines()

@@ -147,6 +147,25 @@ def test_a_materialized_node_follows_appends_and_is_populated(tb: Tinybird, name
     assert tb.rows(merged) == [{"city": "Rome", "n": 2, "u": 2}]
 
 
+def test_a_populate_goes_by_the_partitions_of_its_source(tb: Tinybird, name: Name) -> None:
+    source = tb.source(name("ds"), "day Date, n Int64", engine="MergeTree", engine_partition_key="toYYYYMM(day)")[
+        "name"
+    ]
+    pipe, target = name("mv"), name("per_month")
+    tb.append(source, "day,n\n2024-01-01,1\n2024-01-31,2\n2024-02-01,3\n2024-04-01,4\n")
+    sql = f"SELECT toYYYYMM(day) AS month, sum(n) AS n FROM {source} GROUP BY month"
+    tb.pipe(
+        pipe,
+        {"name": "m", "sql": sql, "type": "materialized", "datasource": target, "engine_partition_key": "month"},
+    )
+    job = tb.ended(tb.call("POST", f"/v0/pipes/{pipe}/nodes/m/population?truncate=true")["job"])
+    assert (job["status"], len(job["queries"])) == ("done", 3)
+    rows = tb.rows(f"SELECT * FROM {target} ORDER BY month")
+    assert [row["n"] for row in rows] == [3, 3, 4]
+    done = tb.call("POST", f"/v1/datasources/{target}/delete", data={"partition": "202401"})
+    assert done["rows_affected"] == 1
+
+
 def test_a_populate_takes_a_subset(tb: Tinybird, name: Name) -> None:
     source, pipe, target = tb.source(name("ds"), "n Int64")["name"], name("mv"), name("target")
     filled = tb.call("POST", f"/v0/sql_copy?copy_to={source}", content="SELECT number AS n FROM numbers(20000)")

@@ -273,3 +273,42 @@ def test_a_url_is_analyzed_and_what_cannot_be_read_is_refused(tb: Tinybird, tmp_
     tb.error("POST", "/v0/analyze?format=nonsense", 400, content=b"a,b\n")
     tb.error("POST", "/v0/analyze", 400, files={"other": (None, "x")})
     tb.error("POST", "/v0/analyze?format=parquet", 400, content=b"a,b\n1,2\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "part", "left"),
+    [
+        ("toYYYYMM(day)", "202402", 1), ("day", "20240201", 2), ("(toYear(day), city)", "2024-x", 1),
+        ("tuple(toYYYYMM(day), n % 2)", "202402-1", 2), ("city", "it's", 2), ("day", "20250101", 3),
+    ],
+)  # fmt: skip
+def test_a_partition_is_deleted_by_its_id(tb: Tinybird, name: Name, key: str, part: str, left: int) -> None:
+    source = name("ds")
+    tb.source(source, "day Date, city String, n Int32", engine="MergeTree", engine_partition_key=key)
+    rows = "day,city,n\n2024-02-01,x,1\n2024-02-03,x,2\n2024-03-01,it's,3\n"
+    tb.append(source, rows)
+    path = f"/v1/datasources/{source}/delete"
+    done = tb.call("POST", path, data={"partition": part})
+    assert done == {"rows_affected": 3 - left, "mutation": {"partitions_scanned": 1, "rows_affected": 3 - left}}
+
+
+def test_a_partition_and_a_condition_delete_what_both_hold(tb: Tinybird, name: Name) -> None:
+    source, path = name("ds"), "/v1/datasources/{}/delete"
+    tb.source(source, "day Date, n Int32", engine="MergeTree", engine_partition_key="toYYYYMM(day)")
+    asked = {"partition": "202402", "delete_condition": "n = 1 OR n = 2"}
+    assert tb.call("POST", path.format(source), data=asked)["rows_affected"] == 0
+    plain = name("plain")
+    tb.source(plain, "n Int32")
+    assert "partition key" in tb.error("POST", path.format(plain), 400, data={"partition": "1"})
+    said = name("said")
+    made = tb.source(said, "n Int32", engine="MergeTree", engine_partition_key="cityHash64(n) % 8")
+    assert made["engine"]["partition_key"] == "cityHash64(n) % 8"
+    tb.error("POST", path.format(said), 400, data={"partition": "1"})
+
+
+def test_a_partition_key_that_is_wrong_makes_no_data_source(tb: Tinybird, name: Name) -> None:
+    source = name("ds")
+    for key in ("toYYYYMM(nope)", "now()", "count()"):
+        body = {"name": source, "schema": "day Date", "engine": "MergeTree", "engine_partition_key": key}
+        tb.error("POST", "/v0/datasources", 400, data=body)
+    tb.source(source, "day Date")

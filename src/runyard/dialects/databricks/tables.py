@@ -114,7 +114,8 @@ TASK_TYPES: dict[str, str] = {
     "notebook_task": "works",
     "spark_python_task": "works",
     "python_wheel_task": "works",
-    "sql_task": "works: query and file; alert and dashboard are refused",
+    "sql_task": "works: query and file, in the SQL that [this page](../sql.md) covers, partitions included; alert and"
+    " dashboard are refused",
     "dbt_task": "works",
     "condition_task": "works",
     "for_each_task": "works",

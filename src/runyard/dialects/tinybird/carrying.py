@@ -19,7 +19,7 @@ from runyard.core.states import State
 from runyard.dialects.tinybird import tables, wire
 from runyard.dialects.tinybird.access import Caller, Grant
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE, TOKEN
-from runyard.dialects.tinybird.datasources import Sources, quoted
+from runyard.dialects.tinybird.datasources import Sources, partition_key, quoted
 from runyard.dialects.tinybird.face import Face
 from runyard.dialects.tinybird.migration import Script
 from runyard.dialects.tinybird.pipes import Pipes
@@ -62,6 +62,7 @@ class Carrier:
         try:
             await self._hold(caller, queues)
             run = await self._in_the_warehouse(caller, number, plan.script)
+            await self._partitions(caller, plan.changes)
             await self._documents(caller, plan.changes)
             await self._grants(caller, plan.token_changes)
         finally:
@@ -117,6 +118,13 @@ class Carrier:
         await self._views(caller, script.old_views)
         drop = f"DROP SCHEMA IF EXISTS {quoted(script.scratch)} CASCADE"
         await self._face.statements(caller, "deployment", drop)
+
+    async def _partitions(self, caller: Caller, changes: list[Change]) -> None:
+        """The partition keys of what is new or changed; that they fit was proved."""
+        for one in changes:
+            old = partition_key((one.old or {}).get("engine", {}))
+            if one.kind == DATASOURCE and one.op != DELETED and (old or partition_key(one.body["engine"])):
+                await self._sources.partition(caller.workspace, one.name, one.body["engine"])
 
     # --- what is kept ---
 

@@ -10,7 +10,7 @@ from runyard.core.errors import invalid
 from runyard.core.model import Run
 from runyard.dialects.tinybird import tables, wire
 from runyard.dialects.tinybird.access import Caller
-from runyard.dialects.tinybird.datasources import Sources
+from runyard.dialects.tinybird.datasources import Sources, partition_key
 from runyard.dialects.tinybird.face import Face
 from runyard.http.request import offload
 
@@ -100,13 +100,15 @@ def load_of(source: dict[str, Any], origin: str, mode: Mode, given: dict[str, An
         options = {"paths": paths_of(source["columns"])}
     elif wanted in ("ndjson", "parquet"):
         options = {}
+    key = partition_key(source["engine"]) if mode == "create" and not source["columns"] else ""
     return Load(
         source=origin,
         table=source["name"],
         format=cast(Any, wanted),
         mode="replace_where" if condition else mode,
         where=condition,
-        dialect="clickhouse" if condition else "duckdb",
+        partition_by=key,
+        dialect="clickhouse" if condition or key else "duckdb",
         options=options,
     )
 

@@ -149,6 +149,8 @@ class Pipes:
             await data.create_view(
                 caller.workspace, node["id"], source["name"], text, target["name"], dialect="clickhouse"
             )
+            if made and not given.get("schema") and target["engine"]["partition_key"]:
+                await self._sources.partition(caller.workspace, target["name"], target["engine"])
         except RunyardError:
             if made:
                 await self._sources.drop(caller, target)

@@ -12,7 +12,7 @@ from runyard.dialects.tinybird import migration, project
 from runyard.dialects.tinybird.access import Caller
 from runyard.dialects.tinybird.catalog import DATASOURCE, PIPE
 from runyard.dialects.tinybird.compile import Compiler
-from runyard.dialects.tinybird.datasources import Sources, create_table, quoted
+from runyard.dialects.tinybird.datasources import Sources, create_table, partition_key, quoted
 from runyard.dialects.tinybird.face import Face
 from runyard.dialects.tinybird.migration import Filled, Script
 from runyard.dialects.tinybird.project import CHANGED, NEW, Change, Plan, Reshape
@@ -70,6 +70,7 @@ class Prover:
                 made = f"CREATE TABLE {quoted(scratch)}.{quoted(name)}"
                 texts.append(f"{made} AS SELECT * FROM main.{quoted(name)} LIMIT 0")
         await self._face.statements(caller, "deployment", *texts)
+        await self._prove_keys(caller, plan, scratch)
         await self._prove_sources(caller, plan, proof, pipes)
         await self._prove_pipes(caller, plan, proof, scratch)
         if not plan.errors:
@@ -82,6 +83,14 @@ class Prover:
             ]  # fmt: skip
             _say_what_is_new(proof)
         return proof
+
+    async def _prove_keys(self, caller: Caller, plan: Plan, scratch: str) -> None:
+        for one in plan.of(DATASOURCE, NEW, CHANGED):
+            if partition_key(one.body["engine"]):
+                try:
+                    await self._sources.partition(caller.workspace, one.name, one.body["engine"], scratch)
+                except RunyardError as error:
+                    plan.fail(one.path, error)
 
     async def _prove_sources(self, caller: Caller, plan: Plan, proof: Proof, pipes: list[dict[str, Any]]) -> None:
         for one in plan.of(DATASOURCE, CHANGED):

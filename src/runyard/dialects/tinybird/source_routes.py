@@ -16,7 +16,7 @@ from runyard.dialects.base import SIGNED_IN, Answer, Handler, Route
 from runyard.dialects.tinybird import tables, wire
 from runyard.dialects.tinybird.access import Caller
 from runyard.dialects.tinybird.catalog import PIPE
-from runyard.dialects.tinybird.datasources import Sources, fed_by, used_by
+from runyard.dialects.tinybird.datasources import Sources, fed_by, in_partition, used_by
 from runyard.dialects.tinybird.errors import Refusal
 from runyard.dialects.tinybird.face import Face, asked, base, fields, given, yes
 from runyard.dialects.tinybird.imports import Imports, format_of, mode_of
@@ -231,7 +231,7 @@ class SourceRoutes:
         """POST /v0/datasources/{name}/delete"""
         caller, source = self._mine(request, "DATASOURCES:CREATE")
         values = await given(request)
-        action = _deletion(source, values)
+        action = await self._deletion(caller, source, values)
         if action.dry_run:
             tasks = await self._face.perform(caller, f"dry delete {source['name']}", action)
             return answer({"rows_to_be_deleted": tasks[-1].metrics.get("rows", 0)})
@@ -243,13 +243,26 @@ class SourceRoutes:
         """POST /v1/datasources/{name}/delete: the rows are gone when it answers, unless wait=false."""
         caller, source = self._mine(request, "DATASOURCES:CREATE")
         values = await given(request)
-        if values.get("partition"):
-            raise invalid("Tables have no partitions here: leave `partition` out.", field="partition")
-        run = await self._deleted(caller, source, _deletion(source, values))
+        run = await self._deleted(caller, source, await self._deletion(caller, source, values))
         if not yes(values, "wait", True):
             return answer(await self._started(request, caller, run, source), 202)
         rows = (await self._face.outcome(run))[-1].metrics.get("rows", 0)
-        return answer({"rows_affected": rows, "mutation": {"partitions_scanned": 0, "rows_affected": rows}})
+        scanned = 1 if values.get("partition") else 0
+        return answer({"rows_affected": rows, "mutation": {"partitions_scanned": scanned, "rows_affected": rows}})
+
+    async def _deletion(self, caller: Caller, source: dict[str, Any], values: dict[str, Any]) -> Delete:
+        """What a call asks to delete: the rows of a partition, those that match a condition, or both."""
+        conditions = [f"({text})"] if (text := str(values.get("delete_condition") or "").strip()) else []
+        if part := str(values.get("partition") or "").strip():
+            table = (await self._sources.tables(caller.workspace)).get(source["name"], {})
+            if not table.get("partition_by"):
+                message = f'The Data Source "{source["name"]}" has no partition key here: use delete_condition.'
+                raise invalid(message, field="partition")
+            conditions.insert(0, in_partition(source["engine"], part))
+        if not conditions:
+            raise invalid("delete_condition is missing: say which rows to delete.", field="delete_condition")
+        where = text if conditions == [f"({text})"] else " AND ".join(conditions)
+        return Delete(table=source["name"], where=where, dialect="clickhouse", dry_run=yes(values, "dry_run"))
 
     async def _deleted(self, caller: Caller, source: dict[str, Any], action: Delete) -> Run:
         tags = wire.tags_of(tables.DELETE, source, condition=action.where[:1000])
@@ -300,13 +313,6 @@ def _route(method: str, path: str, handler: Handler) -> Route:
 def _may_see(caller: Caller, source: dict[str, Any]) -> bool:
     kinds = ("DATASOURCES:READ", "DATASOURCES:APPEND", "DATASOURCES:DROP", "DATASOURCES:CREATE")
     return any(caller.has(kind, source["name"], source["id"]) for kind in kinds)
-
-
-def _deletion(source: dict[str, Any], values: dict[str, Any]) -> Delete:
-    text = str(values.get("delete_condition") or "").strip()
-    if not text:
-        raise invalid("delete_condition is missing: say which rows to delete.", field="delete_condition")
-    return Delete(table=source["name"], where=text, dialect="clickhouse", dry_run=yes(values, "dry_run"))
 
 
 def _has_body(request: Request) -> bool:

@@ -30,8 +30,8 @@ SOURCES = [
     Support("POST /v1/datasources/{name}/append", "yes", "raw body or `url`; answers with the job"),
     Support("POST /v1/datasources/{name}/replace", "yes", "as append; replace_condition"),
     Support("POST /v1/datasources/{name}/truncate", "yes"),
-    Support("POST /v1/datasources/{name}/delete", "partly", "waits and tells rows_affected, or wait=false; `partition`"
-            " is refused: tables have none"),
+    Support("POST /v1/datasources/{name}/delete", "yes", "waits and tells rows_affected, or wait=false; `partition` (an"
+            " id such as 202401) with or without delete_condition"),
     Support("POST /v0/events", "yes", "NDJSON or format=json, gzip; 202 once it is on disk; a new Data Source from the"
             " first event for who may create one"),
 ]  # fmt: skip
@@ -168,8 +168,11 @@ DIFFERENCES = [
     " it works, and `progress_percentage` is the share that has begun.",
     "A file that goes into a Data Source synchronously is a job of kind import too.",
     "A Data Source that is made from a URL stays, empty, when its import fails; one that is made from a body does not.",
-    "Columns that are not Nullable take NULL; defaults, codecs, TTL, indexes and partition keys are kept and shown and"
-    " do nothing. Sorting keys, `ver` and `is_deleted` count for FINAL.",
+    "Columns that are not Nullable take NULL; defaults, codecs, TTL and indexes are kept and shown and do nothing."
+    " Sorting keys, `ver` and `is_deleted` count for FINAL.",
+    "A partition key becomes the table's, so that populates go by its values and `delete` takes `partition`. Ids are"
+    " numbers as they are, days as YYYYMMDD, a tuple's parts joined by a dash; a text is its own id, where the platform"
+    " has a hash. A key that the warehouse has no words for (such as cityHash64(x) % 8) is kept and shown only.",
     "FINAL answers for ReplacingMergeTree, SummingMergeTree and AggregatingMergeTree with plain columns in the sorting"
     " key; Collapsing engines are refused. Nothing merges in the background, so rows stay until FINAL or a copy.",
     "AggregateFunction columns keep plain values (a count, a sum, a list), so a Data Source shows them as such.",

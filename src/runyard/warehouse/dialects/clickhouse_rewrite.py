@@ -7,6 +7,7 @@ from typing import Any
 from sqlglot import exp
 
 from runyard.warehouse.dialects.clickhouse_parser import Call
+from runyard.warehouse.dialects.partitioned import KEY
 from runyard.warehouse.dialects.places import Unsayable
 
 _REFUSED: dict[type, str] = {
@@ -16,7 +17,7 @@ _REFUSED: dict[type, str] = {
 }
 _JOINS = {"ANY", "PASTE"}
 _ENGINES = {"mergetree", "memory", "log", "tinylog", "null"}
-_LAYOUT = (exp.PartitionedByProperty, exp.Order, exp.PrimaryKey, exp.SettingsProperty, exp.MergeTreeTTL)
+_LAYOUT = (exp.Order, exp.PrimaryKey, exp.SettingsProperty, exp.MergeTreeTTL)
 
 
 def rewrite(tree: exp.Expression) -> exp.Expression:
@@ -27,6 +28,8 @@ def rewrite(tree: exp.Expression) -> exp.Expression:
             raise Unsayable(sentence, node)
         if (change := _CHANGES.get(type(node))) is not None:
             change(node)
+    if (key := tree.meta.get(KEY)) is not None:
+        tree.meta[KEY] = [key.this]  # as it is now, rewritten
     instead: exp.Expression = tree.meta.pop("instead", tree)
     return instead
 
@@ -166,13 +169,16 @@ def _bare(node: Any) -> Any:
 
 
 def _create(node: Any) -> None:
-    """How a MergeTree lies on disk means nothing here; other engines change what a read returns."""
+    """Of how a MergeTree lies on disk only the partition key counts; other engines change what a read returns."""
     properties = node.args.get("properties")
     for one in list(properties.expressions) if properties is not None else []:
         if isinstance(one, exp.EngineProperty):
             name = one.this.name
             if name.lower() not in _ENGINES:
                 raise Unsayable(f"ENGINE = {name} has no counterpart here; MergeTree has", one.this)
+        elif isinstance(one, exp.PartitionedByProperty):
+            if not (isinstance(one.this, Call) and one.this.name.lower() == "tuple" and not one.this.expressions):
+                node.meta[KEY] = one
         elif not isinstance(one, _LAYOUT):
             raise Unsayable(f"{type(one).__name__.removesuffix('Property').upper()} has no counterpart here", one)
     node.set("properties", None)

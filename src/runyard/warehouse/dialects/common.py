@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from runyard.warehouse.dialects import partitioned
 from runyard.warehouse.dialects.functions import FUNCTIONS
 from runyard.warehouse.dialects.places import Unsayable
 from runyard.warehouse.dialects.writer import Spelled, java_format
@@ -14,7 +15,6 @@ from runyard.warehouse.dialects.writer import Spelled, java_format
 # How a table is stored elsewhere: DuckDB stores it in its own way.
 _STORAGE = (
     exp.FileFormatProperty,
-    exp.PartitionedByProperty,
     exp.SchemaCommentProperty,
     exp.ClusteredByProperty,
     exp.ClusterProperty,
@@ -46,7 +46,10 @@ def rewriter(names: str) -> Callable[[exp.Expression], exp.Expression]:
                 change(node)
             elif type(node) is exp.Anonymous:
                 _function(node, table)
-        return tree
+        written = partitioned.insert(tree) if partitioned.is_selective(tree) else tree
+        if (left := written.find(exp.Partition)) is not None:
+            raise Unsayable("PARTITION (...) has no counterpart here; say the rows in WHERE", left)
+        return written
 
     return rewrite
 
@@ -92,6 +95,7 @@ def _function(node: Any, table: dict[str, dict[int, str]]) -> None:
 def _create(node: Any) -> None:
     if str(node.args.get("kind")).upper() == "DATABASE":
         node.set("kind", "SCHEMA")
+    partitioned.take_key(node)
     properties = node.args.get("properties")
     if properties is None:
         return
@@ -110,21 +114,19 @@ def _constraint(node: Any) -> None:
 
 
 def _insert(node: Any) -> None:
-    """INSERT OVERWRITE: all rows of the table go, in the same transaction."""
+    """INSERT OVERWRITE: all rows of the table or of a partition go, in the same transaction."""
     if isinstance(node.this, exp.Tuple):  # of a MERGE: its columns are the target's, whatever they are qualified with
         for one in node.this.expressions:
             if isinstance(one, exp.Column):
                 one.set("table", None)
-    if not node.args.get("overwrite"):
+    if partitioned.is_selective(node) or not node.args.get("overwrite"):
         return
     target = node.this.this if isinstance(node.this, exp.Schema) else node.this
-    if node.args.get("partition") or node.this.find(exp.Partition) is not None:
-        raise Unsayable("INSERT OVERWRITE of a partition has no counterpart here", target)
     read = list(node.expression.find_all(exp.Table)) if node.expression is not None else []
     if any((one.name, one.db) == (target.name, target.db) for one in read):
         raise Unsayable("INSERT OVERWRITE cannot read the table that it empties", target)
     node.set("overwrite", None)
-    node.meta["before"] = exp.Delete(this=target.copy())
+    node.meta["before"] = [exp.Delete(this=target.copy())]
 
 
 def _update(node: Any) -> None:
@@ -245,6 +247,17 @@ def dremio(tree: exp.Expression) -> exp.Expression:
     return _DREMIO(tree)
 
 
+def databricks(tree: exp.Expression) -> exp.Expression:
+    """Databricks: the column of range() is called id (Databricks SQL reference, 'range table-valued function')."""
+    for table in tree.find_all(exp.Table):
+        alias, call = table.args.get("alias"), table.this
+        unnamed = alias is None or not alias.args.get("columns")
+        if unnamed and isinstance(call, exp.Anonymous) and call.name.lower() == "range":
+            name = alias.this if alias is not None else exp.to_identifier("range")
+            table.set("alias", exp.TableAlias(this=name, columns=[exp.to_identifier("id")]))
+    return _DATABRICKS(tree)
+
+
 _CHANGES: dict[type, Any] = {
     exp.Alter: _alter,
     exp.ColumnConstraint: _constraint,
@@ -262,3 +275,4 @@ _CHANGES: dict[type, Any] = {
 }
 
 _DREMIO = rewriter("casts dremio")
+_DATABRICKS = rewriter("casts databricks")

@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.dialects.databricks import Databricks
 from sqlglot.tokenizer_core import TokenType
 
+from runyard.warehouse.dialects import remarks
 from runyard.warehouse.dialects.places import Unsayable
 
 _NAME = r"((?:`[^`]+`|\w+)(?:\s*\.\s*(?:`[^`]+`|\w+)){0,2})"
@@ -77,17 +78,20 @@ def _columns(found: re.Match[str]) -> str:
     return f"SELECT column_name AS col_name FROM (DESCRIBE {_table(found[1])})"
 
 
+def _partitions(found: re.Match[str]) -> str:
+    return f"SELECT {remarks.SHOW} * FROM {_table(found[1])} LIMIT 0"
+
+
 def _describe(found: re.Match[str]) -> str:
-    return _described(_table(found[1]))
+    return _described(_table(found[1]), remarks.DESCRIBE)
 
 
-def _described(what: str) -> str:
+def _described(what: str, remark: str = "") -> str:
     kind = "lower(column_type)"
     for ours, theirs in _KINDS:
         kind = f"replace({kind}, '{ours}', '{theirs}')"
-    return (
-        f"SELECT column_name AS col_name, {kind} AS data_type, CAST(NULL AS VARCHAR) AS comment FROM (DESCRIBE {what})"
-    )
+    columns = f"column_name AS col_name, {kind} AS data_type, CAST(NULL AS VARCHAR) AS comment"
+    return f"SELECT {remark} {columns} FROM (DESCRIBE {what})"
 
 
 def _setting(found: re.Match[str]) -> str:
@@ -111,6 +115,7 @@ _WRITTEN: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"SHOW\s+VIEWS{_IN}{_LIKE}", _views),
     (rf"SHOW\s+(?:SCHEMAS|DATABASES)(?:\s+(?:IN|FROM)\s+\w+)?{_LIKE}", _schemas),
     (r"SHOW\s+CATALOGS", _catalogs),
+    (rf"SHOW\s+PARTITIONS\s+{_NAME}", _partitions),
     (rf"SHOW\s+COLUMNS\s+(?:IN|FROM)\s+{_NAME}", _columns),
     (
         r"((?:DESCRIBE|DESC)\s+(?:HISTORY|DETAIL|SCHEMA|DATABASE|CATALOG|FUNCTION|VOLUME|SHARE|CONNECTION|CREDENTIAL)"

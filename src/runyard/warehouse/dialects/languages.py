@@ -33,9 +33,7 @@ class Language(msgspec.Struct, frozen=True):
 
 LANGUAGES: dict[SqlDialect, Language] = {
     "clickhouse": Language("ClickHouse", ClickHouse, rewrite, ClickHouseWriter),
-    "databricks": Language(
-        "Databricks", Databricks, common.rewriter("casts databricks"), statement=databricks.statement
-    ),
+    "databricks": Language("Databricks", Databricks, common.databricks, statement=databricks.statement),
     "dremio": Language("Dremio", Dremio, common.dremio),
     "trino": Language("Trino", Trino, common.rewriter("trino")),
     "postgres": Language("PostgreSQL", Postgres, common.rewriter("postgres")),

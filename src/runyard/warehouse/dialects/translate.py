@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import Any
 
 import sqlglot
@@ -11,10 +12,11 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from runyard.core.actions import SqlDialect
+from runyard.warehouse.dialects import partitioned, remarks
 from runyard.warehouse.dialects.databricks import pieces
 from runyard.warehouse.dialects.languages import LANGUAGES, Language
 from runyard.warehouse.dialects.places import Unsayable, place
-from runyard.warehouse.refused import Refused
+from runyard.warehouse.refused import Refused, Unsaid
 
 _SHOW = re.compile(r"TABLES(?:\s+(?:IN|FROM)\s+[`\"]?(\w+)[`\"]?)?", re.IGNORECASE)
 
@@ -33,7 +35,7 @@ def translate(text: str, dialect: SqlDialect) -> str:
         return ";\n".join(_statement(tree, language, text) for tree in trees)
     except Unsayable as error:
         where = f" ({place(text, error.offset)})" if error.offset is not None else ""
-        raise Refused(f"{language.title} SQL: {error}{where}.") from None
+        raise Unsaid(f"{language.title} SQL: {error}{where}.") from None
     except Refused:
         raise
     except RecursionError:
@@ -89,8 +91,14 @@ def _statement(tree: exp.Expression, language: Language, text: str) -> str:
             raise _unknown(str(node.this).upper(), text)
     try:
         rewritten = language.rewrite(tree)
-        parts = [one for one in (rewritten.meta.pop("before", None), rewritten) if one is not None]
-        return ";\n".join(str(language.writer().generate(one, copy=False)) for one in parts)
+        *before, last = [
+            str(language.writer().generate(one, copy=False)) for one in (*tree.meta.pop("before", ()), rewritten)
+        ]
+        if key := partitioned.written(
+            tree.meta.pop(partitioned.KEY, []), partial(language.writer().generate, copy=False)
+        ):
+            last = remarks.partitioned(last, key)
+        return ";\n".join([*before, last])
     except SqlglotError as error:
         raise Unsayable(str(error)) from None
 
