@@ -70,6 +70,8 @@ FEW = {
 """Where most can be torn apart; `make test-all` tries them all."""
 FEW_ROWS, MANY_ROWS = 100, 300_000
 """Of a load; the many are more than the downloader takes at once."""
+PLACES = 6
+"""More than launchers stay ready."""
 _numbers = itertools.count(1000)
 
 
@@ -93,7 +95,7 @@ class Frail(Service):
 
 @pytest.fixture
 def frail(tmp_path: Path) -> Iterator[Frail]:
-    one = Frail(tmp_path, grace=0.3, process_capacity=4)
+    one = Frail(tmp_path, grace=0.3, process_capacity=PLACES)
     with one:
         yield one
 
@@ -124,15 +126,16 @@ def processes_die(frail: Frail, folder: Path, point: str, *, server: str = "live
     """A program, a command that leaves a daemon, and one that is cancelled, while something dies at the point."""
     number = next(_numbers)
     diaries = [Diary(folder / f"diary{number}.{place}") for place in range(3)]
+    many = 0
     if point.startswith("forkserver"):
-        time.sleep(1.1)  # until few launchers are ready: then it is asked for more
+        time.sleep(1.5)  # until few launchers are ready
+        many = PLACES
     frail.arm(point)
     runs = [
+        *(frail.submit(shell("sleep 1"), **AGAIN) for _ in range(many)),
         frail.submit(diaries[0].work(), **AGAIN),
         frail.submit(shell(LEAVES.format(number=number, diary=diaries[1].file)), **AGAIN),
     ]
-    if point.startswith("forkserver"):
-        runs += [frail.submit(shell("sleep 0.3"), **AGAIN) for _ in range(2)]
     if server == "dies too":
         for _ in range(3):  # also what is taken only when the next attempt comes
             wait(lambda: frail.died(point) or all(frail.run(one)["state"] == "succeeded" for one in runs))

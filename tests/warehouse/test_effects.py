@@ -81,6 +81,9 @@ class Interrupted:
             self._cursor.execute(statement)
         raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
 
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        return self._cursor.cursor()
+
 
 def test_a_commit_that_an_interrupt_met_too_late_has_happened(database: Database) -> None:
     work = Clash(database, 0)
