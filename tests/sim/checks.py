@@ -120,7 +120,8 @@ class Checks:
             require(now == before, "an attempt that is over never changes", before, now)
         if before.state is State.WAITING and now.state in (State.QUEUED, State.STARTING, State.RUNNING):
             due = before.due_at or 0
-            require(self.field.wall() >= due, "no retry comes before its back-off is over", before, now)
+            moment = max(self.field.wall(), now.queued_at or 0)  # the clock may have been set back just now
+            require(moment >= due, "no retry comes before its back-off is over", before, now)
         if now.state is State.STARTING and before.token != now.token:
             require(now.token > before.token, "tokens grow", before, now)
 
@@ -142,9 +143,11 @@ class Checks:
         active = self.store.writer.queue_active()
         for name, queue in queues.items():
             now, before = active.get(name, 0), self.active.get(name, 0)
-            allowed, earlier = _slots(queue), self.slots.get(name, _slots(queue))
+            allowed, earlier = _slots(queue), self.slots.get(name)
             self.slots[name] = allowed
-            if allowed is not None and earlier is not None:  # a claim may be committed together with a new limit
+            if (
+                allowed is not None and earlier is not None
+            ):  # a claim may be committed with a new limit, or the first one
                 require(now <= max(allowed, earlier, before), "slots are never exceeded", queue, earlier, before, now)
         self.active = active
         for job_id, (limit, _) in self.limits.items():
