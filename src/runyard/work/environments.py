@@ -132,6 +132,7 @@ def _download(url: str, path: Path, places: Places) -> None:
     import runyard
 
     request = {
+        "type": "fetch",
         "url": url,
         "path": str(path),
         "allow_private": places.private_urls,
