@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import random
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from runyard.core.actions import Load
 from runyard.core.attempts import Outcome
 from runyard.warehouse import pieces
+from runyard.warehouse.failures import LoadFailed
 from tests.warehouse.desk import Desk
 from tests.warehouse.server import Files
 
@@ -193,6 +195,26 @@ def test_what_stands_before_the_rows_is_in_no_piece(tmp_path: Path) -> None:
     assert data[starts[0] :].startswith(b'0,"a')
     assert len(starts) == 4
     assert all(data[start - 2 : start] == b'"\n' and data[start : start + 1].isdigit() for start in starts)
+
+
+def test_a_piece_that_ends_too_early_is_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv"
+    path.write_text(HEADER + "".join(line(n) for n in range(SIZE // 76)))
+
+    def drain(pipe: str) -> None:
+        with open(pipe, "rb") as file:
+            while file.read(1 << 20):
+                pass
+
+    def read() -> None:
+        with pieces._divided(path, PLAIN, 1) as found:
+            os.truncate(path, SIZE // 2)
+            for pipe in found.source.strip("[]").split(", "):
+                drain(pipe.strip("'"))
+
+    with pytest.raises(LoadFailed, match="to its end"):
+        read()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_large_file_that_comes_slowly_loses_nothing_either(desk: Desk) -> None:

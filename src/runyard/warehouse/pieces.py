@@ -19,6 +19,7 @@ import duckdb
 import msgspec
 
 from runyard.warehouse import pipes
+from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source, Trust
 from runyard.warehouse.tables import text
 
@@ -57,7 +58,7 @@ def _threads(cursor: duckdb.DuckDBPyConnection) -> int:
 
 @contextlib.contextmanager
 def reading(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
-    """The file for one statement, in the way that it is trusted; raises `LoadFailed` if it did not come."""
+    """The file for one statement, in the way that it is trusted; raises `LoadFailed` if not all of it was there."""
     with source.reading() as path:
         whole = text(str(path))
         if source.coming is not None or source.trust == Trust.IN_ONE:
@@ -83,6 +84,8 @@ def _divided(path: Path, options: dict[str, str], threads: int) -> Iterator[Read
     changed = {**options, **_REJECTS, **_ONE_THREAD, "header": "false", "skip": "0"}
     with pipes.fed(parts, threads):
         yield Reading(f"[{listed}]", changed, starts, [part.stop - part.start for part in parts])
+    if any(part.sent != part.stop - part.start for part in parts):  # to its reader that is an end like any other
+        raise LoadFailed("The file could not be read to its end.", retry=True)
 
 
 def cuts(path: Path, options: dict[str, str], threads: int) -> list[int]:
