@@ -95,9 +95,7 @@ def test_duckdb_alone_still_leaves_out_a_block_that_begins_before_a_bad_line(tmp
 @pytest.mark.parametrize(
     ("bad", "kind"), [(f"{BAD},{{n:08}},view,x\n", "quarantine_rows"), ("2024-01-01,{n:08}\n", "invalid_lines")]
 )
-def test_a_bad_line_where_a_block_begins_takes_no_good_ones_with_it(
-    desk: Desk, tmp_path: Path, bad: str, kind: str
-) -> None:
+def test_a_bad_line_where_a_block_begins_takes_no_good_ones_with_it(desk: Desk, bad: str, kind: str) -> None:
     path = desk.files / f"{kind}.csv"
     count = edge(path, bad)
     outcome = load(desk, path, kind)

@@ -154,10 +154,6 @@ def _quoting(head: bytes, options: dict[str, str]) -> dict[str, str]:
     return {"quote": "'\"'", "escape": text("\\" if backslash else '"')}
 
 
-def _unquoted(literal: str) -> bytes:
-    return literal[1:-1].replace("''", "'").encode()
-
-
 def _known(target: Target, head: bytes, options: dict[str, str]) -> Shape | None:
     """The shape of a file whose first line is plain names of columns that are known; None: it has to be looked at.
 
@@ -166,7 +162,7 @@ def _known(target: Target, head: bytes, options: dict[str, str]) -> Shape | None
     if "header" in options or len(known := target.known()) < 2 or _OTHER_DATES.search(head):
         return None
     line = head[: head.find(b"\n") + 1]
-    if not line.endswith(b"\n") or not line.isascii() or _unquoted(options["quote"]) in line or b"\r" in line:
+    if not line.endswith(b"\n") or not line.isascii() or pieces.character(options["quote"]) in line or b"\r" in line:
         return None
     for delimiter in [options["delim"][1:-1]] if "delim" in options else _DELIMITERS:
         names = line.decode().rstrip("\n").split(delimiter) if delimiter else []
@@ -256,7 +252,7 @@ def _lines(cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading)
 def _told(shape: Shape, source: Source) -> dict[str, str]:
     """How the file was read, for people."""
     shown = {"delimiter": shape.delimiter, "header": shape.reading["header"], "skipped_lines": shape.reading["skip"]}
-    quote, escape = (_unquoted(shape.reading[key]).decode() for key in ("quote", "escape"))
+    quote, escape = (pieces.character(shape.reading[key]).decode() for key in ("quote", "escape"))
     shown |= {"quote": quote} if quote == escape else {"quote": quote, "escape": escape}
     shown |= {word: shape.reading[key].strip("'") for key, word in _TOLD_FORMATS.items() if key in shape.reading}
     shown |= {"line_ends": "mixed"} if source.loose else {}

@@ -21,13 +21,12 @@ import msgspec
 from runyard.net import addresses, connect
 from runyard.warehouse.failures import LoadFailed, is_full
 from runyard.warehouse.objects import S3, get
-from runyard.warehouse.sending import Send, send, shown
+from runyard.warehouse.sending import AGAIN, Send, send, shown
 
 _CHUNK = 1 << 20
 _TELL_SECONDS = 0.25
 _REDIRECTS = 10
 _RESUMES = 5
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag="fetch"):
@@ -128,7 +127,7 @@ class Download:
     def _take(self, url: str, response: http.client.HTTPResponse, target: Any) -> None:
         if response.status not in {200, 206}:
             sentence = f"{shown(url)} answered {response.status} {response.reason}."
-            if response.status in _AGAIN:
+            if response.status in AGAIN:
                 raise Broken(sentence)
             raise Failure(sentence, retry=False)
         self.kind = response.headers.get("Content-Type", "")

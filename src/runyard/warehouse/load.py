@@ -81,8 +81,10 @@ class Loader:
             source.remove()
 
     def _once(self, task: Task, target: Target, source: Source) -> Outcome:
+        began = time.perf_counter()
+
         def work(touched: Touched) -> Outcome:
-            return self._load(task, target, source, touched)
+            return self._load(task, target, source, touched, began)
 
         while True:
             try:
@@ -107,8 +109,7 @@ class Loader:
             source = local(*place)
         return plain(source, self._settings, task)
 
-    def _load(self, task: Task, target: Target, source: Source, touched: Touched) -> Outcome:
-        began = time.perf_counter()
+    def _load(self, task: Task, target: Target, source: Source, touched: Touched, began: float) -> Outcome:
         counts = _READERS[source.format](target, source, self._spool)
         task.check()
         _check_bad(target.action, counts)

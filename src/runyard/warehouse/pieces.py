@@ -90,7 +90,7 @@ def _divided(path: Path, options: dict[str, str], threads: int) -> Iterator[Read
 
 def cuts(path: Path, options: dict[str, str], threads: int) -> list[int]:
     """Where pieces begin: at lines that stand outside of quotes. Raises `Doubted` if there is no telling them."""
-    quote = _character(options["quote"])
+    quote = character(options["quote"])
     if options["escape"] != options["quote"] and quote:
         raise Doubted
     with path.open("rb") as file:
@@ -139,7 +139,8 @@ def _line_end(file: IO[bytes], quote: bytes, before: int) -> tuple[int, int]:
     return 0, found
 
 
-def _character(literal: str) -> bytes:
+def character(literal: str) -> bytes:
+    """What a SQL literal of an option says."""
     return literal[1:-1].replace("''", "'").encode()
 
 

@@ -21,7 +21,8 @@ from runyard.warehouse.failures import LoadFailed
 
 _CHUNK = 1 << 18
 _TRIES = 3
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+AGAIN = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses with which a service asks to be asked again."""
 
 
 class Send(msgspec.Struct, frozen=True, kw_only=True, tag="send"):
@@ -88,7 +89,7 @@ def _taken(url: str, response: http.client.HTTPResponse) -> dict[str, Any]:
     if 200 <= response.status < 300:
         return {"status": response.status}
     sentence = f"{shown(url)} answered {response.status} {response.reason}"
-    if response.status in _AGAIN:
+    if response.status in AGAIN:
         raise _Again(sentence)
     raise LoadFailed(f"{sentence}: an export takes a URL that answers a PUT by keeping its body.")
 
