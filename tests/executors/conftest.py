@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         # What a server might hold, and no task may see.
         patch.setenv("AWS_SECRET_ACCESS_KEY", "fake-secret-of-the-server")
         patch.setenv("RUNYARD_TOKEN", "fake-token-of-the-server")
+        # What a server in a shell's background, or under nohup, is started with.
+        former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGQUIT, signal.SIGHUP)}
         one = Bench(tmp_path_factory.mktemp("bench") / "attempts")
+        for number, handler in former.items():
+            signal.signal(number, handler)
     yield one
     one.close()
 

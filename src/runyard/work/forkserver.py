@@ -26,6 +26,7 @@ _FORK_TRIES, _FORK_WAIT_SECONDS = 20, 0.1
 
 def serve(orders: socket.socket) -> None:
     """Forks until the executor closes its end."""
+    _heed_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reap)
@@ -43,6 +44,13 @@ def serve(orders: socket.socket) -> None:
             orders.close()
             launcher.own(socket.socket(fileno=fds[0]))
         os.close(fds[0])
+
+
+def _heed_signals() -> None:
+    """Undoes what nohup or a shell's background does: a program expects that nobody ignores signals for it."""
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # these two Python itself ignores
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _make_streams() -> None:
