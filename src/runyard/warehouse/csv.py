@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv as stdlib_csv
+import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
 
-from runyard.warehouse import pieces
+from runyard.warehouse import lines, pieces
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
 _OPTIONS = {"encoding", "delimiter", "header", "quote", "escape", "null_string", "date_format", "timestamp_format"}
-_DELIMITERS, _HEAD_BYTES = (",", "\t", ";", "|"), 1 << 16
+_DELIMITERS, _HEAD_BYTES, _LINE_BYTES = (",", "\t", ";", "|"), 1 << 16, 2_000_000
 _SINGLE_QUOTED = re.compile(rb"(?:^|[,;|\t])'[^'\r\n]*'(?=[,;|\t\r\n]|$)", re.MULTILINE)
-_BACKSLASHED = re.compile(rb'\\"(?![,;|\t\r\n])')
+_BACKSLASHED = re.compile(rb'(?:^|[,;|\t]) *"[^"\r\n]*\\"(?![",;|\t\r\n])', re.MULTILINE)
 _OTHER_DATES = re.compile(rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\d ?[AaPp][Mm]\b")
-_DOUBLED = re.compile(rb'[^,;|\t\r\n]""')
+_DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
 _ERRORS = (
-    f"SELECT {pieces.PLACE} AS place, min(csv_line) AS raw,"
+    f"SELECT {pieces.PLACE} AS place, min(file_id) AS piece, min(line) AS line, min(csv_line) AS raw,"
     " list(DISTINCT column_name ORDER BY column_name) AS columns,"
     " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
     " FROM reject_errors GROUP BY place"
@@ -31,7 +35,7 @@ _ERRORS = (
 
 
 class MixedLines(LoadFailed):
-    """Lines of the file end in different ways: it has to be read less strictly (`Source.loose`)."""
+    """Lines of the file end in different ways: it has to be written anew first (`straighten`)."""
 
 
 class Shape(msgspec.Struct):
@@ -72,6 +76,25 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     return counts
 
 
+def straighten(source: Source, options: dict[str, Any], check: Callable[[], None]) -> None:
+    """Gives all lines of a file the same end; raises `LoadFailed` if not all of it comes."""
+    source.arrive()
+    marks = _marks(_quoting(_head(source), found := _options(options)) | found)
+    to = source.path.with_suffix(".plain")
+    try:
+        lines.even(source.path, to, *marks, check=check)
+        source.unpacked, source.evened = to.stat().st_size, True
+        to.replace(source.path)
+    finally:
+        to.unlink(missing_ok=True)
+
+
+def _marks(options: dict[str, str]) -> tuple[bytes, bytes, bytes]:
+    """The delimiter, if it is known, the quote, and what escapes it."""
+    delimiter, quote, escape = (pieces.character(options.get(key, "''")) for key in ("delim", "quote", "escape"))
+    return delimiter, quote, escape
+
+
 def _read(target: Target, statement: str, *, clean: bool) -> int:
     try:
         return target.count(statement)
@@ -88,11 +111,16 @@ def _shape(target: Target, source: Source) -> Shape:
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise LoadFailed("The file is empty.")
     options = _quoting(head, options) | options
-    if source.loose:
-        options |= {"strict_mode": "false", "new_line": "'\\n'"}
+    # Left to itself DuckDB takes the first one that it sees, even within quotes, and then finds no row, without a word.
+    options["new_line"] = text(lines.first(head, *_marks(options)))
     if (shape := _known(target, head, options)) is not None:
         return shape
-    found = _sniff(target, source, options)
+    try:
+        found = _sniff(target, source, options)
+    except LoadFailed as error:
+        if isinstance(error, MixedLines) or (shape := _told_by_names(target, head, options)) is None:
+            raise
+        return shape
     if not found[4] and "header" not in options and (known := target.known()):
         # A file of texts only: its first line is a header when it names columns of the table.
         other = _sniff(target, source, {**options, "header": "true"})
@@ -100,6 +128,9 @@ def _shape(target: Target, source: Source) -> Shape:
     reading = {"auto_detect": "false", "delim": text(_plain(found[0]))}
     shape = Shape(reading | {"header": str(bool(found[4])).lower(), "skip": str(found[3])}, _plain(found[0]), {})
     shape.columns = _types(found)
+    if not target.takes(list(shape.columns)):
+        # Its first lines have more or fewer values than the table has columns; those behind them may not.
+        shape = _told_by_names(target, head, options) or shape
     for key, kind, form in (("dateformat", "DATE", found[6]), ("timestampformat", "TIMESTAMP", found[7])):
         if form and not str(form).startswith("%Y") and key not in options:
             _take_format(target, source, options, shape, (key, kind, str(form)))
@@ -173,17 +204,50 @@ def _known(target: Target, head: bytes, options: dict[str, str]) -> Shape | None
     return None
 
 
-def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
-    given = {"ignore_errors": "true", **options}
+def _told_by_names(target: Target, head: bytes, options: dict[str, str]) -> Shape | None:
+    """The shape of a file that cannot be detected, by the columns that are known; None where they do not tell it."""
+    columns, header = target.names(), options.get("header")
+    for delimiter in [pieces.character(options["delim"]).decode()] if "delim" in options else _DELIMITERS:
+        lines_ = _first_lines(head, delimiter, options)
+        skipped = next((number for number, line in enumerate(lines_) if line), 0)
+        names = lines_[skipped] if lines_ else []
+        reading = {"auto_detect": "false", "delim": text(delimiter), "skip": str(skipped)}
+        if header != "false" and columns and names and target.takes(names) and len(set(names)) == len(names):
+            return Shape({**reading, "header": "true", **options}, delimiter, dict.fromkeys(names, "VARCHAR"))
+        if header == "false" and "delim" in options and any(len(line) == len(columns) for line in lines_):
+            return Shape({**reading, **options}, delimiter, dict.fromkeys(columns, "VARCHAR"))
+    return None
+
+
+def _first_lines(head: bytes, delimiter: str, options: dict[str, str]) -> list[list[str]]:
+    """The values of the first lines as the standard library reads them."""
+    quote, escape = pieces.character(options["quote"]).decode(), pieces.character(options["escape"]).decode()
+    whole = io.StringIO(head.decode("utf-8", "replace").removeprefix("\ufeff"), newline="")
+    quoting: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": stdlib_csv.QUOTE_NONE}
+    if escape != quote:
+        quoting |= {"escapechar": escape or None, "doublequote": False}
     try:
-        row = target.cursor.execute(
-            "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns, DateFormat, TimestampFormat FROM"
-            f" sniff_csv({text(str(source.head or source.path))}, {_said(given)})"
-        ).fetchone()
-    except duckdb.Error as error:
-        head = _head(source)
-        mixed = b"\r\n" in head and b"\n" in head.replace(b"\r\n", b"")
-        raise (MixedLines if mixed else LoadFailed)(_not_csv(source, error)) from None
+        return list(stdlib_csv.reader(whole, delimiter=delimiter, **quoting))
+    except (stdlib_csv.Error, TypeError, ValueError):
+        return []
+
+
+def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
+    given = {"ignore_errors": "true", "comment": "''", **options}
+    statement = (  # on a connection of its own: an error would end the transaction
+        "SELECT Delimiter, Quote, Escape, SkipRows, HasHeader, Columns, DateFormat, TimestampFormat FROM"
+        f" sniff_csv({text(str(source.head or source.path))}, "
+    )
+    with contextlib.closing(target.cursor.cursor()) as other:
+        try:
+            row = other.execute(f"{statement}{_said(given)})").fetchone()
+        except duckdb.Error as error:
+            if not source.evened and lines.mixed(_head(source)):
+                raise MixedLines(_not_csv(source, error)) from None
+            try:  # a broken line among the first ones is no reason to take none
+                row = other.execute(f"{statement}{_said(given)}, strict_mode = false)").fetchone()
+            except duckdb.Error:
+                raise LoadFailed(_not_csv(source, error)) from None
     names = list(_types(row)) if row else [""]
     first = names[0].strip().lower()
     if row is None or "\0" in first or first.startswith(_DOCUMENTS):
@@ -202,10 +266,16 @@ def _types(found: tuple[Any, ...]) -> dict[str, str]:
 
 
 def _not_csv(source: Source, error: duckdb.Error) -> str:
-    if "maximum line size" in str(error).lower():
+    if _has_long_line(source.head or source.path):
         return "The file cannot be read as CSV: one of its first lines has more than 2,000,000 bytes."
     line = str(error).splitlines()[0].replace(str(source.head or source.path), "the file")
     return f"The file cannot be read as CSV: {line}"
+
+
+def _has_long_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4 * _LINE_BYTES)
+    return any(len(line) > _LINE_BYTES for line in re.split(rb"[\r\n]+", start))
 
 
 def _plain(value: str) -> str:
@@ -230,22 +300,23 @@ def _invalid(
 ) -> tuple[int, str, list[dict[str, Any]]]:
     """How many lines do not parse, what is wrong with the first bad line of all, and some that do not parse."""
     row = cursor.execute(
-        f"SELECT count(*) FILTER (NOT fits), min(place), arg_min(errors[1], place) FROM ({_ERRORS})"
+        "SELECT count(*) FILTER (NOT fits), arg_min(piece, place), arg_min(line, place), arg_min(errors[1], place)"
+        f" FROM ({_ERRORS})"
     ).fetchone()
     if row is None or row[1] is None:
         return 0, "", []
-    first = f"line {pieces.line_of(row[1], path, found)}: {row[2] or ''}"
+    first = f"line {pieces.line_of(row[1], row[2], path, found)}: {row[3] or ''}"
     return row[0], first, _lines(cursor, path, found) if row[0] else []
 
 
 def _lines(cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading) -> list[dict[str, Any]]:
     """Some of the lines that do not parse."""
     rows = cursor.execute(
-        f"SELECT place, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY place LIMIT {SAMPLES}"
+        f"SELECT piece, line, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY place LIMIT {SAMPLES}"
     ).fetchall()
     return [
-        {"line": pieces.line_of(place, path, found), "text": short(raw), "error": short(error)}
-        for place, raw, error in rows
+        {"line": pieces.line_of(piece, line, path, found), "text": short(raw.strip("\r\n")), "error": short(error)}
+        for piece, line, raw, error in rows
     ]
 
 
@@ -255,7 +326,7 @@ def _told(shape: Shape, source: Source) -> dict[str, str]:
     quote, escape = (pieces.character(shape.reading[key]).decode() for key in ("quote", "escape"))
     shown |= {"quote": quote} if quote == escape else {"quote": quote, "escape": escape}
     shown |= {word: shape.reading[key].strip("'") for key, word in _TOLD_FORMATS.items() if key in shape.reading}
-    shown |= {"line_ends": "mixed"} if source.loose else {}
+    shown |= {"line_ends": "mixed"} if source.evened else {}
     return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
 
 
@@ -265,7 +336,7 @@ def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         while rows := bad.fetchmany(10_000):
             count += len(rows)
-            # Of mixed line ends a part may stand before the line.
+            # Empty lines, and a part of the last line's end, may stand before the line.
             file.writelines("{}{}{}\n".format(place, delimiter, raw.strip("\r\n")) for place, raw in rows)
     return count
 
@@ -273,7 +344,7 @@ def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
 def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
     """The original columns of the rejected lines as text, with what was wrong."""
     kinds = ", ".join(["'c__place': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
-    reading = _said({**shape.reading, "header": "false", "skip": "0"})
+    reading = _said({**shape.reading, "header": "false", "skip": "0", "new_line": r"'\n'"})
     listed = ", ".join(f"f.{name(place)}" for place in places)
     return target.keep_aside(
         places,

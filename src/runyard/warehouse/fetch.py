@@ -62,8 +62,8 @@ class Source(msgspec.Struct):
     """So many bytes may come out of it."""
     encoding: str = "utf-8"
     """How a text was written; the file is UTF-8 by now."""
-    loose: bool = False
-    """Whether a CSV reader has to take what the rules of CSV do not have."""
+    evened: bool = False
+    """Whether all lines end in one way because we wrote them so."""
     trust: Trust = Trust.CLEAN
     coming: Coming | None = None
     """The rest of the file is still on its way."""
@@ -80,6 +80,14 @@ class Source(msgspec.Struct):
             yield pipe
         self.size = self.unpacked = self.coming.finish()
         self.seconds = self.coming.seconds
+
+    def arrive(self) -> None:
+        """Waits for the rest of a file that is on its way; raises `LoadFailed` if it does not come."""
+        if self.coming is not None:
+            self.size = self.unpacked = self.coming.finish()
+            self.seconds = self.coming.seconds
+            self.coming.close()
+            self.coming = None
 
     def remove(self) -> None:
         """Nothing of it is left here."""

@@ -90,9 +90,9 @@ class Loader:
             try:
                 return self._effects.once(target.cursor, task.assignment, work)
             except csv.MixedLines:
-                if source.loose:
+                if source.evened:
                     raise
-                source.loose = True
+                csv.straighten(source, target.action.options, task.check)
             except Doubted:
                 source.trust = Trust(source.trust + 1)
             task.check()

@@ -30,8 +30,11 @@ _CHUNK, _SEARCHED = 1 << 20, 1 << 24
 _ONE_THREAD = {"parallel": "false"}
 _REJECTS = {"store_rejects": "true", "rejects_limit": "0"}
 _PLACE = 1 << 40
-"""A place is the number of a piece, times this, plus the number of a line within it."""
-PLACE = f"file_id::BIGINT * {_PLACE} + line"
+"""A place is the number of a piece, times this, plus where in it a line begins.
+
+The number of a line is none: of values that are cast late (UUID, HUGEINT) DuckDB tells that of another line.
+"""
+PLACE = f"file_id::BIGINT * {_PLACE} + line_byte_position"
 
 
 class Doubted(Exception):
@@ -158,9 +161,8 @@ def check(cursor: duckdb.DuckDBPyConnection, found: Reading) -> None:
         raise Doubted
 
 
-def line_of(place: int, path: Path, found: Reading) -> int:
-    """The number of a line in the file, from 1 on."""
-    piece, line = divmod(place, _PLACE)
+def line_of(piece: int, line: int, path: Path, found: Reading) -> int:
+    """The number of a line of a piece in the file, from 1 on."""
     if found.sizes == []:
         return line
     with path.open("rb") as file:

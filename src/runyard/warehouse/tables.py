@@ -24,6 +24,8 @@ _COLUMNS = (
 
 
 _STAGE = "temp.runyard_new"
+_UNNAMED = re.compile(r"column\d+")
+"""What DuckDB calls the columns of a file without a header."""
 FIRST_LOCAL_ROW = 36028797018960000
 """DuckDB's MAX_ROW_ID, the least row id of a row that its transaction has not committed."""
 _BESIDE = {
@@ -122,6 +124,16 @@ class Target:
         """Lower-case names of the columns that were given, or that the table has."""
         return {column.lower() for column in self.action.columns or self._existing()}
 
+    def names(self) -> list[str]:
+        """Those columns, in their order."""
+        return list(self.action.columns or self._existing())
+
+    def takes(self, found: Sequence[str]) -> bool:
+        """Whether a file with such columns can be loaded; one without known columns takes all."""
+        known = self.known()
+        by_place = len(found) == len(known) and all(_UNNAMED.fullmatch(column) for column in found)
+        return not known or by_place or {column.lower() for column in found} <= known
+
     def kinds(self) -> dict[str, str]:
         """The types of those columns, as they were given or as the table has them, by their lower-case names."""
         return {column.lower(): kind.upper() for column, kind in (self._given or self._existing()).items()}
@@ -175,7 +187,7 @@ class Target:
         unknown = [column for column in found if column.lower() not in places]
         if not unknown:
             return [places[column.lower()] for column in found]
-        if all(re.fullmatch(r"column\d+", column) for column in found) and len(found) == len(self.columns):
+        if all(_UNNAMED.fullmatch(column) for column in found) and len(found) == len(self.columns):
             return list(self.columns)  # a file without header: by position
         raise LoadFailed(
             f"The file has a column {unknown[0]!r} that the table {self.action.table} does not have"
