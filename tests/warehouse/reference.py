@@ -52,7 +52,7 @@ def csv_rows(data: bytes, dialect: Dialect, columns: dict[str, str], order: list
     names = order or list(columns)
     found = Expected([], [], 0)
     invalid = 0
-    for number, record in enumerate(_records(data.removeprefix(b"\xef\xbb\xbf"), dialect, len(names))):
+    for number, record in enumerate(_records(data, dialect, len(names))):
         if dialect.header and number == 0:
             continue
         texts = _texts(record, dialect, [columns[name] for name in names])
@@ -90,7 +90,7 @@ def _texts(record: Record, dialect: Dialect, kinds: list[str]) -> list[str | Non
     fields = record.fields
     if fields is None:
         return None
-    if len(fields) == len(kinds) + 1 and not fields[-1]:  # a delimiter that ends every line is no column
+    if len(fields) == len(kinds) + 1 and fields[-1] == dialect.null.encode():  # a delimiter at the end is no column
         fields = fields[:-1]
     if len(fields) != len(kinds):
         return None
@@ -104,6 +104,7 @@ def _texts(record: Record, dialect: Dialect, kinds: list[str]) -> list[str | Non
 
 def _records(data: bytes, dialect: Dialect, count: int) -> Iterator[Record]:
     """The lines, of which one may go over several in quotes. An empty line is none, or the NULL of a single column."""
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")  # nor is there a line before the first one
     place = 0
     while place < len(data):
         record, after = _record(data, place, dialect)
@@ -176,7 +177,7 @@ _WHOLE = {
     "UINTEGER": (0, 2**32), "UBIGINT": (0, 2**64),
 }  # fmt: skip
 _BOOLEANS = dict.fromkeys(("true", "t", "1", "yes", "y"), True) | dict.fromkeys(("false", "f", "0", "no", "n"), False)
-_TIME = r"(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,9}))?)?"
+_TIME = r"(\d{1,2}):(\d{1,2}|)(?::(\d{1,2})(?:\.(\d{1,9}))?)?"
 _ISO = re.compile(rf"(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})(?:[ T]{_TIME}(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
 _CLOCK = re.compile(_TIME, re.ASCII)
 
@@ -234,7 +235,7 @@ def _boolean(text: str) -> bool:
 
 def _moment(text: str) -> tuple[datetime.datetime, datetime.timedelta]:
     """The time of day as it stands, and its offset."""
-    found = _ISO.fullmatch(text)
+    found = _ISO.fullmatch(text.strip())
     if found is None:
         raise Misfit
     year, month, day, hour, minute, second, fraction, zone = found.groups()
@@ -263,7 +264,7 @@ def _time(text: str) -> datetime.time:
         raise Misfit
     hour, minute, second, fraction = found.groups()
     try:
-        return datetime.time(int(hour), int(minute), int(second or 0), int(((fraction or "") + "000000")[:6]))
+        return datetime.time(int(hour), int(minute or 0), int(second or 0), int(((fraction or "") + "000000")[:6]))
     except ValueError:
         raise Misfit from None
 

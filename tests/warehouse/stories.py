@@ -163,7 +163,7 @@ def _mutated(chance: random.Random, text: str, header: int, damage: float, diale
         if start >= len(text):
             break
         place = chance.randrange(start, len(text))
-        mark = chance.choice([dialect.quote, dialect.delimiter, "\n", "\r", "\r\n", "\\", " ", "\0", "x", dialect.quote])
+        mark = chance.choice([dialect.quote, dialect.delimiter, "\n", "\r", "\r\n", "\0", "x", dialect.quote])
         text = text[:place] + mark + text[place + chance.randint(0, 1) :]
     return text
 

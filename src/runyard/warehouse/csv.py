@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv as stdlib_csv
 import io
@@ -22,7 +23,14 @@ _OPTIONS = {"encoding", "delimiter", "header", "quote", "escape", "null_string",
 _DELIMITERS, _HEAD_BYTES, _LINE_BYTES = (",", "\t", ";", "|"), 1 << 16, 2_000_000
 _SINGLE_QUOTED = re.compile(rb"(?:^|[,;|\t])'[^'\r\n]*'(?=[,;|\t\r\n]|$)", re.MULTILINE)
 _BACKSLASHED = re.compile(rb'(?:^|[,;|\t]) *"[^"\r\n]*\\"(?![",;|\t\r\n])', re.MULTILINE)
-_OTHER_DATES = re.compile(rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\d ?[AaPp][Mm]\b")
+_OTHER_DATES = re.compile(
+    rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\b\d{4}\.\d{1,2}\.\d{1,2}\b|\d ?[AaPp][Mm]\b"
+)
+_ISO_FORMS = ("%Y-%m-%d", "%Y/%m/%d")
+_HALF_DAYS = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2}([ T])\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?)[AaPp][Mm]\b")
+_SPACED_DATES = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2} +(?:[,;|\t\"'\r\n]|$)")
+_STRICTER = {"DATE": "TIMESTAMP", "TIME": "TIME WITH TIME ZONE"}
+"""What a column is read as so that nothing may stand behind its value: as itself DuckDB reads the start, and is done."""
 _DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
@@ -51,12 +59,14 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     """Rows into the table and its quarantine; raises `LoadFailed` or duckdb.Error."""
     shape = _shape(target, source)
     places = target.prepare(shape.columns)
-    kinds = ", ".join(f"{text(place)}: {text(target.columns[place])}" for place in places)
+    read_as = _kinds(target, places, shape, _head(source))
+    kinds = ", ".join(f"{text(place)}: {text(kind)}" for place, kind in read_as.items())
+    values = ", ".join(_value(place, kind, target.columns[place]) for place, kind in read_as.items())
     cursor = target.cursor
     with pieces.reading(source, shape.reading, cursor) as found:
         rows = _read(
             target,
-            f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT * FROM"
+            f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT {values} FROM"
             f" read_csv({found.source}, columns = {{{kinds}}}, {_said(found.options)})",
             clean=not found.rejects,
         )
@@ -74,6 +84,20 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     finally:
         rejected.unlink(missing_ok=True)
     return counts
+
+
+def _kinds(target: Target, places: list[str], shape: Shape, head: bytes) -> dict[str, str]:
+    """The columns of the table that the file has, and as what they are read; they are cast to their types after it."""
+    if "dateformat" not in shape.reading and ("timestampformat" in shape.reading or _SPACED_DATES.search(head)):
+        shape.reading["dateformat"] = text(_ISO_FORMS[0])  # which is strict, and lets spaces be
+    kinds = {place: target.columns[place] for place in places}
+    stricter = {kind: other for kind, other in _STRICTER.items() if kind == "TIME" or "dateformat" not in shape.reading}
+    return {place: stricter.get(kind, kind) for place, kind in kinds.items()}
+
+
+def _value(place: str, read: str, kind: str) -> str:
+    """A column as its table has it. A mere cast DuckDB would do by reading it as that type at once."""
+    return name(place) if read == kind else f"CASE WHEN {name(place)} IS NOT NULL THEN {name(place)}::{kind} END"
 
 
 def straighten(source: Source, options: dict[str, Any], check: Callable[[], None]) -> None:
@@ -103,6 +127,9 @@ def _read(target: Target, statement: str, *, clean: bool) -> int:
             raise pieces.Doubted from None
         if "state machine reached an invalid state" in str(error):
             raise MixedLines("The file cannot be read as CSV: its lines end in different ways.") from None
+        if "unicode" in str(error):
+            said = "A line that does not parse has bytes that are no UTF-8: say in encoding how the file is written."
+            raise LoadFailed(said) from None
         raise
 
 
@@ -132,8 +159,13 @@ def _shape(target: Target, source: Source) -> Shape:
         # Its first lines have more or fewer values than the table has columns; those behind them may not.
         shape = _told_by_names(target, head, options) or shape
     for key, kind, form in (("dateformat", "DATE", found[6]), ("timestampformat", "TIMESTAMP", found[7])):
-        if form and not str(form).startswith("%Y") and key not in options:
+        if form and not str(form).startswith(_ISO_FORMS) and key not in options:
             _take_format(target, source, options, shape, (key, kind, str(form)))
+    if (half := _HALF_DAYS.search(head)) and any(kind == "TIMESTAMP" for kind in target.kinds().values()):
+        # Nobody finds this form, and read without it the word is taken for a zone and left out.
+        between, second, fraction, space = (one.decode() if one else "" for one in half.groups())
+        seconds = (":%S.%f" if fraction else ":%S") if second else ""
+        shape.reading["timestampformat"] = text(f"%Y-%m-%d{between}%I:%M{seconds}{space}%p")
     shape.reading |= options
     return shape
 
@@ -163,8 +195,8 @@ def _has_another(
 ) -> bool:
     """Whether day and month could change their places, or a year of two digits could be either of them."""
     key, form = found
-    if "%y" in form:
-        return True
+    if "%y" in form or form.startswith("%Y"):
+        return "%y" in form
     swapped = form.translate({ord("d"): "m", ord("m"): "d"})
     other = _types(_sniff(target, source, {**options, key: text(swapped)}))
     return all(other.get(column) == type_ for column, type_ in columns.items())
@@ -242,7 +274,10 @@ def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any
         try:
             row = other.execute(f"{statement}{_said(given)})").fetchone()
         except duckdb.Error as error:
-            if not source.evened and lines.mixed(_head(source)):
+            head = _head(source)
+            if _is_binary(head):
+                raise LoadFailed(_not_csv(source, error)) from None
+            if not source.evened and lines.mixed(head):
                 raise MixedLines(_not_csv(source, error)) from None
             try:  # a broken line among the first ones is no reason to take none
                 row = other.execute(f"{statement}{_said(given)}, strict_mode = false)").fetchone()
@@ -270,6 +305,15 @@ def _not_csv(source: Source, error: duckdb.Error) -> str:
         return "The file cannot be read as CSV: one of its first lines has more than 2,000,000 bytes."
     line = str(error).splitlines()[0].replace(str(source.head or source.path), "the file")
     return f"The file cannot be read as CSV: {line}"
+
+
+def _is_binary(head: bytes) -> bool:
+    """A text may have some broken characters, or zero bytes; what has both is none."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return b"\0" in head
+    return False
 
 
 def _has_long_line(path: Path) -> bool:
