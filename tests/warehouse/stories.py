@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -59,6 +59,8 @@ ENCODINGS = [
     ("cp1252", "windows-1252"), ("latin-1", "latin-1"), ("iso8859-2", "iso8859-2"), ("utf-8", "utf-8"),
 ]  # fmt: skip
 
+COUNTS = (0, 1, 2, 5, 20, 20, 60, 300)
+
 
 class Story(NamedTuple):
     """One file and its load."""
@@ -75,8 +77,8 @@ class Story(NamedTuple):
     options: dict[str, Any]
 
 
-def csv_story(seed: int) -> Story:
-    """A CSV file; the same for the same seed."""
+def csv_story(seed: int, counts: Sequence[int] = COUNTS) -> Story:
+    """A CSV file, of so many lines; the same for the same seed."""
     chance = random.Random(seed)
     names = chance.sample(NAMES, chance.randint(1, 6))
     columns = {name: chance.choice(list(GOOD)) for name in names}
@@ -92,7 +94,7 @@ def csv_story(seed: int) -> Story:
         dialect = dialect._replace(null="NULL")
     written, given = chance.choice(ENCODINGS) if chance.random() < 0.25 else ("utf-8", "")
     order = chance.sample(names, len(names)) if dialect.header else names
-    text = _csv_text(chance, columns, order, dialect, written)
+    text = _csv_text(chance, columns, order, dialect, written, chance.choice(counts))
     body = text.encode(written, "replace")
     plain = body.decode(written).encode()
     if written == "utf-8" and not given and chance.random() < 0.1:
@@ -111,11 +113,12 @@ def _options(chance: random.Random, dialect: Dialect, encoding: str, *, strange:
     return options | ({"encoding": encoding} if encoding else {})
 
 
-def _csv_text(chance: random.Random, columns: dict[str, str], order: list[str], dialect: Dialect, encoding: str) -> str:
+def _csv_text(
+    chance: random.Random, columns: dict[str, str], order: list[str], dialect: Dialect, encoding: str, count: int
+) -> str:
     ends = chance.choice([["\n"]] * 4 + [["\r\n"]] * 3 + [["\r"], ["\n", "\r\n"], ["\n", "\r\n", "\r"]])
     bad, ragged, empty, damage = (chance.choice([0.0, 0.0, 0.02, 0.3]) for _ in range(4))
     quoting = chance.choice([0.0, 0.2, 1.0])
-    count = chance.choice([0, 1, 2, 5, 20, 20, 60, 300])
     write = _writer(chance, dialect, quoting)
     lines = [[_quoted(name, dialect) for name in order]] if dialect.header else []
     for _ in range(count):

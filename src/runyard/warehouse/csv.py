@@ -34,12 +34,23 @@ _STRICTER = {"DATE": "TIMESTAMP", "TIME": "TIME WITH TIME ZONE"}
 _DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
-_ERRORS = (
-    f"SELECT {pieces.PLACE} AS place, min(file_id) AS piece, min(line) AS line, min(csv_line) AS raw,"
-    " list(DISTINCT column_name ORDER BY column_name) AS columns,"
-    " list(error_message ORDER BY column_idx) AS errors, bool_and(error_type = 'CAST') AS fits"
-    " FROM reject_errors GROUP BY place"
+_REJECTED = "temp.runyard_rejected"
+"""One row for each rejected line, or for all lines with the same text: `times` says how many."""
+_COLUMNS = (
+    "min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
+    " list(DISTINCT error_message ORDER BY error_message) AS errors, bool_and(error_type = 'CAST') AS fits"
 )
+_BY_PLACE = f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{}}"
+_LATE = "(error_type = 'CAST' AND byte_position IS NULL)"
+"""Of values that are cast after a line was read (UUID, HUGEINT ...) DuckDB tells another line's number and, where
+the file takes more than one of its buffers, another line's place. Only the text is certain: lines with the same one
+have the same errors, so that as many are meant as have places of their own, or errors of one column."""
+_BY_TEXT = f"""
+SELECT min(file_id) AS piece, min(line) AS line,
+    greatest(count(DISTINCT {{}}) FILTER (NOT {_LATE}), max(nth) FILTER ({_LATE})) AS times, {_COLUMNS}
+FROM (SELECT *, row_number() OVER (PARTITION BY csv_line, column_idx, {_LATE}) AS nth FROM reject_errors)
+GROUP BY csv_line
+"""
 
 
 class MixedLines(LoadFailed):
@@ -70,20 +81,31 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
             f" read_csv({found.source}, columns = {{{kinds}}}, {_said(found.options)})",
             clean=not found.rejects,
         )
-    if not found.rejects or cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is None:
-        return Counts(rows, reading=_told(shape, source))
-    pieces.check(cursor, found)
     counts = Counts(rows, reading=_told(shape, source))
-    counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
-    bad = cursor.execute(f"SELECT place, raw FROM ({_ERRORS}) WHERE fits")
-    rejected = spool / f"{source.path.name}.rejected"
-    try:
-        if written := _write(bad, rejected, shape.delimiter):
-            counts.quarantined = _keep_aside(target, places, rejected, shape)
-            counts.invalid += written - counts.quarantined  # alone they do not parse
-    finally:
-        rejected.unlink(missing_ok=True)
+    if found.rejects and cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is not None:
+        pieces.check(cursor, found)
+        _gather(cursor)
+        counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
+        _put_aside(target, places, shape, counts, spool / f"{source.path.name}.rejected")
+        cursor.execute(f"DROP TABLE {_REJECTED}")
     return counts
+
+
+def _gather(cursor: duckdb.DuckDBPyConnection) -> None:
+    """The rejected lines, from their errors."""
+    late = cursor.execute(f"SELECT 1 FROM reject_errors WHERE {_LATE} LIMIT 1").fetchone() is not None
+    found = (_BY_TEXT if late else _BY_PLACE).format(pieces.PLACE)
+    cursor.execute(f"CREATE TEMP TABLE runyard_rejected AS SELECT row_number() OVER () AS number, * FROM ({found})")
+
+
+def _put_aside(target: Target, places: list[str], shape: Shape, counts: Counts, path: Path) -> None:
+    """The lines that parse; one that does not do so alone is invalid after all."""
+    try:
+        if written := _write(target.cursor, path, shape.delimiter):
+            counts.quarantined = _keep_aside(target, places, path, shape)
+            counts.invalid += written - counts.quarantined
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _kinds(target: Target, places: list[str], shape: Shape, head: bytes) -> dict[str, str]:
@@ -344,19 +366,18 @@ def _invalid(
 ) -> tuple[int, str, list[dict[str, Any]]]:
     """How many lines do not parse, what is wrong with the first bad line of all, and some that do not parse."""
     row = cursor.execute(
-        "SELECT count(*) FILTER (NOT fits), arg_min(piece, place), arg_min(line, place), arg_min(errors[1], place)"
-        f" FROM ({_ERRORS})"
+        "SELECT coalesce(sum(times) FILTER (NOT fits), 0)::BIGINT, arg_min((piece, line, errors[1]), (piece, line))"
+        f" FROM {_REJECTED}"
     ).fetchone()
-    if row is None or row[1] is None:
-        return 0, "", []
-    first = f"line {pieces.line_of(row[1], row[2], path, found)}: {row[3] or ''}"
-    return row[0], first, _lines(cursor, path, found) if row[0] else []
+    assert row is not None
+    piece, line, error = row[1]
+    return row[0], f"line {pieces.line_of(piece, line, path, found)}: {error or ''}", _lines(cursor, path, found)
 
 
 def _lines(cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading) -> list[dict[str, Any]]:
     """Some of the lines that do not parse."""
     rows = cursor.execute(
-        f"SELECT piece, line, raw, errors[1] FROM ({_ERRORS}) WHERE NOT fits ORDER BY place LIMIT {SAMPLES}"
+        f"SELECT piece, line, raw, errors[1] FROM {_REJECTED} WHERE NOT fits ORDER BY piece, line LIMIT {SAMPLES}"
     ).fetchall()
     return [
         {"line": pieces.line_of(piece, line, path, found), "text": short(raw.strip("\r\n")), "error": short(error)}
@@ -374,24 +395,25 @@ def _told(shape: Shape, source: Source) -> dict[str, str]:
     return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
 
 
-def _write(bad: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
-    """The rejected lines as a file of their own, each after its place; how many."""
+def _write(cursor: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
+    """The rejected lines as a file of their own, each after its number; how many."""
     count = 0
+    bad = cursor.execute(f"SELECT number, times, raw FROM {_REJECTED} WHERE fits")
     with path.open("w", encoding="utf-8", newline="") as file:
         while rows := bad.fetchmany(10_000):
-            count += len(rows)
+            count += sum(times for _, times, _ in rows)
             # Empty lines, and a part of the last line's end, may stand before the line.
-            file.writelines("{}{}{}\n".format(place, delimiter, raw.strip("\r\n")) for place, raw in rows)
+            file.writelines("{}{}{}\n".format(number, delimiter, raw.strip("\r\n")) for number, _, raw in rows)
     return count
 
 
 def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
     """The original columns of the rejected lines as text, with what was wrong."""
-    kinds = ", ".join(["'c__place': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
+    kinds = ", ".join(["'c__number': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
     reading = _said({**shape.reading, "header": "false", "skip": "0", "new_line": r"'\n'"})
     listed = ", ".join(f"f.{name(place)}" for place in places)
     return target.keep_aside(
         places,
         f"SELECT {listed}, e.columns, e.errors FROM read_csv({text(str(path))}, columns = {{{kinds}}}, {reading},"
-        f" ignore_errors = true, parallel = false) f JOIN ({_ERRORS}) e ON e.place = f.c__place",
+        f" ignore_errors = true, parallel = false) f JOIN {_REJECTED} e ON e.number = f.c__number, range(e.times)",
     )

@@ -94,11 +94,13 @@ def _divided(path: Path, options: dict[str, str], threads: int) -> Iterator[Read
 def cuts(path: Path, options: dict[str, str], threads: int) -> list[int]:
     """Where pieces begin: at lines that stand outside of quotes. Raises `Doubted` if there is no telling them."""
     quote = character(options["quote"])
-    if options["escape"] != options["quote"] and quote:
+    if options["escape"] != options["quote"] and quote or options.get("new_line") == r"'\r'":
         raise Doubted
     with path.open("rb") as file:
         starts = [_first(file, quote, options)]
         size = path.stat().st_size - starts[0]
+        if size < _LEAST_BYTES:  # which may be in a pipe before its reader comes, and then be lost
+            raise Doubted
         count = min(max(size // _PIECE_BYTES, 4 * threads), size // _LEAST_BYTES, _MOST_PIECES)
         quotes, last = 0, starts[0]
         for number in range(1, count):
