@@ -177,8 +177,8 @@ _WHOLE = {
     "UINTEGER": (0, 2**32), "UBIGINT": (0, 2**64),
 }  # fmt: skip
 _BOOLEANS = dict.fromkeys(("true", "t", "1", "yes", "y"), True) | dict.fromkeys(("false", "f", "0", "no", "n"), False)
-_TIME = r"(\d{1,2}):(\d{1,2}|)(?::(\d{1,2})(?:\.(\d{1,9}))?)?"
-_ISO = re.compile(rf"(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})(?:[ T]{_TIME}(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
+_TIME = r"(\d{1,2}):(\d{1,2}|)(?::(\d{1,2}|)(?:\.(\d{1,9}))?)?"
+_ISO = re.compile(rf"(\d{{1,5}})-(\d{{1,2}})-(\d{{1,2}})(?:[ T]{_TIME}(Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
 _CLOCK = re.compile(_TIME, re.ASCII)
 
 
@@ -211,7 +211,7 @@ def _fixed(kind: str, text: str) -> Decimal:
     with localcontext() as context:
         context.prec = 400
         number = _decimal(text).quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP)
-        return Decimal(_only(number, abs(number) < Decimal(10) ** (width - scale)))
+        return Decimal(_only(number or abs(number), abs(number) < Decimal(10) ** (width - scale)))
 
 
 def _double(text: str) -> float:

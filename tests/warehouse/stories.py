@@ -95,6 +95,8 @@ def csv_story(seed: int, counts: Sequence[int] = COUNTS) -> Story:
     written, given = chance.choice(ENCODINGS) if chance.random() < 0.25 else ("utf-8", "")
     order = chance.sample(names, len(names)) if dialect.header else names
     text = _csv_text(chance, columns, order, dialect, written, chance.choice(counts))
+    if (written, given) == ("cp1252", ""):  # a zero byte tells that it is no such text
+        text = text.replace("\0", "")
     body = text.encode(written, "replace")
     plain = body.decode(written).encode()
     if written == "utf-8" and not given and chance.random() < 0.1:

@@ -27,30 +27,36 @@ _OTHER_DATES = re.compile(
     rb"(?<![\d/.-])\d{1,2}([/.-])\d{1,2}\1\d{2,4}(?!\d)|\b\d{4}\.\d{1,2}\.\d{1,2}\b|\d ?[AaPp][Mm]\b"
 )
 _ISO_FORMS = ("%Y-%m-%d", "%Y/%m/%d")
+_ISO_DATE = re.compile(r" *\d{4}-\d{1,2}-\d{1,2}")
 _HALF_DAYS = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2}([ T])\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?)[AaPp][Mm]\b")
 _SPACED_DATES = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2} +(?:[,;|\t\"'\r\n]|$)")
 _STRICTER = {"DATE": "TIMESTAMP", "TIME": "TIME WITH TIME ZONE"}
 """What a column is read as so that nothing may stand behind its value: as itself DuckDB reads the start, and is done."""
+_LOOSER = {other: kind for kind, other in _STRICTER.items()}
 _DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
+_LOOKED_AT = 1000
 _REJECTED = "temp.runyard_rejected"
 """One row for each rejected line, or for all lines with the same text: `times` says how many."""
 _COLUMNS = (
     "min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
-    " list(DISTINCT error_message ORDER BY error_message) AS errors, bool_and(error_type = 'CAST') AS fits"
+    " list(DISTINCT {message} ORDER BY {message}) AS errors, bool_and(error_type = 'CAST') AS fits"
 )
-_BY_PLACE = f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{}}"
+_BY_PLACE = f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{place}}"
 _LATE = "(error_type = 'CAST' AND byte_position IS NULL)"
 """Of values that are cast after a line was read (UUID, HUGEINT ...) DuckDB tells another line's number and, where
 the file takes more than one of its buffers, another line's place. Only the text is certain: lines with the same one
 have the same errors, so that as many are meant as have places of their own, or errors of one column."""
 _BY_TEXT = f"""
 SELECT min(file_id) AS piece, min(line) AS line,
-    greatest(count(DISTINCT {{}}) FILTER (NOT {_LATE}), max(nth) FILTER ({_LATE})) AS times, {_COLUMNS}
+    greatest(count(DISTINCT {{place}}) FILTER (NOT {_LATE}), max(nth) FILTER ({_LATE})) AS times, {_COLUMNS}
 FROM (SELECT *, row_number() OVER (PARTITION BY csv_line, column_idx, {_LATE}) AS nth FROM reject_errors)
 GROUP BY csv_line
 """
+
+_UNREAD = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
+_UNREAD += (duckdb.NotImplementedException,)  # which says that it needs one thread: an empty line at the edge of a block
 
 
 class MixedLines(LoadFailed):
@@ -83,18 +89,35 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
         )
     counts = Counts(rows, reading=_told(shape, source))
     if found.rejects and cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is not None:
+        _check_ends(cursor, source, shape)
         pieces.check(cursor, found)
-        _gather(cursor)
+        _gather(cursor, {place: kind for place, kind in read_as.items() if kind != target.columns[place]})
         counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
         _put_aside(target, places, shape, counts, spool / f"{source.path.name}.rejected")
         cursor.execute(f"DROP TABLE {_REJECTED}")
     return counts
 
 
-def _gather(cursor: duckdb.DuckDBPyConnection) -> None:
-    """The rejected lines, from their errors."""
+def _check_ends(cursor: duckdb.DuckDBPyConnection, source: Source, shape: Shape) -> None:
+    """Raises `MixedLines` when a rejected line is really two, of which the first ends in another way than most."""
+    rows = cursor.execute(
+        "SELECT trim(csv_line, chr(10) || chr(13)) AS whole FROM reject_errors"
+        f" WHERE regexp_matches(whole, '[\\r\\n]') LIMIT {_LOOKED_AT}"
+    ).fetchall()
+    marks = _marks(shape.reading)
+    if not source.evened and any(next(lines.ends(line.encode(), *marks), b"") for (line,) in rows):
+        raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
+
+
+def _gather(cursor: duckdb.DuckDBPyConnection, stricter: dict[str, str]) -> None:
+    """The rejected lines, from their errors, which speak of the types that columns have."""
+    cases = ""
+    for place, kind in stricter.items():
+        wrong, right = (text(f"'{one}'") for one in (kind, _LOOSER[kind]))
+        cases += f" WHEN {text(place)} THEN replace(error_message, {wrong}, {right})"
+    message = f"CASE column_name{cases} ELSE error_message END" if cases else "error_message"
     late = cursor.execute(f"SELECT 1 FROM reject_errors WHERE {_LATE} LIMIT 1").fetchone() is not None
-    found = (_BY_TEXT if late else _BY_PLACE).format(pieces.PLACE)
+    found = (_BY_TEXT if late else _BY_PLACE).format(place=pieces.PLACE, message=message)
     cursor.execute(f"CREATE TEMP TABLE runyard_rejected AS SELECT row_number() OVER () AS number, * FROM ({found})")
 
 
@@ -135,6 +158,11 @@ def straighten(source: Source, options: dict[str, Any], check: Callable[[], None
         to.unlink(missing_ok=True)
 
 
+def _first_end(head: bytes, *marks: bytes) -> str:
+    """How the first line that ends does so, as DuckDB is told: `\\n`, `\\r\\n` or `\\r`."""
+    return next(lines.ends(head, *marks), b"\n").decode().replace("\r", "\\r").replace("\n", "\\n")
+
+
 def _marks(options: dict[str, str]) -> tuple[bytes, bytes, bytes]:
     """The delimiter, if it is known, the quote, and what escapes it."""
     delimiter, quote, escape = (pieces.character(options.get(key, "''")) for key in ("delim", "quote", "escape"))
@@ -144,7 +172,7 @@ def _marks(options: dict[str, str]) -> tuple[bytes, bytes, bytes]:
 def _read(target: Target, statement: str, *, clean: bool) -> int:
     try:
         return target.count(statement)
-    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+    except _UNREAD as error:
         if clean:
             raise pieces.Doubted from None
         if "state machine reached an invalid state" in str(error):
@@ -161,7 +189,7 @@ def _shape(target: Target, source: Source) -> Shape:
         raise LoadFailed("The file is empty.")
     options = _quoting(head, options) | options
     # Left to itself DuckDB takes the first one that it sees, even within quotes, and then finds no row, without a word.
-    options["new_line"] = text(lines.first(head, *_marks(options)))
+    options["new_line"] = text(_first_end(head, *_marks(options)))
     if (shape := _known(target, head, options)) is not None:
         return shape
     try:
@@ -175,21 +203,29 @@ def _shape(target: Target, source: Source) -> Shape:
         other = _sniff(target, source, {**options, "header": "true"})
         found = other if {name.lower() for name in _types(other)} <= known else found
     reading = {"auto_detect": "false", "delim": text(_plain(found[0]))}
-    shape = Shape(reading | {"header": str(bool(found[4])).lower(), "skip": str(found[3])}, _plain(found[0]), {})
+    reading |= {"header": str(bool(found[4])).lower(), "skip": str(found[3]), **options}
+    shape = Shape(reading, _plain(found[0]), {})
     shape.columns = _types(found)
     if not target.takes(list(shape.columns)):
         # Its first lines have more or fewer values than the table has columns; those behind them may not.
         shape = _told_by_names(target, head, options) or shape
     for key, kind, form in (("dateformat", "DATE", found[6]), ("timestampformat", "TIMESTAMP", found[7])):
-        if form and not str(form).startswith(_ISO_FORMS) and key not in options:
+        if form and not str(form).startswith(_ISO_FORMS) and key not in options and not _writes_iso(shape, head, kind):
             _take_format(target, source, options, shape, (key, kind, str(form)))
     if (half := _HALF_DAYS.search(head)) and any(kind == "TIMESTAMP" for kind in target.kinds().values()):
         # Nobody finds this form, and read without it the word is taken for a zone and left out.
         between, second, fraction, space = (one.decode() if one else "" for one in half.groups())
         seconds = (":%S.%f" if fraction else ":%S") if second else ""
-        shape.reading["timestampformat"] = text(f"%Y-%m-%d{between}%I:%M{seconds}{space}%p")
-    shape.reading |= options
+        shape.reading.setdefault("timestampformat", text(f"%Y-%m-%d{between}%I:%M{seconds}{space}%p"))
     return shape
+
+
+def _writes_iso(shape: Shape, head: bytes, kind: str) -> bool:
+    """Whether the first lines have ISO dates in a column for which another form was found: then one line misled."""
+    marks = {key: shape.reading.get(key, "''") for key in ("quote", "escape")}
+    places = [place for place, type_ in enumerate(shape.columns.values()) if type_.startswith(kind)]
+    lines_ = _first_lines(head, shape.delimiter, marks) if shape.delimiter else []
+    return any(place < len(line) and _ISO_DATE.match(line[place]) for line in lines_ for place in places)
 
 
 def _take_format(

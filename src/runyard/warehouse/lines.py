@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _DELIMITERS = b",;|\t"
@@ -17,10 +17,10 @@ def mixed(head: bytes) -> bool:
     return returns > pairs or 0 < pairs < feeds
 
 
-def first(head: bytes, delimiter: bytes, quote: bytes, escape: bytes) -> str:
-    """How the first line that ends does so, as DuckDB is told: `\\n`, `\\r\\n` or `\\r`."""
-    ends = (match[0] for match in _pattern(delimiter, quote, escape, rb"\r\n?|\n").finditer(head) if match["end"])
-    return next(ends, b"\n").decode().replace("\r", "\\r").replace("\n", "\\n")
+def ends(data: bytes, delimiter: bytes, quote: bytes, escape: bytes) -> Iterator[bytes]:
+    """The ends of lines outside of quotes. `delimiter` is empty if nobody knows it."""
+    found = _pattern(delimiter, quote, escape, rb"\r\n?|\n").finditer(data)
+    return (match["end"] for match in found if match["end"])
 
 
 def even(
@@ -28,7 +28,7 @@ def even(
 ) -> None:
     """Writes the file with LF in the place of every CR LF and CR outside of quotes.
 
-    `delimiter` is empty if nobody knows it. `check` is called now and then, and may raise.
+    `check` is called now and then, and may raise.
     """
     found = _pattern(delimiter, quote, escape, rb"\r\n?")
     with path.open("rb") as file, to.open("wb") as out, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

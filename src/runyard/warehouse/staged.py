@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
 
+_STRICTER = {"TIME": "TIMETZ", "TIMESTAMP": "TIMESTAMPTZ"}
+"""What refuses a text behind which something stands (`10:00:00 PM`) that these types pass over."""
 _STAGE = "temp.runyard_stage"
 _SAMPLE_ROWS = 20_000
 _LOOKED_BYTES = 64 * 1024**2
@@ -34,8 +37,11 @@ def load_ndjson(target: Target, source: Source, spool: Path) -> Counts:
     if list(detected) == ["json"]:  # some lines are no objects, or all are taken for maps: look at the objects
         detected = _structure(target, path)
     _check_fields(target, path, detected)
+    if "" in detected:
+        raise LoadFailed("A field of the file has no name; say in paths where columns are.")
     if not target.known():
         detected |= dict.fromkeys(_not_castable(target, path, detected), "VARCHAR")
+        detected |= _large_numbers(target, path, detected)
     places = target.prepare(detected)
     columns = dict(zip(places, detected, strict=True))
     columns |= {column: column for column in target.columns if column not in columns}
@@ -56,6 +62,24 @@ def _not_castable(target: Target, path: str, detected: dict[str, str]) -> list[s
         f" read_ndjson_objects({path}, ignore_errors = true) LIMIT {_SAMPLE_ROWS}))"
     ).fetchone()
     return [field for field, foreign in zip(times, row or (), strict=False) if foreign]
+
+
+def _large_numbers(target: Target, path: str, detected: dict[str, str]) -> dict[str, str]:
+    """Fields that were taken for fractions because their whole numbers have more than 64 bits, and better types."""
+    fields = [field for field, kind in detected.items() if kind == "DOUBLE"]
+    if not fields:
+        return {}
+    tried = [
+        f"count(v{n}) FILTER (NOT regexp_full_match(v{n}, '-?[0-9]+')), count(TRY_CAST(v{n} AS HUGEINT)) = count(v{n})"
+        for n in range(len(fields))
+    ]
+    values = [f"json_extract_string(json, {_pointer(field)}) AS v{n}" for n, field in enumerate(fields)]
+    row = target.cursor.execute(
+        f"SELECT {', '.join(tried)} FROM (SELECT {', '.join(values)} FROM (SELECT json FROM"
+        f" read_ndjson_objects({path}, ignore_errors = true) LIMIT {_SAMPLE_ROWS}))"
+    ).fetchone()
+    pairs = zip(fields, (row or ())[::2], (row or ())[1::2], strict=True)
+    return {field: "HUGEINT" if fits else "VARCHAR" for field, fractions, fits in pairs if not fractions}
 
 
 def _check_fields(target: Target, path: str, detected: dict[str, str]) -> None:
@@ -84,19 +108,22 @@ def _by_paths(target: Target, path: Path, paths: dict[str, str]) -> Counts:
 def _lines(target: Target, path: Path, raws: dict[str, str]) -> Counts:
     """The lines that are objects, each column by its expression over `whole`."""
     reader = f"(SELECT json AS whole FROM read_ndjson_objects({text(str(path))}, ignore_errors = true))"
-    counts = _divide(target, raws, f"{reader} WHERE json_type(whole) = 'OBJECT'")
+    counts = _divide(target, raws, f"{reader} WHERE json_type(whole) = 'OBJECT'", texts=raws)
     row = target.cursor.execute(
         f"SELECT count(*) FROM {reader} WHERE whole IS NULL OR json_type(whole) <> 'OBJECT'"
     ).fetchone()
     counts.invalid = row[0] if row else 0
     if counts.invalid:
-        counts.lines = _no_objects(path, counts.invalid)
+        counts.lines = _no_objects(target, path, counts.invalid)
         counts.first = counts.first or "a line is not a JSON object"
     return counts
 
 
-def _no_objects(path: Path, count: int) -> list[dict[str, Any]]:
-    """Some of the lines that are no objects, if they are not too far from the start."""
+def _no_objects(target: Target, path: Path, count: int) -> list[dict[str, Any]]:
+    """Some of the lines that are no objects, if they are not too far from the start.
+
+    DuckDB takes more than the rules of JSON allow (NaN, a comma too many), so that it is asked about each.
+    """
     found: list[dict[str, Any]] = []
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
@@ -105,10 +132,18 @@ def _no_objects(path: Path, count: int) -> list[dict[str, Any]]:
             try:
                 msgspec.json.decode(line, type=dict)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                if line.strip():
+                if line.strip() and not _taken(target, line):
                     shown = line.decode("utf-8", "replace").rstrip("\r\n")
                     found.append({"line": number, "text": short(shown), "error": short(error)})
     return found
+
+
+def _taken(target: Target, line: bytes) -> bool:
+    try:
+        row = target.cursor.execute("SELECT TRY(json_type(?)) = 'OBJECT'", [line.decode().strip()]).fetchone()
+    except (UnicodeDecodeError, duckdb.Error):
+        return False
+    return bool(row and row[0])
 
 
 def _check_options(target: Target, what: str, known: set[str]) -> None:
@@ -127,7 +162,8 @@ def load_parquet(target: Target, source: Source, spool: Path) -> Counts:
     if all(target.columns[place] == kind for place, kind in zip(places, detected.values(), strict=True)):
         into, out = ", ".join(map(name, places)), ", ".join(map(name, detected))
         return Counts(target.count(f"INSERT INTO {target.into} ({into}) SELECT {out} FROM {reader}"))
-    return _divide(target, dict(zip(places, map(name, detected), strict=True)), reader)
+    texts = [place for place, kind in zip(places, detected.values(), strict=True) if kind == "VARCHAR"]
+    return _divide(target, dict(zip(places, map(name, detected), strict=True)), reader, texts)
 
 
 def _check_size(target: Target, source: Source) -> None:
@@ -157,7 +193,12 @@ def _structure(target: Target, path: str) -> dict[str, str]:
     ).fetchone()
     if row is None or row[0] is None:
         raise LoadFailed("The file cannot be read as NDJSON: no line of it is a JSON object.")
-    return {field: _kind(node) for field, node in json.loads(row[0]).items()}
+    found = json.loads(row[0])
+    if not isinstance(found, dict):
+        raise LoadFailed("The file cannot be read as NDJSON: none of its objects has a field.")
+    if "" in found:
+        raise LoadFailed("A field of the file has no name; say in paths where columns are.")
+    return {field: _kind(node) for field, node in found.items()}
 
 
 def _kind(node: Any) -> str:
@@ -189,20 +230,25 @@ def _is_nested(kind: str) -> bool:
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "JSON", "UNION"))
 
 
-def _cast(value: str, kind: str) -> str:
+def _cast(value: str, kind: str, *, texts: bool) -> str:
     """NULL for a value that does not fit. TRY_CAST alone would keep a list, and lose what does not fit in it.
 
     Of a STRUCT it is used all the same: the strict cast wants every field to be there.
     """
+    if kind in _STRICTER and texts:
+        return f"CASE WHEN TRY_CAST({value} AS {_STRICTER[kind]}) IS NOT NULL THEN TRY_CAST({value} AS {kind}) END"
     strict = _is_nested(kind) and kind != "JSON" and "STRUCT" not in kind and "UNION" not in kind
     return f"TRY(CAST({value} AS {kind}))" if strict else f"TRY_CAST({value} AS {kind})"
 
 
-def _divide(target: Target, raws: dict[str, str], reader: str) -> Counts:
-    """Casts once into a temporary table; from there the good rows go to the table, the others aside."""
+def _divide(target: Target, raws: dict[str, str], reader: str, texts: Collection[str]) -> Counts:
+    """Casts once into a temporary table; from there the good rows go to the table, the others aside.
+
+    `texts` are the columns that the file has as texts.
+    """
     places = list(raws)
     columns = [f"{raw} AS r{n}" for n, raw in enumerate(raws.values())]
-    casts = [f"{_cast(f'r{n}', target.columns[place])} AS c{n}" for n, place in enumerate(places)]
+    casts = [f"{_cast(f'r{n}', target.columns[place], texts=place in texts)} AS c{n}" for n, place in enumerate(places)]
     target.cursor.execute(
         f"CREATE TEMP TABLE {_STAGE} AS SELECT *, {', '.join(casts)} FROM (SELECT {', '.join(columns)} FROM {reader})"
     )
