@@ -72,7 +72,11 @@ def _take(found: Expected, columns: dict[str, str], texts: dict[str, Any], read:
         except Misfit:
             wrong.append(name)
     if wrong:
-        found.aside.append((tuple(None if one is None else told(one) for one in map(texts.get, columns)), tuple(wrong)))
+        shown = (
+            None if (one := texts.get(name)) is None else compact(one) if kind == "JSON" else told(one)
+            for name, kind in columns.items()
+        )
+        found.aside.append((tuple(shown), tuple(wrong)))
     else:
         found.rows.append(tuple(row))
 
@@ -271,7 +275,9 @@ def _time(text: str) -> datetime.time:
 
 def _uuid(text: str) -> uuid.UUID:
     try:
-        return uuid.UUID(_only(text, re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None))
+        return uuid.UUID(
+            _only(text, re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", text) is not None)
+        )
     except ValueError:
         raise Misfit from None
 
@@ -280,3 +286,28 @@ _PLAIN: dict[str, Any] = {
     "DOUBLE": _double, "FLOAT": _real, "BOOLEAN": _boolean, "DATE": lambda text: _moment(text)[0].date(),
     "TIMESTAMP": lambda text: _moment(text)[0], "TIMESTAMP WITH TIME ZONE": _instant, "TIME": _time, "UUID": _uuid,
 }  # fmt: skip
+
+
+def ndjson_rows(data: bytes, columns: dict[str, str]) -> Expected:
+    """What becomes of a file in UTF-8 with one object a line."""
+    found, invalid = Expected([], [], 0), 0
+    for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            one = json.loads(line.decode(), parse_constant=_no_constant)
+        except ValueError:
+            one = None
+        if isinstance(one, dict):
+            _take(found, columns, {name: one.get(name) for name in columns}, _from_json)
+        else:
+            invalid += 1
+    return found._replace(invalid=invalid)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _from_json(kind: str, one: Any) -> Any:
+    return compact(one) if kind == "JSON" else value(kind, told(one))

@@ -75,10 +75,12 @@ class Story(NamedTuple):
     order: list[str]
     """The columns as the file has them."""
     options: dict[str, Any]
+    whole: bytes | None
+    """The start of a damaged file, up to the damage; None: nothing is damaged."""
 
 
 def csv_story(seed: int, counts: Sequence[int] = COUNTS) -> Story:
-    """A CSV file, of so many lines; the same for the same seed."""
+    """A CSV file, of so many lines; the same for the same seed. One of four is damaged: it has marks where none belong."""
     chance = random.Random(seed)
     names = chance.sample(NAMES, chance.randint(1, 6))
     columns = {name: chance.choice(list(GOOD)) for name in names}
@@ -94,19 +96,21 @@ def csv_story(seed: int, counts: Sequence[int] = COUNTS) -> Story:
         dialect = dialect._replace(null="NULL")
     written, given = chance.choice(ENCODINGS) if chance.random() < 0.25 else ("utf-8", "")
     order = chance.sample(names, len(names)) if dialect.header else names
-    text = _csv_text(chance, columns, order, dialect, written, chance.choice(counts))
+    text, place = _csv_text(chance, columns, order, dialect, written, chance.choice(counts)), None
+    if seed % 4 == 3:
+        text, place = _damaged(chance, text, dialect)
     if (written, given) == ("cp1252", ""):  # a zero byte tells that it is no such text
         text = text.replace("\0", "")
     body = text.encode(written, "replace")
     plain = body.decode(written).encode()
+    whole = None if place is None else text[:place].encode(written, "replace").decode(written).encode()
     if written == "utf-8" and not given and chance.random() < 0.1:
-        body = plain = _damaged(chance, plain)
-    options = _options(chance, dialect, given, strange=not text.isprintable())
-    data, ending = _packed(chance, body)
-    return Story(data, plain, f"f.csv{ending}", columns, dialect, order, options)
+        body = plain = _broken(chance, plain, ragged=text.count("more") > 0)
+    data, ending = packed(chance, body)
+    return Story(data, plain, f"f.csv{ending}", columns, dialect, order, _options(chance, dialect, given), whole)
 
 
-def _options(chance: random.Random, dialect: Dialect, encoding: str, *, strange: bool) -> dict[str, Any]:
+def _options(chance: random.Random, dialect: Dialect, encoding: str) -> dict[str, Any]:
     options: dict[str, Any] = {"quote": dialect.quote, "escape": dialect.escape, "delimiter": dialect.delimiter}
     if not dialect.header or chance.random() < 0.5:
         options["header"] = dialect.header
@@ -119,7 +123,7 @@ def _csv_text(
     chance: random.Random, columns: dict[str, str], order: list[str], dialect: Dialect, encoding: str, count: int
 ) -> str:
     ends = chance.choice([["\n"]] * 4 + [["\r\n"]] * 3 + [["\r"], ["\n", "\r\n"], ["\n", "\r\n", "\r"]])
-    bad, ragged, empty, damage = (chance.choice([0.0, 0.0, 0.02, 0.3]) for _ in range(4))
+    bad, ragged, empty = (chance.choice([0.0, 0.0, 0.02, 0.3]) for _ in range(3))
     quoting = chance.choice([0.0, 0.2, 1.0])
     write = _writer(chance, dialect, quoting)
     lines = [[_quoted(name, dialect) for name in order]] if dialect.header else []
@@ -131,7 +135,7 @@ def _csv_text(
     text = "".join(dialect.delimiter.join(fields) + chance.choice(ends) for fields in lines)
     if chance.random() < 0.3:
         text = text.rstrip("\r\n")
-    return _mutated(chance, text, len(lines[0]) if dialect.header else 0, damage, dialect)
+    return text
 
 
 def _any(chance: random.Random, kind: str, bad: float, dialect: Dialect, encoding: str) -> str:
@@ -161,28 +165,29 @@ def _quoted(text: str, dialect: Dialect) -> str:
     return f"{dialect.quote}{text.replace(dialect.quote, dialect.escape + dialect.quote)}{dialect.quote}"
 
 
-def _mutated(chance: random.Random, text: str, header: int, damage: float, dialect: Dialect) -> str:
-    """Marks of the dialect thrown in anywhere behind the first line."""
-    start = len(text.splitlines(keepends=True)[0]) if header and text else 0
-    for _ in range(int(damage * 10)):
+def _damaged(chance: random.Random, text: str, dialect: Dialect) -> tuple[str, int]:
+    """Marks of the dialect thrown in anywhere behind the first line, and where the first one stands."""
+    start = first = len(text.splitlines(keepends=True)[0]) if dialect.header and text else 0
+    for number in range(chance.choice([1, 1, 3])):
         if start >= len(text):
             break
         place = chance.randrange(start, len(text))
-        mark = chance.choice([dialect.quote, dialect.delimiter, "\n", "\r", "\r\n", "\0", "x", dialect.quote])
+        first = min(first, place) if number else place
+        mark = chance.choice([dialect.quote, dialect.delimiter, "\n", "\r", "\r\n", "x", dialect.quote])
         text = text[:place] + mark + text[place + chance.randint(0, 1) :]
-    return text
+    return text, first
 
 
-def _damaged(chance: random.Random, plain: bytes) -> bytes:
+def _broken(chance: random.Random, plain: bytes, *, ragged: bool) -> bytes:
     """Some bytes that are no UTF-8, in a text that has proper ones, too, so that it is taken for UTF-8."""
     lines = plain.split(b"\n")
-    if len(lines) > 3 and any(byte > 0x7F for byte in plain):
+    if len(lines) > 3 and any(byte > 0x7F for byte in plain) and not ragged and b"\r" not in plain:
         place = chance.randrange(1, len(lines))
-        lines[place] = lines[place] + chance.choice([b"\xff", b"\xc3", b"\xed\xa0\x80", b"\x80"])
+        lines[place] = lines[place] + chance.choice([b"\xff", b"\xc3", b"\x80"]) if lines[place] else b""
     return b"\n".join(lines)
 
 
-def _packed(chance: random.Random, body: bytes) -> tuple[bytes, str]:
+def packed(chance: random.Random, body: bytes) -> tuple[bytes, str]:
     way = chance.choice(["", "", "", ".gz", ".zst"])
     if not way:
         return body, ""

@@ -43,7 +43,9 @@ _COLUMNS = (
     "min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
     " list(DISTINCT {message} ORDER BY {message}) AS errors, bool_and(error_type = 'CAST') AS fits"
 )
-_BY_PLACE = f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{place}}"
+_BY_PLACE = (
+    f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{place}}"
+)
 _LATE = "(error_type = 'CAST' AND byte_position IS NULL)"
 """Of values that are cast after a line was read (UUID, HUGEINT ...) DuckDB tells another line's number and, where
 the file takes more than one of its buffers, another line's place. Only the text is certain: lines with the same one
@@ -56,7 +58,9 @@ GROUP BY csv_line
 """
 
 _UNREAD = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
-_UNREAD += (duckdb.NotImplementedException,)  # which says that it needs one thread: an empty line at the edge of a block
+_UNREAD += (
+    duckdb.NotImplementedException,
+)  # which says that it needs one thread: an empty line at the edge of a block
 
 
 class MixedLines(LoadFailed):
@@ -95,7 +99,18 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
         counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
         _put_aside(target, places, shape, counts, spool / f"{source.path.name}.rejected")
         cursor.execute(f"DROP TABLE {_REJECTED}")
+    _count_skipped(counts, source, int(shape.reading["skip"]))
     return counts
+
+
+def _count_skipped(counts: Counts, source: Source, skipped: int) -> None:
+    """What stands before the table is a line as any other that does not parse, unless it is empty."""
+    before = [(number, line) for number, line in enumerate(_head(source).splitlines()[:skipped], 1) if line.strip()]
+    counts.invalid += len(before)
+    said = "It stands before the table."
+    told = [{"line": number, "text": short(line.decode("utf-8", "replace")), "error": said} for number, line in before]
+    counts.lines = [*told, *counts.lines][:SAMPLES]
+    counts.first = f"line {before[0][0]}: {said}" if before else counts.first
 
 
 def _check_ends(cursor: duckdb.DuckDBPyConnection, source: Source, shape: Shape) -> None:
@@ -193,7 +208,7 @@ def _shape(target: Target, source: Source) -> Shape:
     if (shape := _known(target, head, options)) is not None:
         return shape
     try:
-        found = _sniff(target, source, options)
+        found = _sniff_behind_remarks(target, source, options, head)
     except LoadFailed as error:
         if isinstance(error, MixedLines) or (shape := _told_by_names(target, head, options)) is None:
             raise
@@ -320,6 +335,19 @@ def _first_lines(head: bytes, delimiter: str, options: dict[str, str]) -> list[l
         return list(stdlib_csv.reader(whole, delimiter=delimiter, **quoting))
     except (stdlib_csv.Error, TypeError, ValueError):
         return []
+
+
+def _sniff_behind_remarks(
+    target: Target, source: Source, options: dict[str, str], head: bytes
+) -> tuple[Any, ...]:
+    """What is found, without the first lines where these begin with `#` and only what follows them is a table."""
+    found, text_ = _sniff(target, source, options), head.removeprefix(b"\xef\xbb\xbf")
+    if not text_.startswith(b"#"):
+        return found
+    remarks = next((number for number, line in enumerate(text_.splitlines()) if not line.startswith(b"#")), 0)
+    behind = _sniff(target, source, {**options, "skip": str(remarks)})
+    better = target.takes(list(_types(behind))) and not target.takes(list(_types(found)))
+    return behind if better or len(_types(behind)) > len(_types(found)) else found
 
 
 def _sniff(target: Target, source: Source, options: dict[str, str]) -> tuple[Any, ...]:
