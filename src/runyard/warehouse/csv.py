@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from runyard.warehouse import lines, pieces
+from runyard.warehouse import lines, pieces, rejects
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import Source
 from runyard.warehouse.tables import SAMPLES, Counts, Target, name, short, text
@@ -31,36 +31,14 @@ _ISO_DATE = re.compile(r" *\d{4}-\d{1,2}-\d{1,2}")
 _HALF_DAYS = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2}([ T])\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?)[AaPp][Mm]\b")
 _SPACED_DATES = re.compile(rb"\b\d{4}-\d{1,2}-\d{1,2} +(?:[,;|\t\"'\r\n]|$)")
 _STRICTER = {"DATE": "TIMESTAMP", "TIME": "TIME WITH TIME ZONE"}
-"""What a column is read as so that nothing may stand behind its value: as itself DuckDB reads the start, and is done."""
-_LOOSER = {other: kind for kind, other in _STRICTER.items()}
+"""What a column is read as so that nothing may stand behind its value: of itself DuckDB reads the start only."""
 _DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
-_LOOKED_AT = 1000
-_REJECTED = "temp.runyard_rejected"
-"""One row for each rejected line, or for all lines with the same text: `times` says how many."""
-_COLUMNS = (
-    "min(csv_line) AS raw, list(DISTINCT column_name ORDER BY column_name) AS columns,"
-    " list(DISTINCT {message} ORDER BY {message}) AS errors, bool_and(error_type = 'CAST') AS fits"
-)
-_BY_PLACE = (
-    f"SELECT min(file_id) AS piece, min(line) AS line, 1 AS times, {_COLUMNS} FROM reject_errors GROUP BY {{place}}"
-)
-_LATE = "(error_type = 'CAST' AND byte_position IS NULL)"
-"""Of values that are cast after a line was read (UUID, HUGEINT ...) DuckDB tells another line's number and, where
-the file takes more than one of its buffers, another line's place. Only the text is certain: lines with the same one
-have the same errors, so that as many are meant as have places of their own, or errors of one column."""
-_BY_TEXT = f"""
-SELECT min(file_id) AS piece, min(line) AS line,
-    greatest(count(DISTINCT {{place}}) FILTER (NOT {_LATE}), max(nth) FILTER ({_LATE})) AS times, {_COLUMNS}
-FROM (SELECT *, row_number() OVER (PARTITION BY csv_line, column_idx, {_LATE}) AS nth FROM reject_errors)
-GROUP BY csv_line
-"""
-
-_UNREAD = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
-_UNREAD += (
-    duckdb.NotImplementedException,
-)  # which says that it needs one thread: an empty line at the edge of a block
+_UNREAD: tuple[type[duckdb.Error], ...] = (
+    duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException,
+    duckdb.NotImplementedException,  # which says that it needs one thread: an empty line at the edge of a block
+)  # fmt: skip
 
 
 class MixedLines(LoadFailed):
@@ -92,13 +70,14 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
             clean=not found.rejects,
         )
     counts = Counts(rows, reading=_told(shape, source))
-    if found.rejects and cursor.execute("SELECT 1 FROM reject_errors LIMIT 1").fetchone() is not None:
-        _check_ends(cursor, source, shape)
+    if found.rejects and rejects.are_there(cursor):
+        if not source.evened and rejects.hide_ends(cursor, _marks(shape.reading)):
+            raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
         pieces.check(cursor, found)
-        _gather(cursor, {place: kind for place, kind in read_as.items() if kind != target.columns[place]})
-        counts.invalid, counts.first, counts.lines = _invalid(cursor, source.path, found)
-        _put_aside(target, places, shape, counts, spool / f"{source.path.name}.rejected")
-        cursor.execute(f"DROP TABLE {_REJECTED}")
+        changed = {place: (kind, target.columns[place]) for place, kind in read_as.items()}
+        changed = {place: kinds for place, kinds in changed.items() if kinds[0] != kinds[1]}
+        bad = rejects.Rejects(found, source.path, shape.reading, places, changed)
+        rejects.put_aside(target, bad, counts, spool / f"{source.path.name}.rejected")
     _count_skipped(counts, source, int(shape.reading["skip"]))
     return counts
 
@@ -111,39 +90,6 @@ def _count_skipped(counts: Counts, source: Source, skipped: int) -> None:
     told = [{"line": number, "text": short(line.decode("utf-8", "replace")), "error": said} for number, line in before]
     counts.lines = [*told, *counts.lines][:SAMPLES]
     counts.first = f"line {before[0][0]}: {said}" if before else counts.first
-
-
-def _check_ends(cursor: duckdb.DuckDBPyConnection, source: Source, shape: Shape) -> None:
-    """Raises `MixedLines` when a rejected line is really two, of which the first ends in another way than most."""
-    rows = cursor.execute(
-        "SELECT trim(csv_line, chr(10) || chr(13)) AS whole FROM reject_errors"
-        f" WHERE regexp_matches(whole, '[\\r\\n]') LIMIT {_LOOKED_AT}"
-    ).fetchall()
-    marks = _marks(shape.reading)
-    if not source.evened and any(next(lines.ends(line.encode(), *marks), b"") for (line,) in rows):
-        raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
-
-
-def _gather(cursor: duckdb.DuckDBPyConnection, stricter: dict[str, str]) -> None:
-    """The rejected lines, from their errors, which speak of the types that columns have."""
-    cases = ""
-    for place, kind in stricter.items():
-        wrong, right = (text(f"'{one}'") for one in (kind, _LOOSER[kind]))
-        cases += f" WHEN {text(place)} THEN replace(error_message, {wrong}, {right})"
-    message = f"CASE column_name{cases} ELSE error_message END" if cases else "error_message"
-    late = cursor.execute(f"SELECT 1 FROM reject_errors WHERE {_LATE} LIMIT 1").fetchone() is not None
-    found = (_BY_TEXT if late else _BY_PLACE).format(place=pieces.PLACE, message=message)
-    cursor.execute(f"CREATE TEMP TABLE runyard_rejected AS SELECT row_number() OVER () AS number, * FROM ({found})")
-
-
-def _put_aside(target: Target, places: list[str], shape: Shape, counts: Counts, path: Path) -> None:
-    """The lines that parse; one that does not do so alone is invalid after all."""
-    try:
-        if written := _write(target.cursor, path, shape.delimiter):
-            counts.quarantined = _keep_aside(target, places, path, shape)
-            counts.invalid += written - counts.quarantined
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _kinds(target: Target, places: list[str], shape: Shape, head: bytes) -> dict[str, str]:
@@ -337,9 +283,7 @@ def _first_lines(head: bytes, delimiter: str, options: dict[str, str]) -> list[l
         return []
 
 
-def _sniff_behind_remarks(
-    target: Target, source: Source, options: dict[str, str], head: bytes
-) -> tuple[Any, ...]:
+def _sniff_behind_remarks(target: Target, source: Source, options: dict[str, str], head: bytes) -> tuple[Any, ...]:
     """What is found, without the first lines where these begin with `#` and only what follows them is a table."""
     found, text_ = _sniff(target, source, options), head.removeprefix(b"\xef\xbb\xbf")
     if not text_.startswith(b"#"):
@@ -425,30 +369,6 @@ def _options(given: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _invalid(
-    cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading
-) -> tuple[int, str, list[dict[str, Any]]]:
-    """How many lines do not parse, what is wrong with the first bad line of all, and some that do not parse."""
-    row = cursor.execute(
-        "SELECT coalesce(sum(times) FILTER (NOT fits), 0)::BIGINT, arg_min((piece, line, errors[1]), (piece, line))"
-        f" FROM {_REJECTED}"
-    ).fetchone()
-    assert row is not None
-    piece, line, error = row[1]
-    return row[0], f"line {pieces.line_of(piece, line, path, found)}: {error or ''}", _lines(cursor, path, found)
-
-
-def _lines(cursor: duckdb.DuckDBPyConnection, path: Path, found: pieces.Reading) -> list[dict[str, Any]]:
-    """Some of the lines that do not parse."""
-    rows = cursor.execute(
-        f"SELECT piece, line, raw, errors[1] FROM {_REJECTED} WHERE NOT fits ORDER BY piece, line LIMIT {SAMPLES}"
-    ).fetchall()
-    return [
-        {"line": pieces.line_of(piece, line, path, found), "text": short(raw.strip("\r\n")), "error": short(error)}
-        for piece, line, raw, error in rows
-    ]
-
-
 def _told(shape: Shape, source: Source) -> dict[str, str]:
     """How the file was read, for people."""
     shown = {"delimiter": shape.delimiter, "header": shape.reading["header"], "skipped_lines": shape.reading["skip"]}
@@ -457,27 +377,3 @@ def _told(shape: Shape, source: Source) -> dict[str, str]:
     shown |= {word: shape.reading[key].strip("'") for key, word in _TOLD_FORMATS.items() if key in shape.reading}
     shown |= {"line_ends": "mixed"} if source.evened else {}
     return shown if source.encoding == "utf-8" else shown | {"encoding": source.encoding}
-
-
-def _write(cursor: duckdb.DuckDBPyConnection, path: Path, delimiter: str) -> int:
-    """The rejected lines as a file of their own, each after its number; how many."""
-    count = 0
-    bad = cursor.execute(f"SELECT number, times, raw FROM {_REJECTED} WHERE fits")
-    with path.open("w", encoding="utf-8", newline="") as file:
-        while rows := bad.fetchmany(10_000):
-            count += sum(times for _, times, _ in rows)
-            # Empty lines, and a part of the last line's end, may stand before the line.
-            file.writelines("{}{}{}\n".format(number, delimiter, raw.strip("\r\n")) for number, _, raw in rows)
-    return count
-
-
-def _keep_aside(target: Target, places: list[str], path: Path, shape: Shape) -> int:
-    """The original columns of the rejected lines as text, with what was wrong."""
-    kinds = ", ".join(["'c__number': 'BIGINT'", *(f"{text(place)}: 'VARCHAR'" for place in places)])
-    reading = _said({**shape.reading, "header": "false", "skip": "0", "new_line": r"'\n'"})
-    listed = ", ".join(f"f.{name(place)}" for place in places)
-    return target.keep_aside(
-        places,
-        f"SELECT {listed}, e.columns, e.errors FROM read_csv({text(str(path))}, columns = {{{kinds}}}, {reading},"
-        f" ignore_errors = true, parallel = false) f JOIN {_REJECTED} e ON e.number = f.c__number, range(e.times)",
-    )

@@ -94,7 +94,7 @@ def _divided(path: Path, options: dict[str, str], threads: int) -> Iterator[Read
 def cuts(path: Path, options: dict[str, str], threads: int) -> list[int]:
     """Where pieces begin: at lines that stand outside of quotes. Raises `Doubted` if there is no telling them."""
     quote = character(options["quote"])
-    if options["escape"] != options["quote"] and quote or options.get("new_line") == r"'\r'":
+    if (options["escape"] != options["quote"] and quote) or options.get("new_line") == r"'\r'":
         raise Doubted
     with path.open("rb") as file:
         starts = [_first(file, quote, options)]
