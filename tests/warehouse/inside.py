@@ -11,6 +11,7 @@ from typing import Any
 from runyard.core.actions import Load
 from runyard.core.attempts import Assignment, Outcome
 from runyard.warehouse.database import Database
+from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.load import Loader
@@ -34,7 +35,7 @@ class Inside:
             database="", attempts="", uploads=str(self.uploads), objects=str(home), control_fd=-1, parent=-1,
             allow_private_urls=True, allowed_paths=[str(self.files)],
         )  # fmt: skip
-        self._loader = Loader(self._database.spool, settings, Effects(views))
+        self._loader = Loader(Effects(views), self._database.spool, settings, Downloads())
         self._numbers = itertools.count(1)
 
     def load(self, source: str, table: str, **fields: Any) -> Outcome:

@@ -40,10 +40,10 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipes, pieces and buffers of some kilobytes, so that a file of a hundred has many edges."""
-    monkeypatch.setattr(pipes, "PIPE_BYTES", 4096)
-    monkeypatch.setattr(pieces, "_LEAST_BYTES", 8192)
-    monkeypatch.setattr(pieces, "_PIECE_BYTES", 16384)
-    monkeypatch.setattr(pieces, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(pipes, "_PIPE_BYTES", 4096)
+    monkeypatch.setattr(pieces, "BLOCK_BYTES", 16_000)
+    monkeypatch.setattr(pieces, "_LINE_BYTES", 8192)
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 6000)
     whole, buffers = csv._shape, {"buffer_size": "16384", "max_line_size": "8192"}
 
     def shape(*given: Any) -> csv.Shape:

@@ -120,6 +120,13 @@ def test_an_empty_line_at_the_edge_of_a_block_refuses_nothing(inside: Inside, sm
         assert len(load(inside, body, {"a": "INTEGER", f"{'b' * shift}b": "VARCHAR"})[0]) == 2500
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_large_file_that_is_not_utf8_is_read_to_its_end(inside: Inside, small_pieces: None, encoding: str) -> None:  # noqa: F811
+    (inside.files / "e.csv").write_bytes(("a,b\n" + "".join(f"{n},ü€ü€\n" for n in range(3000))).encode(encoding))
+    outcome = inside.load(str(inside.files / "e.csv"), f"large_{encoding[:2]}", columns=AB)
+    assert [outcome.metrics[one] for one in ("rows", "quarantine_rows", "invalid_lines")] == [3000, 0, 0]
+
+
 def test_rejected_values_that_are_cast_late_are_told_apart_across_buffers(inside: Inside, small_pieces: None) -> None:  # noqa: F811
     body = "a,u\n" + "".join(f"{n if n % 7 else 'x'},{'7b0c' if n % 5 == 0 else ''}\n" for n in range(4000))
     rows, aside, invalid = load(inside, body, {"a": "INTEGER", "u": "UUID"})

@@ -35,10 +35,6 @@ _STRICTER = {"DATE": "TIMESTAMP", "TIME": "TIME WITH TIME ZONE"}
 _DOUBLED = re.compile(rb'[^\\,;|\t\r\n]""')
 _DOCUMENTS = ("<html", "<!doctype", "<?xml", "<!--", "<head", "<body", '{"', "[{")
 _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_format"}
-_UNREAD: tuple[type[duckdb.Error], ...] = (
-    duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException,
-    duckdb.NotImplementedException,  # which says that it needs one thread: an empty line at the edge of a block
-)  # fmt: skip
 
 
 class MixedLines(LoadFailed):
@@ -67,13 +63,12 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
             target,
             f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT {values} FROM"
             f" read_csv({found.source}, columns = {{{kinds}}}, {_said(found.options)})",
-            clean=not found.rejects,
         )
     counts = Counts(rows, reading=_told(shape, source))
-    if found.rejects and rejects.are_there(cursor):
-        if not source.evened and rejects.hide_ends(cursor, _marks(shape.reading)):
-            raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
-        pieces.check(cursor, found)
+    if not source.evened and rejects.hide_ends(cursor, _marks(shape.reading)):
+        raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
+    pieces.check(cursor, source, found)
+    if rejects.are_there(cursor):
         changed = {place: (kind, target.columns[place]) for place, kind in read_as.items()}
         changed = {place: kinds for place, kinds in changed.items() if kinds[0] != kinds[1]}
         bad = rejects.Rejects(found, source.path, shape.reading, places, changed)
@@ -113,8 +108,8 @@ def straighten(source: Source, options: dict[str, Any], check: Callable[[], None
     to = source.path.with_suffix(".plain")
     try:
         lines.even(source.path, to, *marks, check=check)
-        source.unpacked, source.evened = to.stat().st_size, True
-        to.replace(source.path)
+        source.is_now(to)
+        source.evened = True
     finally:
         to.unlink(missing_ok=True)
 
@@ -130,12 +125,10 @@ def _marks(options: dict[str, str]) -> tuple[bytes, bytes, bytes]:
     return delimiter, quote, escape
 
 
-def _read(target: Target, statement: str, *, clean: bool) -> int:
+def _read(target: Target, statement: str) -> int:
     try:
         return target.count(statement)
-    except _UNREAD as error:
-        if clean:
-            raise pieces.Doubted from None
+    except duckdb.InvalidInputException as error:
         if "state machine reached an invalid state" in str(error):
             raise MixedLines("The file cannot be read as CSV: its lines end in different ways.") from None
         if "unicode" in str(error):
