@@ -177,3 +177,22 @@ def test_a_path_an_upload_and_a_url_give_the_same_table(shared: Desk) -> None:
             assert found[0] == found[1] == found[2], seed
     finally:
         files.close()
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n\n", "\r\n\r\n"])
+def test_empty_lines_at_the_end_of_a_file_for_one_thread_are_no_bad_ones(
+    inside: Inside,
+    small_pieces: None,  # noqa: F811
+    end: str,
+) -> None:
+    first = "\r\n" if "\r" in end else "\n"
+    body = first.join(["a,b", *(f'{n},"say \\"x\\" so"' for n in range(1500))]) + end
+    rows, aside, invalid = load(inside, body, AB)
+    assert (len(rows), aside, invalid) == (1500, [], 0)
+
+
+def test_a_large_file_for_one_thread_may_have_columns_that_are_cast_late(inside: Inside, small_pieces: None) -> None:  # noqa: F811
+    one = "7b0cbbd4-0be5-4b18-b0a8-c5eb3a12ae0c"
+    body = "u,b\n" + "".join(f'{one},"say \\"x\\" so"\n' for n in range(1500))
+    rows, aside, invalid = load(inside, body, {"u": "UUID", "b": "VARCHAR"})
+    assert (len(rows), aside, invalid) == (1500, [], 0)

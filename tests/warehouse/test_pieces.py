@@ -204,7 +204,7 @@ def test_a_piece_that_ends_too_early_is_no_end(tmp_path: Path) -> None:
 
     def read() -> None:
         source = Source(path, "csv", path.stat().st_size, unpacked=path.stat().st_size)
-        with duckdb.connect() as connection, pieces.reading(source, PLAIN, connection) as found:
+        with duckdb.connect() as connection, pieces.reading(source, PLAIN, 2, connection) as found:
             while not found.parts[-1].size:
                 time.sleep(0.001)
             os.truncate(path, SIZE // 2)

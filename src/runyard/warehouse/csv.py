@@ -58,7 +58,7 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     kinds = ", ".join(f"{text(place)}: {text(kind)}" for place, kind in read_as.items())
     values = ", ".join(_value(place, kind, target.columns[place]) for place, kind in read_as.items())
     cursor = target.cursor
-    with pieces.reading(source, shape.reading, cursor) as found:
+    with pieces.reading(source, shape.reading, len(places), cursor) as found:
         rows = _read(
             target,
             f"INSERT INTO {target.into} ({', '.join(map(name, places))}) SELECT {values} FROM"

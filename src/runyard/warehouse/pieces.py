@@ -34,8 +34,6 @@ _PIECE_BYTES = BLOCK_BYTES - _LINE_BYTES - 100_000
 _CHUNK = 1 << 20
 _REJECTS = {"store_rejects": "true", "rejects_limit": "0"}
 _ONE_THREAD = {"parallel": "false"}
-_MARK = b"\xff"
-"""A line that no text has, and that DuckDB therefore puts aside."""
 _PLACE = 1 << 40
 """A place is the number of a piece, times this, plus where in it a line begins.
 
@@ -58,18 +56,20 @@ class Reading(msgspec.Struct):
     options: dict[str, str]
     parts: list[pipes.Part] = []
     """What the paths give, unless it is the file itself."""
-    marked: bool = False
-    """Whether a line of ours ends the last part."""
+    mark: str = ""
+    """A line of ours that ends the only part: one with too many values, so that DuckDB puts it aside."""
 
 
 @contextlib.contextmanager
-def reading(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
-    """The file for one statement; raises `LoadFailed` if not all of it was there, or `Doubted`."""
+def reading(
+    source: Source, options: dict[str, str], columns: int, cursor: duckdb.DuckDBPyConnection
+) -> Iterator[Reading]:
+    """The file, of so many columns, for one statement; raises `LoadFailed` if not all of it was there, or `Doubted`."""
     options, source.parts = options | _REJECTS, []
     if source.unpacked <= BLOCK_BYTES:
         yield Reading(text(str(source.path)), options)
     else:
-        with _in_one(source, options) if source.in_one else _divided(source, options, cursor) as found:
+        with _in_one(source, options, columns) if source.in_one else _divided(source, options, cursor) as found:
             source.parts = found.parts
             yield found
         if any(part.sent != part.size for part in found.parts):  # to its reader that is an end like any other
@@ -102,17 +102,19 @@ def _divided(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyCon
 
 
 @contextlib.contextmanager
-def _in_one(source: Source, options: dict[str, str]) -> Iterator[Reading]:
+def _in_one(source: Source, options: dict[str, str], columns: int) -> Iterator[Reading]:
     """One thread leaves out what follows a quote that is never closed, and does not say so: a last line tells."""
     source.arrive()
     with source.path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         ended = file.read() in (b"\n", b"\r")
-    mark = _MARK if ended else _ENDS[options["new_line"]] + _MARK
-    part = pipes.Part(source.path.with_suffix(".pipe"), source.path, mark)
+    delimiter = character(options["delim"])
+    mark = delimiter.join([b"?!"] * (columns + 2)) if delimiter else b"\xff"  # a byte that no text has
+    after = mark if ended else _ENDS[options["new_line"]] + mark
+    part = pipes.Part(source.path.with_suffix(".pipe"), source.path, after)
     part.tell(0, source.unpacked)
     with pipes.fed([part], 1):
-        yield Reading(text(str(part.pipe)), options | _ONE_THREAD, [part], marked=True)
+        yield Reading(text(str(part.pipe)), options | _ONE_THREAD, [part], mark.replace(b"\xff", b"?").decode())
 
 
 def _threads(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -195,7 +197,7 @@ def character(literal: str) -> bytes:
 
 def check(cursor: duckdb.DuckDBPyConnection, source: Source, found: Reading) -> None:
     """Looks whether what was put aside can be trusted; raises `Doubted`."""
-    if found.marked:
+    if found.mark:
         _check_end(cursor, source.path, found)
     elif found.parts:
         _check_cuts(cursor, found)
@@ -214,10 +216,12 @@ def _check_cuts(cursor: duckdb.DuckDBPyConnection, found: Reading) -> None:
 
 
 def _check_end(cursor: duckdb.DuckDBPyConnection, path: Path, found: Reading) -> None:
-    """Our own line is taken out again; where it is missing a quote is not closed, and that is one bad line more."""
-    row = cursor.execute(
-        f"DELETE FROM reject_errors WHERE line_byte_position >= {found.parts[0].size} RETURNING line"
-    ).fetchone()
+    """Our own line is taken out again; where it is missing, and in no other, an open quote is one bad line more."""
+    # A line's place is that of the empty ones before it; of values that are cast late it is none.
+    last = f"line_byte_position + strlen(csv_line) > {found.parts[0].size}"
+    ours = f"({last} OR byte_position IS NULL) AND trim(csv_line, chr(10) || chr(13)) = {text(found.mark)}"
+    row = cursor.execute(f"DELETE FROM reject_errors WHERE {ours} RETURNING line").fetchone()
+    row = row or cursor.execute(f"SELECT line FROM reject_errors WHERE {last} LIMIT 1").fetchone()
     if row is None:
         start, raw = _open(path, *(character(found.options[one]) for one in ("quote", "escape")))
         cursor.execute(
