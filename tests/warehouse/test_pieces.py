@@ -25,7 +25,7 @@ HEADER = "at,n,word,data\n"
 GOOD, BAD = "2024-01-01 00:00:01", "this is not a date!"
 SIZE = 17_000_000
 """More than two blocks."""
-PLAIN = {"quote": "'\"'", "escape": "'\"'", "header": "true", "skip": "0"}
+PLAIN = {"quote": "'\"'", "escape": "'\"'", "header": "true", "skip": "0", "new_line": r"'\n'"}
 
 
 @pytest.fixture(scope="module")
