@@ -196,3 +196,9 @@ def test_a_large_file_for_one_thread_may_have_columns_that_are_cast_late(inside:
     body = "u,b\n" + "".join(f'{one},"say \\"x\\" so"\n' for n in range(1500))
     rows, aside, invalid = load(inside, body, {"u": "UUID", "b": "VARCHAR"})
     assert (len(rows), aside, invalid) == (1500, [], 0)
+
+
+def test_a_value_that_begins_with_a_mark_keeps_it_where_a_piece_begins(inside: Inside, small_pieces: None) -> None:  # noqa: F811
+    body = "b,a\n" + "".join(f"\ufeffx,{n}\n" for n in range(4000))
+    rows, aside, invalid = load(inside, body, {"b": "VARCHAR", "a": "INTEGER"})
+    assert ({row[0] for row in rows}, len(rows), aside, invalid) == ({"\ufeffx"}, 4000, [], 0)

@@ -79,7 +79,8 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
 
 def _count_skipped(counts: Counts, source: Source, skipped: int) -> None:
     """What stands before the table is a line as any other that does not parse, unless it is empty."""
-    before = [(number, line) for number, line in enumerate(_head(source).splitlines()[:skipped], 1) if line.strip()]
+    lines_ = _head(source).removeprefix(codecs.BOM_UTF8).splitlines()[:skipped]
+    before = [(number, line) for number, line in enumerate(lines_, 1) if line.strip()]
     counts.invalid += len(before)
     said = "It stands before the table."
     told = [{"line": number, "text": short(line.decode("utf-8", "replace")), "error": said} for number, line in before]
@@ -278,7 +279,7 @@ def _first_lines(head: bytes, delimiter: str, options: dict[str, str]) -> list[l
 
 def _sniff_behind_remarks(target: Target, source: Source, options: dict[str, str], head: bytes) -> tuple[Any, ...]:
     """What is found, without the first lines where these begin with `#` and only what follows them is a table."""
-    found, text_ = _sniff(target, source, options), head.removeprefix(b"\xef\xbb\xbf")
+    found, text_ = _sniff(target, source, options), head.removeprefix(codecs.BOM_UTF8)
     if not text_.startswith(b"#"):
         return found
     remarks = next((number for number, line in enumerate(text_.splitlines()) if not line.startswith(b"#")), 0)

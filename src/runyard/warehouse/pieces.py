@@ -9,6 +9,7 @@ still comes is cut and read as it comes. A cut that turns out wrong means one pi
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import mmap
 import os
@@ -185,9 +186,17 @@ def _line_end(file: IO[bytes], quote: bytes, before: int) -> tuple[int, int]:
     found, until = 0, file.tell() + _LINE_BYTES
     while file.tell() < until and (line := file.readline(_CHUNK)):
         found += line.count(quote) if quote else 0
-        if line.endswith(b"\n") and (before + found) % 2 == 0:
+        if line.endswith(b"\n") and (before + found) % 2 == 0 and not _marked(file):
             return file.tell(), found
     return 0, found
+
+
+def _marked(file: IO[bytes]) -> bool:
+    """Whether the next line begins with what would be the mark of a text if it began one: a reader leaves it out."""
+    place = file.tell()
+    mark = file.read(len(codecs.BOM_UTF8))
+    file.seek(place)
+    return mark == codecs.BOM_UTF8
 
 
 def character(literal: str) -> bytes:
