@@ -41,10 +41,10 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipes, pieces and buffers of some kilobytes, so that a file of a hundred has many edges."""
     monkeypatch.setattr(pipes, "_PIPE_BYTES", 4096)
-    monkeypatch.setattr(pieces, "BLOCK_BYTES", 16_000)
-    monkeypatch.setattr(pieces, "_LINE_BYTES", 8192)
-    monkeypatch.setattr(pieces, "_PIECE_BYTES", 6000)
-    # Of a buffer DuckDB's threads take half: no less than what is read without being cut.
+    monkeypatch.setattr(pieces, "BLOCK_BYTES", 8000)
+    monkeypatch.setattr(pieces, "_LINE_BYTES", 4000)
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 3000)
+    # Of a buffer DuckDB's threads take a part: no less than what is read without being cut.
     whole, buffers = csv._shape, {"buffer_size": "40000", "max_line_size": "8192"}
 
     def shape(*given: Any) -> csv.Shape:
