@@ -38,6 +38,16 @@ def test_a_table_says_who_wrote_it_and_who_reads_it(api: Api) -> None:
     assert (metrics["tables_written"], metrics["tables_read"]) == ([f"main.{target}"], [f"main.{source}"])
 
 
+def test_a_run_that_only_reads_stands_in_its_table_s_lineage_and_a_query_that_is_no_run_does_not(api: Api) -> None:
+    table = name("looked_at")
+    sql(api, f"CREATE TABLE {table} AS SELECT 1 AS n")
+    looked = sql(api, f"SELECT n FROM {table}", "look")
+    assert api.call("POST", "/query", json={"sql": f"SELECT n FROM {table}"})["rows"] == [[1]]
+    (read,) = api.call("GET", f"/tables/{table}")["read_by"]
+    assert (read["run_id"], read["task_key"], read["reads"]) == (looked["id"], "look", [f"main.{table}"])
+    assert read["at"].endswith("Z")
+
+
 def test_a_load_shows_its_quarantine_at_its_table(api: Api, server: Server) -> None:
     table = name("loaded")
     kept = api.call("POST", "/uploads", 201, content=b"n\n1\nx\n2\n")

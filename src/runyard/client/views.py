@@ -285,7 +285,7 @@ class Result(View, frozen=True, kw_only=True):
 
 
 class Write(View, frozen=True, kw_only=True):
-    """One task's change of tables: what it read and wrote, as schema.table."""
+    """What one task did with tables: which it read and wrote, as schema.table."""
 
     run_id: int
     task_key: str

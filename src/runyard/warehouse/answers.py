@@ -18,6 +18,7 @@ from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
 from runyard.warehouse.protocol import Answer, ListViews, Partitions, Query, Question, ResultPage, Table, Tables
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.remarks import spelled_out
 from runyard.warehouse.results import as_texts, columns_of, safe_rows
@@ -31,9 +32,9 @@ _THREADS = 4
 class Answers:
     """Answers questions in the order in which they come, as far as there are threads."""
 
-    def __init__(self, database: Database, outbox: Outbox, views: Views, attempts: Path) -> None:
+    def __init__(self, database: Database, outbox: Outbox, views: Views, reads: Reads, attempts: Path) -> None:
         self._database, self._outbox, self._views, self._attempts = database, outbox, views, attempts
-        self._catalog = Catalog(views)
+        self._catalog = Catalog(views, reads)
         self._asked: queue.SimpleQueue[Question] = queue.SimpleQueue()
         for number in range(_THREADS):
             threading.Thread(target=self._work, name=f"answers-{number}", daemon=True).start()

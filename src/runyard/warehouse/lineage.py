@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import re
 from typing import Any
 
 import msgspec
@@ -18,9 +18,36 @@ class Tables(msgspec.Struct, frozen=True):
     changed: frozenset[Name] = frozenset()
 
 
-@functools.lru_cache(maxsize=2048)
+_KEPT = 2048
+_known: dict[tuple[str, str], Tables] = {}
+
+_LITERAL = re.compile(r"""("(?:[^"]|"")*")|'(?:[^']|'')*'|(?<![\w."])\d+(?:\.\d+)?(?!\w)""")
+_NAMES = re.compile(r"\b(from|into|update|table|view|index|desc|describe|summarize|(un)?pivot)\b", re.IGNORECASE)
+"""A text without any of these words names no table."""
+_UNCERTAIN = re.compile(r"\\|--|/\*|\$\w*\$")
+"""Beside these a quote may be no quote."""
+
+
 def tables_of(text: str, schema: str) -> Tables:
-    """The tables of DuckDB SQL; nothing for a text that cannot be analysed. Unqualified names are of `schema`."""
+    """The tables of DuckDB SQL; nothing for a text that cannot be analysed. Unqualified names are of `schema`.
+
+    Texts that differ only in literals name the same tables, so they are analysed once.
+    """
+    key = (text if _UNCERTAIN.search(text) else _LITERAL.sub(_blank, text), schema)
+    if (known := _known.get(key)) is None:
+        if len(_known) >= _KEPT:
+            _known.clear()
+        known = _known[key] = _analysed(text, schema)
+    return known
+
+
+def _blank(found: re.Match[str]) -> str:
+    return found[1] or "0"
+
+
+def _analysed(text: str, schema: str) -> Tables:
+    if not _NAMES.search(text):
+        return Tables()  # and sqlglot, which is large, is not needed for a SELECT 1
     import sqlglot
 
     try:
