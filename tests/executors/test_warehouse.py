@@ -284,9 +284,24 @@ def test_the_process_of_a_killed_server_ends_and_commits_nothing(tmp_path: Path)
     server.wait()
     assert gone(pid, 2.0)
     desk = Desk(tmp_path)
-    held = [Held(run_id=1, task_run_id=1, token=1, state="running")]
-    assert desk.executor.recover(held) == held
+    elsewhere = Held(3, 30, 1, "running", "t", workspace="nowhere")
+    committed, lost = Held(1, 10, 1, "running", "t"), Held(2, 20, 1, "running", "t")
+    assert desk.executor.recover([committed, lost, elsewhere]) == [elsewhere]
+    assert (desk.wait(10).result, desk.wait(20).result) == ("succeeded", "lost")
     assert desk.rows("SELECT count(*) FROM orphan") == [[0]]
+    desk.close()
+
+
+def test_attempts_are_lost_when_the_database_that_could_tell_cannot_be_opened(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    number = desk.start("CREATE TABLE x AS " + CROSS_JOIN)
+    desk.wait_started(number)
+    pid = desk.executor._warehouses["default"].pid
+    (tmp_path / "warehouse" / "default.duckdb").write_bytes(b"no database" * 1000)
+    os.kill(pid or 0, signal.SIGKILL)
+    outcome = desk.wait(number)
+    assert (outcome.result, outcome.reason) == ("lost", "lost_worker")
+    assert "cannot open its database" in (desk.executor.healthy() or "")
     desk.close()
 
 

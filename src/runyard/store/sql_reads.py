@@ -158,7 +158,7 @@ class SqlReads:
         return [self._claim_of(row) for row in found]
 
     def _claim_of(self, row: rows.Row) -> HeldClaim:
-        return HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4], row[5] or "")
+        return HeldClaim(Held(*row[:4], *row[6:10]), row[4], row[5] or "")
 
     def due(self, now: int) -> DueWork:
         retries = [(row[0], row[1]) for row in self._all(self.sql["due_retries"], (now,))]

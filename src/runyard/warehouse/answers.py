@@ -11,13 +11,23 @@ import duckdb
 
 from runyard.warehouse.catalog import Catalog, described
 from runyard.warehouse.database import Database
-from runyard.warehouse.effects import drop_result, undo
+from runyard.warehouse.effects import drop_result, recorded, undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.grants import granted
 from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
-from runyard.warehouse.protocol import Answer, ListViews, Partitions, Query, Question, ResultPage, Table, Tables
+from runyard.warehouse.protocol import (
+    Answer,
+    ListViews,
+    Outcomes,
+    Partitions,
+    Query,
+    Question,
+    ResultPage,
+    Table,
+    Tables,
+)
 from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.remarks import spelled_out
@@ -75,6 +85,9 @@ class Answers:
             case ResultPage():
                 first = self._attempts / str(message.run_id) / str(message.task_run_id) / OUTPUT
                 return page(seat.take("main"), first, message.offset, message.limit)
+            case Outcomes():
+                cursor = seat.take("main")
+                return [recorded(cursor, key) for key in message.effects]
             case ListViews():
                 return [described(view) for view in self._views.all()]
 
