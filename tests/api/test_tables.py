@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 import runyard
 from runyard.client.client import Client
 from tests.api.helpers import Api, Server
@@ -97,6 +99,47 @@ def test_the_client_says_the_same(server: Server) -> None:
         client.drop_view(view.name)
         client.drop_table(table)
         assert table not in [one.name for one in client.tables()]
+
+
+ODD = [
+    "two words",
+    "a/b",
+    "a%2Fb",
+    "50%",
+    "a.b",
+    ".",
+    "..",
+    "a?b#c",
+    "\u00fc\u65e5\U0001f600",
+    'say "x"',
+    "it's",
+    "a+b&c=d",
+    "x;y",
+    "{z}",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_table_of_any_name_is_shown_keyed_and_dropped_through_the_client(server: Server, odd: str) -> None:
+    with Client(server.url, token=server.admin_token) as client:
+        source = name("source")
+        for action in (
+            runyard.Copy(statement="SELECT 1 AS n", table=source),
+            runyard.Copy(statement="SELECT 1 AS n", table=odd),
+            runyard.Delete(table=odd, where="n > 1", dry_run=True),
+        ):
+            done = client.run(runyard.Job(name="odd", tasks=[runyard.Task(key="a", action=action)]))
+            assert done.state == "succeeded", done.detail
+        shown = client.table(odd)
+        assert (shown.name, shown.rows, len(shown.written_by), len(shown.read_by)) == (odd, 1, 1, 1)
+        assert odd in [table.name for table in client.tables()]
+        assert client.partition_table(odd, "n") == "n"
+        assert client.partitions(odd).items[0].rows == 1
+        view = client.create_view(odd, source, f"SELECT n FROM {source}", name("target"))
+        client.drop_view(view.name)
+        client.drop_table(odd)
+        assert odd not in [table.name for table in client.tables()]
 
 
 def test_a_tables_partitions_are_set_shown_and_paged(api: Api) -> None:

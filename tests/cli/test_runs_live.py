@@ -270,6 +270,19 @@ def test_connect_to_a_dialect_that_is_not_served_exits_with_2(here: Run) -> None
     assert "does not serve the dialect 'no-such-dialect'" in done.stderr
 
 
+def test_tables_of_odd_names_are_shown_and_keyed(here: Run, tmp_path: Path) -> None:
+    names = ("two words", "a/b", "50%", "a.b", "..", "\u00fc?#")
+    file = tmp_path / "odd.yaml"
+    tasks = [f"  t{n}: {{copy: {{statement: SELECT 1 AS n, table: '{odd}'}}}}" for n, odd in enumerate(names)]
+    file.write_text("\n".join(["job: odd", "tasks:", *tasks]))
+    assert here("run", str(file)).returncode == 0
+    for odd in names:
+        shown = here("tables", odd)
+        assert (shown.returncode, shown.stdout.splitlines()[1].startswith(odd)) == (0, True), shown
+        assert "partitioned by: n" in here("tables", odd, "--partition-by", "n").stdout
+        assert len(here("tables", odd, "--partitions").stdout.splitlines()) == 2
+
+
 def test_a_tables_partitions_are_set_and_listed(here: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(
