@@ -393,8 +393,9 @@ class Warehouse:
                 )
         (pipe or end).close()
         self._settle(lost, [None] * len(lost))
+        said = "The warehouse process ended; ask again." if pipe or not self._trouble else self._trouble
         for future in orphans:
-            future.set_exception(RunyardError(Code.UNAVAILABLE, "The warehouse process ended; ask again."))
+            future.set_exception(RunyardError(Code.UNAVAILABLE, said))
 
     def _ask_of_doubtful(self) -> None:
         """Under the lock."""
