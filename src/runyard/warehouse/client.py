@@ -316,6 +316,8 @@ class Warehouse:
             theirs.close()
         with self._lock:
             self._process = process
+            if self._closing:
+                process.kill()  # `close` came before there was one to end
         with contextlib.suppress(OSError):  # it has died already: its end is read next
             ours.sendall(frame(self._serve))  # not among its arguments, which anybody can see
         for body in frames(ours):
