@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from runyard.core.attempts import EffectKey
 from runyard.core.model import TaskRun
 from runyard.core.states import ACTIVE, State
 from runyard.store.base import DueWork, Store
@@ -82,6 +83,10 @@ def test_active_task_runs_take_slots_and_are_held_but_control_flow_is_not(store:
     assert depth == {queue: n for queue in ("default", "big", "") if (n := sum(x.queue == queue for x in waiting))}
     wanted = {(one.run_id, one.id, one.token, one.state.value, one.executor) for one in active}
     assert {(x.held.run_id, x.held.task_run_id, x.held.token, x.held.state, x.executor) for x in held} == wanted
+    effects = {one.id: EffectKey(one.run_id, one.task_key, one.iteration, one.round) for one in active}
+    assert {x.held.task_run_id: x.held.effect for x in held} == effects
+    with store.reading() as reads:
+        assert all(run and run.workspace == x.held.workspace for x in held for run in [reads.run(x.held.run_id)])
 
 
 def test_a_long_queue_is_counted_up_to_a_thousand_and_one(store: Store) -> None:
