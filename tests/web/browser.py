@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
 )
 SECONDS = 30
+
+
+class Left(Exception):
+    """The page went to another address before it could answer."""
 
 
 class Tab:
@@ -43,6 +47,8 @@ class Tab:
             whole, _, self._rest = self._rest.partition(b"\0")
             message = json.loads(whole)
             if message.get("id") == self._number:
+                if "navigated" in str(message.get("error")):
+                    raise Left
                 assert "error" not in message, message
                 return dict(message["result"])
 
@@ -60,11 +66,12 @@ class Tab:
         """The value of an expression once it is true; while a page loads there may be none."""
         deadline = time.monotonic() + SECONDS
         while True:
-            found = self.run(
-                f"(() => {{ try {{ const it = {script}; return it instanceof Node || it }} catch (e) {{}} }})()"
-            )
-            if found:
-                return found
+            with suppress(Left):
+                found = self.run(
+                    f"(() => {{ try {{ const it = {script}; return it instanceof Node || it }} catch (e) {{}} }})()"
+                )
+                if found:
+                    return found
             assert time.monotonic() < deadline, (script, self.run("document.documentElement.outerHTML"))
             time.sleep(0.1)
 
