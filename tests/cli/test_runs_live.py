@@ -283,6 +283,21 @@ def test_tables_of_odd_names_are_shown_and_keyed(here: Run, tmp_path: Path) -> N
         assert len(here("tables", odd, "--partitions").stdout.splitlines()) == 2
 
 
+def test_a_table_of_a_schema_is_shown_by_the_name_that_the_list_has(here: Run, tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "job: s\ntasks:\n  a: {sql: CREATE SCHEMA IF NOT EXISTS sc; CREATE OR REPLACE TABLE sc.t AS SELECT 7 AS n}\n"
+    )
+    assert here("run", str(file)).returncode == 0
+    assert "sc.t" in here("tables").stdout
+    for words in (["sc.t"], ["t", "--schema", "sc"], ["SC.T"]):
+        assert here("tables", *words).stdout.splitlines()[1].split()[:2] == ["sc.t", "1"]
+    assert "partitioned by: n" in here("tables", "sc.t", "--partition-by", "n").stdout
+    assert (
+        here("tables", "sc.none").returncode == here("tables", "sc.").returncode == here("tables", ".t").returncode != 0
+    )
+
+
 def test_a_tables_partitions_are_set_and_listed(here: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(

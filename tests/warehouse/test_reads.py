@@ -16,6 +16,7 @@ from runyard.warehouse import lineage
 from runyard.warehouse.database import Database
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.reads import KEPT, Reads
+from runyard.warehouse.touched import spelled
 from tests.warehouse.desk import Desk
 
 
@@ -192,3 +193,29 @@ def test_texts_that_differ_in_literals_are_analysed_once(one: str, other: str, m
 def test_texts_that_name_other_tables_are_told_apart(one: str, other: str) -> None:
     assert tables_of(one, "main").read != tables_of(other, "main").read
     assert len(tables_of(one, "main").read) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "written"),
+    [
+        ("ALTER TABLE s.u RENAME TO w", [], ["s.u", "s.w"]),
+        ("ALTER VIEW v RENAME TO w", [], ["main.v", "main.w"]),
+        ("ALTER TABLE u RENAME a TO b", [], ["main.u"]),
+        ("ALTER TABLE u RENAME COLUMN a TO b", [], ["main.u"]),
+        ("COMMENT ON TABLE u IS 'x'", [], ["main.u"]),
+        ("DROP TABLE s.u", [], ["s.u"]),
+        ("DROP INDEX u", [], []),
+        ("TRUNCATE s.u", [], ["s.u"]),
+        ("CREATE INDEX i ON u (a)", [], []),
+        ("CREATE MACRO m(a) AS TABLE FROM u", [], []),
+        ("CREATE TEMP TABLE q AS FROM u; INSERT INTO s.w FROM q; DELETE FROM q", ["main.u"], ["s.w"]),
+        ("CREATE TEMP TABLE q AS FROM u; INSERT INTO main.q FROM q", ["main.u"], ["main.q"]),
+        ("EXPLAIN SELECT * FROM u", [], []),
+        ("CREATE VIEW v AS FROM u", ["main.u"], ["main.v"]),
+        ("MERGE INTO u USING w ON u.a = w.a WHEN MATCHED THEN DELETE", ["main.w"], ["main.u"]),
+        (f"SELECT * FROM u WHERE a IN ({', '.join(['1'] * 100_000)})", [], []),
+    ],
+)
+def test_what_a_statement_reads_and_writes(text: str, read: list[str], written: list[str]) -> None:
+    found = tables_of(text, "main")
+    assert (spelled(found.read), spelled(found.inserted | found.changed)) == (read, written)
