@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from runyard.warehouse import pipes
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.tasks import Task
 
@@ -28,10 +28,11 @@ class Coming:
         self.kind, self.total = "", 0
         """Its content type, and its bytes where the server told them: known as soon as some have come."""
         self.seconds = 0.0
-        self._began = self._came = time.monotonic()
+        self._since = time.monotonic()
         self._last: dict[str, Any] = {}
         self._again = 0
-        self._followed: tuple[int, int] | None = None
+        self._begun: int | None = None
+        """How often the file had been begun anew when it was first read."""
         self._over = threading.Event()
         self._held = contextlib.ExitStack()
         self._held.callback(self._end)
@@ -39,10 +40,11 @@ class Coming:
         self._reader = threading.Thread(target=self._read, name="download", daemon=True)
         self._reader.start()
 
-    def lags(self, size: int, pace: float) -> bool:
-        """Waits until so many bytes are there, with fewer than `pace` a second; false when all came before that."""
+    def has(self, size: int) -> bool:
+        """Waits until so many bytes are there; false when all came before that. What is read from now on is these."""
         while not self._over.wait(_LOOK_SECONDS):
-            if self.kind and (came := self._size()) >= size and came < pace * (time.monotonic() - self._came):
+            if self.kind and self._size() >= size:
+                self._begun = self._again
                 return True
         return False
 
@@ -55,18 +57,13 @@ class Coming:
         if "done" not in self._last:
             raise LoadFailed("The downloader ended without a result.", retry=True)
         size, again = int(self._last["done"]["bytes"]), self._last["done"]["again"]
-        if self._followed not in (None, (again, size)):
+        if self._begun not in (None, again):
             raise LoadFailed("The download broke off and had to be begun anew.", retry=True)
         return size
 
-    @contextlib.contextmanager
-    def following(self) -> Iterator[Path]:
-        """A named pipe that gives the file from its start, waits for what has not come yet, and ends where it does."""
-        pipe, begun = self.path.with_suffix(".pipe"), self._again
-        part = pipes.Part(pipe, self.path, ended=self._over.is_set)
-        with pipes.fed([part], 1):
-            yield pipe
-        self._followed = begun, part.sent
+    def opened(self, over: threading.Event) -> IO[bytes]:
+        """The file: what reads it waits for what has not come yet, unless that is `over`."""
+        return io.BufferedReader(_Growing(self.path, lambda: self._over.is_set() or over.is_set()))
 
     def close(self) -> None:
         """Ends the download if it still goes on."""
@@ -88,7 +85,7 @@ class Coming:
         with self._channel.makefile("rb") as lines, contextlib.suppress(OSError):
             for line in lines:
                 self._take(json.loads(line))
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self._since
         self._over.set()
 
     def _take(self, line: dict[str, Any]) -> None:
@@ -96,15 +93,25 @@ class Coming:
         if "done" in line:
             self.kind = line["done"]["content_type"]
         elif "bytes" in line:
-            if not self.kind:
-                self._came = time.monotonic()
             self.kind, self.total = line["content_type"] or "?", line["total"] or 0
             self._again = line["again"]
-            self._tell(_progress(line))
+            told = {"message": "Downloading.", "bytes": line["bytes"]}
+            if self.total and self._begun is None:  # else what was read is told
+                told["fraction"] = round(line["bytes"] / self.total, 4)
+            self._tell(told)
 
 
-def _progress(line: dict[str, Any]) -> dict[str, Any]:
-    data = {"message": "Downloading.", "bytes": line["bytes"]}
-    if line["total"]:
-        data["fraction"] = round(line["bytes"] / line["total"], 4)
-    return data
+class _Growing(io.FileIO):
+    """A file that is still being written."""
+
+    def __init__(self, path: Path, ended: Callable[[], bool]) -> None:
+        super().__init__(path)
+        self._ended = ended
+
+    def readinto(self, buffer: Any) -> int:
+        """Waits for a byte at least, or the end."""
+        while True:
+            last = self._ended()  # asked first: what was written before the end is seen then
+            if (count := super().readinto(buffer)) or last:
+                return count
+            time.sleep(_LOOK_SECONDS)

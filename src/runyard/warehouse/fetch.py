@@ -6,10 +6,10 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from enum import IntEnum
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +19,7 @@ from runyard.warehouse.coming import Coming
 from runyard.warehouse.download import Request
 from runyard.warehouse.downloads import Downloads
 from runyard.warehouse.failures import LoadFailed
+from runyard.warehouse.pipes import Part
 from runyard.warehouse.settings import Settings
 from runyard.warehouse.tasks import Task
 from runyard.warehouse.unpack import packing, unpack
@@ -32,17 +33,6 @@ _UPLOAD = "upload:"
 _ID = re.compile(r"[0-9a-f]{32}")
 _HEAD_BYTES = 32 * 1024**2
 """A file is read while it still comes once so much is there: more than the lines by which its shape is detected."""
-_FAST_BYTES = 100e6
-"""A file that comes with so many bytes a second is waited for: DuckDB reads a pipe with one processor (57 MB a second
-where this was measured), and a file with all of them (107 MB with two)."""
-
-
-class Trust(IntEnum):
-    """How a large CSV file is read; the next one when it turned out that this one does not do (`pieces`)."""
-
-    CLEAN = 0
-    IN_PIECES = 1
-    IN_ONE = 2
 
 
 class Source(msgspec.Struct):
@@ -64,22 +54,28 @@ class Source(msgspec.Struct):
     """How a text was written; the file is UTF-8 by now."""
     loose: bool = False
     """Whether a CSV reader has to take what the rules of CSV do not have."""
-    trust: Trust = Trust.CLEAN
+    in_one: bool = False
+    """Whether it has to be read by one thread, from its start to its end."""
+    parts: list[Part] = []
+    """As which it is read, if it is large."""
     coming: Coming | None = None
     """The rest of the file is still on its way."""
     head: Path | None = None
     """The first lines of a file that is still on its way."""
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Path]:
-        """A path that gives the whole file, once, from its start to its end; raises `LoadFailed` if it did not come."""
-        if self.coming is None:
-            yield self.path
-            return
-        with self.coming.following() as pipe:
-            yield pipe
-        self.size = self.unpacked = self.coming.finish()
-        self.seconds = self.coming.seconds
+    def opened(self, over: threading.Event) -> IO[bytes]:
+        """The file. Its end is waited for, unless that is `over`."""
+        return self.path.open("rb") if self.coming is None else self.coming.opened(over)
+
+    def arrive(self) -> None:
+        """Waits for the rest of the file; raises `LoadFailed` if it does not come."""
+        if self.coming is not None:
+            self.size = self.unpacked = self.coming.finish()
+            self.seconds = self.coming.seconds
+
+    def fraction(self) -> float | None:
+        """How much of it was read, 0 to 1, if that can be told."""
+        return sum(part.sent for part in self.parts) / self.unpacked if self.parts else None
 
     def remove(self) -> None:
         """Nothing of it is left here."""
@@ -247,7 +243,7 @@ def download(
 def _arriving(coming: Coming, name: str, wanted: str, encoding: str) -> Source:
     """The file once it is there, or while it still comes if it can be read from its start to its end."""
     path = coming.path
-    if coming.lags(_HEAD_BYTES, _FAST_BYTES):
+    if coming.has(_HEAD_BYTES) and coming.total > _HEAD_BYTES:
         kind = _format(wanted, name, coming.kind)
         plain = not packing(path) and charset.detected(path) in _UTF8 and encoding in ("", "utf-8")
         if plain and (kind if kind != "auto" else _seen(path)) == "csv":

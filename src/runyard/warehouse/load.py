@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from runyard.warehouse.effects import Effects
 from runyard.warehouse.failures import LoadFailed
 from runyard.warehouse.fetch import (
     Source,
-    Trust,
     download,
     is_upload,
     is_url,
@@ -94,7 +94,7 @@ class Loader:
                     raise
                 source.loose = True
             except Doubted:
-                source.trust = Trust(source.trust + 1)
+                source.in_one = True
             task.check()
 
     def _source(self, task: Task, action: Load, tell: Tell) -> Source:
@@ -110,6 +110,7 @@ class Loader:
         return plain(source, self._settings, task)
 
     def _load(self, task: Task, target: Target, source: Source, touched: Touched, began: float) -> Outcome:
+        task.measure = source.fraction
         counts = _READERS[source.format](target, source, self._spool)
         task.check()
         _check_bad(target.action, counts)
@@ -155,6 +156,5 @@ def _note(touched: Touched, target: Target) -> None:
 
 def _hide(message: str, spool: Path, source: Source) -> str:
     """Error messages name the file; where our own files lie is nobody's business."""
-    for path in (source.path, source.path.with_suffix(".pipe"), source.path.with_suffix(".head")):
-        message = message.replace(str(path), "the file")
+    message = re.sub(rf"[^\s'\"]*{re.escape(source.path.stem)}\.[\w.]*\w", "the file", message)
     return message.replace(str(spool), "")

@@ -1,17 +1,20 @@
 """Large CSV files, of which DuckDB's own way to read in parallel may leave parts out, without a word.
 
-It cuts a file into blocks of 8 MB for its threads, and looks in each for the first line. Where a bad line ends the
-load it checks that each block begins where the one before ends. Where bad lines are put aside it does not: a block that
-begins within quotes, before a line that is bad, is left out (seen with versions 1.3 to 2.0). So a large file is first
-read as if all were well, with that check. When it is not, we cut it ourselves, at ends of lines that lie outside of
-quotes, and each piece is read by one thread from its start to its end. A cut that turns out wrong means one piece, and
-one thread.
+It cuts a file into blocks of 8 MB for its threads, and looks in each for the first line. Where bad lines are put aside
+it does not check that each block begins where the one before ends: one that begins within quotes, before a line that is
+bad, is left out (seen with versions 1.3 to 2.0). So we cut a large file ourselves, at ends of lines that lie outside of
+quotes, and each piece is one block: it is read by one thread from its start to its end, as a small file is. A file that
+still comes is cut and read as it comes. A cut that turns out wrong means one piece, and one thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -20,22 +23,26 @@ import msgspec
 
 from runyard.warehouse import pipes
 from runyard.warehouse.failures import LoadFailed
-from runyard.warehouse.fetch import Source, Trust
-from runyard.warehouse.tables import text
+from runyard.warehouse.fetch import Source
+from runyard.warehouse.tables import short, text
 
 BLOCK_BYTES = 8_000_000
 """What DuckDB's threads take of a CSV file at a time: a smaller file is read by one."""
-_PIECE_BYTES, _LEAST_BYTES, _MOST_PIECES = 32 * 1024**2, 2 * pipes.PIPE_BYTES, 256
-_CHUNK, _SEARCHED = 1 << 20, 1 << 24
-_ONE_THREAD = {"parallel": "false"}
+_LINE_BYTES = 2_000_000
+"""A line may not be longer, for DuckDB."""
+_PIECE_BYTES = BLOCK_BYTES - _LINE_BYTES - 100_000
+_CHUNK = 1 << 20
 _REJECTS = {"store_rejects": "true", "rejects_limit": "0"}
+_ONE_THREAD = {"parallel": "false"}
+_MARK = b"\xff"
+"""A line that no text has, and that DuckDB therefore puts aside."""
 _PLACE = 1 << 40
 """A place is the number of a piece, times this, plus the number of a line within it."""
 PLACE = f"file_id::BIGINT * {_PLACE} + line"
 
 
 class Doubted(Exception):
-    """The file has to be read with the next lower `Trust`; nothing of what was read counts."""
+    """The file has to be read in one piece; nothing of what was read counts."""
 
 
 class Reading(msgspec.Struct):
@@ -44,11 +51,74 @@ class Reading(msgspec.Struct):
     source: str
     """SQL of a path, or of a list of them."""
     options: dict[str, str]
-    starts: list[int] = []
-    """Where in the file its pieces begin."""
-    sizes: list[int] = []
-    rejects: bool = True
-    """Whether bad lines are put aside; otherwise the first one ends the statement."""
+    parts: list[pipes.Part] = []
+    """What the paths give, unless it is the file itself."""
+    marked: bool = False
+    """Whether a line of ours ends the last part."""
+
+
+@contextlib.contextmanager
+def reading(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+    """The file for one statement; raises `LoadFailed` if not all of it was there, or `Doubted`."""
+    options, source.parts = options | _REJECTS, []
+    if source.unpacked <= BLOCK_BYTES:
+        yield Reading(text(str(source.path)), options)
+    elif source.loose:  # a wrong cut would not be noticed
+        source.arrive()
+        yield Reading(text(str(source.path)), options | _ONE_THREAD)
+    else:
+        with _in_one(source, options) if source.in_one else _divided(source, options, cursor) as found:
+            source.parts = found.parts
+            yield found
+        if any(part.sent != part.size for part in found.parts):  # to its reader that is an end like any other
+            raise LoadFailed("The file could not be read to its end.", retry=True)
+
+
+@contextlib.contextmanager
+def _divided(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+    quote = character(options["quote"])
+    if quote and options["escape"] != options["quote"]:
+        raise Doubted
+    size = source.unpacked
+    parts = [
+        pipes.Part(source.path.with_suffix(f".{number}.pipe"), source.path)
+        for number in range(size // _PIECE_BYTES + 1)
+    ]
+    listed = ", ".join(text(str(part.pipe)) for part in parts)
+    # Said, since each piece is looked at alone: it may begin with a value that has other line ends in it.
+    ends = {b"\n": "'\\n'", b"\r\n": "'\\r\\n'"}.get(_end_of_lines(source.path))
+    piecewise = options | {"header": "false", "skip": "0"} | ({"new_line": ends} if ends else {})
+    over = threading.Event()
+    with pipes.fed(parts, _threads(cursor)) as enough, ThreadPoolExecutor(1, "cuts") as cutter:
+        cut = cutter.submit(_cut, source, options, parts, enough, over)
+        try:
+            yield Reading(f"[{listed}]", piecewise, parts)
+        finally:
+            over.set()
+    source.arrive()
+    cut.result()
+    if source.unpacked != size:
+        raise Doubted
+
+
+@contextlib.contextmanager
+def _in_one(source: Source, options: dict[str, str]) -> Iterator[Reading]:
+    """One thread leaves out what follows a quote that is never closed, and does not say so: a last line tells."""
+    source.arrive()
+    with source.path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        ended = file.read() in (b"\n", b"\r")
+    mark = _MARK if ended else _end_of_lines(source.path) + _MARK
+    part = pipes.Part(source.path.with_suffix(".pipe"), source.path, mark)
+    part.tell(0, source.unpacked)
+    with pipes.fed([part], 1):
+        yield Reading(text(str(part.pipe)), options | _ONE_THREAD, [part], marked=True)
+
+
+def _end_of_lines(path: Path) -> bytes:
+    with path.open("rb") as file:
+        line = file.readline(_CHUNK)
+    return next((one for one in (b"\r\n", b"\n") if line.endswith(one)), b"\r")
 
 
 def _threads(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -56,58 +126,43 @@ def _threads(cursor: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 1
 
 
-@contextlib.contextmanager
-def reading(source: Source, options: dict[str, str], cursor: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
-    """The file for one statement, in the way that it is trusted; raises `LoadFailed` if not all of it was there."""
-    with source.reading() as path:
-        whole = text(str(path))
-        if source.coming is not None or source.trust == Trust.IN_ONE:
-            yield Reading(whole, {**options, **_REJECTS, **_ONE_THREAD})
-        elif source.unpacked <= BLOCK_BYTES:
-            yield Reading(whole, {**options, **_REJECTS})
-        elif source.trust == Trust.CLEAN:
-            yield Reading(whole, options, rejects=False)
-        else:
-            with _divided(path, options, _threads(cursor)) as found:
-                yield found
+def _cut(
+    source: Source,
+    options: dict[str, str],
+    parts: list[pipes.Part],
+    enough: threading.Event,
+    over: threading.Event,
+) -> None:
+    """Tells the parts what they are, as soon as it is there. When there is no telling, they end, and it raises."""
+    try:
+        with source.opened(over) as file:
+            places = cuts(file, source.unpacked, len(parts), options)
+            start = next(places)
+            for part, stop in zip(parts, places, strict=True):
+                part.tell(start, stop)
+                start = stop
+    except BaseException:
+        enough.set()
+        raise
 
 
-@contextlib.contextmanager
-def _divided(path: Path, options: dict[str, str], threads: int) -> Iterator[Reading]:
-    starts = cuts(path, options, threads)
-    ends = [*starts[1:], path.stat().st_size]
-    parts = [
-        pipes.Part(path.with_suffix(f".{number}.pipe"), path, start, end)
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
-    ]
-    listed = ", ".join(text(str(part.pipe)) for part in parts)
-    changed = {**options, **_REJECTS, **_ONE_THREAD, "header": "false", "skip": "0"}
-    with pipes.fed(parts, threads):
-        yield Reading(f"[{listed}]", changed, starts, [part.stop - part.start for part in parts])
-    if any(part.sent != part.stop - part.start for part in parts):  # to its reader that is an end like any other
-        raise LoadFailed("The file could not be read to its end.", retry=True)
+def cuts(file: IO[bytes], size: int, count: int, options: dict[str, str]) -> Iterator[int]:
+    """Where the pieces begin, at lines that stand outside of quotes, and where the last one ends.
 
-
-def cuts(path: Path, options: dict[str, str], threads: int) -> list[int]:
-    """Where pieces begin: at lines that stand outside of quotes. Raises `Doubted` if there is no telling them."""
+    Raises `Doubted` if there is no telling, or if a piece would be more than a block.
+    """
     quote = character(options["quote"])
-    if options["escape"] != options["quote"] and quote:
-        raise Doubted
-    with path.open("rb") as file:
-        starts = [_first(file, quote, options)]
-        size = path.stat().st_size - starts[0]
-        count = min(max(size // _PIECE_BYTES, 4 * threads), size // _LEAST_BYTES, _MOST_PIECES)
-        quotes, last = 0, starts[0]
-        for number in range(1, count):
-            quotes += _counted(file, starts[0] + size * number // count, quote)
-            cut, more = _line_end(file, quote, quotes)
-            quotes += more
-            if cut and cut - last >= _LEAST_BYTES and starts[0] + size - cut >= _LEAST_BYTES:
-                starts.append(last := cut)
-        quotes += _counted(file, starts[0] + size, quote)
-    if quotes % 2:
-        raise Doubted
-    return starts
+    first = last = _first(file, quote, options)
+    yield first
+    quotes = 0
+    for number in range(1, count + 1):
+        quotes += _counted(file, first + (size - first) * number // count, quote)
+        place, more = _line_end(file, quote, quotes) if number < count else (file.tell(), 0)
+        quotes += more
+        if place - last > BLOCK_BYTES or (number == count and (place != size or quotes % 2)):
+            raise Doubted
+        last = place or last
+        yield last
 
 
 def _first(file: IO[bytes], quote: bytes, options: dict[str, str]) -> int:
@@ -131,7 +186,7 @@ def _counted(file: IO[bytes], until: int, quote: bytes) -> int:
 
 def _line_end(file: IO[bytes], quote: bytes, before: int) -> tuple[int, int]:
     """The end of the next line outside of quotes, or 0; and the quotes on the way."""
-    found, until = 0, file.tell() + _SEARCHED
+    found, until = 0, file.tell() + _LINE_BYTES
     while file.tell() < until and (line := file.readline(_CHUNK)):
         found += line.count(quote) if quote else 0
         if line.endswith(b"\n") and (before + found) % 2 == 0:
@@ -144,28 +199,66 @@ def character(literal: str) -> bytes:
     return literal[1:-1].replace("''", "'").encode()
 
 
-def check(cursor: duckdb.DuckDBPyConnection, found: Reading) -> None:
-    """Raises `Doubted` when a line at an edge of a piece does not parse: then the cut may have been in its middle."""
-    if len(found.sizes) < 2:
-        return
-    sizes = ", ".join(map(str, found.sizes))
-    size = f"list_extract([{sizes}], file_id::BIGINT + 1)"
+def check(cursor: duckdb.DuckDBPyConnection, source: Source, found: Reading) -> None:
+    """Looks whether what was put aside can be trusted; raises `Doubted`."""
+    if found.marked:
+        _check_end(cursor, source.path, found)
+    elif found.parts:
+        _check_cuts(cursor, found)
+
+
+def _check_cuts(cursor: duckdb.DuckDBPyConnection, found: Reading) -> None:
+    """Where a line at an edge of a piece does not parse the cut may have been in its middle."""
+    listed = ", ".join(str(part.size) for part in found.parts)
+    size = f"list_extract([{listed}], file_id::BIGINT + 1)"
     row = cursor.execute(
         "SELECT 1 FROM reject_errors WHERE error_type <> 'CAST' AND (line = 1 AND file_id > 0"
-        f" OR file_id < {len(found.sizes) - 1} AND line_byte_position + strlen(csv_line) + 3 >= {size}) LIMIT 1"
+        f" OR file_id < {len(found.parts) - 1} AND line_byte_position + strlen(csv_line) + 3 >= {size}) LIMIT 1"
     ).fetchone()
     if row is not None:
         raise Doubted
 
 
+def _check_end(cursor: duckdb.DuckDBPyConnection, path: Path, found: Reading) -> None:
+    """Our own line is taken out again; where it is missing a quote is not closed, and that is one bad line more."""
+    row = cursor.execute(
+        f"DELETE FROM reject_errors WHERE line_byte_position >= {found.parts[0].size} RETURNING line"
+    ).fetchone()
+    if row is None:
+        start, raw = _open(path, *(character(found.options[one]) for one in ("quote", "escape")))
+        cursor.execute(
+            "INSERT INTO reject_errors (file_id, line, line_byte_position, column_idx, error_type, csv_line,"
+            " error_message) VALUES (0, ?, ?, 1, 'UNQUOTED VALUE', ?, 'Value with unterminated quote found.')",
+            (_lines_before(path, start) + 1, start, raw),
+        )
+
+
+def _open(path: Path, quote: bytes, escape: bytes) -> tuple[int, str]:
+    """Where the line begins in which a quote opens that is never closed, and that line."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.rfind(quote)
+        while at >= 0:
+            first = at
+            while data[first - 1 : first] == quote:
+                first -= 1
+            escaped = escape != quote and data[first - 1 : first] == escape
+            if (at - first) % 2 == 0 and not escaped:
+                break
+            at = data.rfind(quote, 0, first)
+        start = data.rfind(b"\n", 0, max(at, 0)) + 1
+        return start, short(data[start : start + _CHUNK].decode(errors="replace"))
+
+
 def line_of(place: int, path: Path, found: Reading) -> int:
     """The number of a line in the file, from 1 on."""
     piece, line = divmod(place, _PLACE)
-    if found.sizes == []:
-        return line
+    return line + (_lines_before(path, found.parts[piece].start) if found.parts else 0)
+
+
+def _lines_before(path: Path, place: int) -> int:
+    found = 0
     with path.open("rb") as file:
-        before, left = 0, found.starts[piece]
-        while left and (chunk := file.read(min(left, _CHUNK))):
-            before += chunk.count(b"\n")
-            left -= len(chunk)
-    return before + line
+        while place > 0 and (chunk := file.read(min(place, _CHUNK))):
+            found += chunk.count(b"\n")
+            place -= len(chunk)
+    return found

@@ -1,4 +1,4 @@
-"""Files through named pipes: what reads them gets a part of a file, or one that is still being written."""
+"""Parts of a file through named pipes: what reads the pipes gets them, also while the file is still being written."""
 
 from __future__ import annotations
 
@@ -6,103 +6,87 @@ import contextlib
 import fcntl
 import os
 import select
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _LOOK_SECONDS = 0.003
 _NUDGE_SECONDS = 0.05
-PIPE_BYTES = 1 << 20
-"""What a pipe holds at most. A part that is larger does not end before a reader has come."""
+_PIPE_BYTES = 1 << 20
 
 
 class Part:
-    """The bytes of a file from `start` to `stop`, as they are read from `pipe`."""
+    """Some bytes of a file, and what follows them, as they are read from `pipe`."""
 
-    def __init__(
-        self,
-        pipe: Path,
-        file: Path,
-        start: int = 0,
-        stop: int = sys.maxsize,
-        ended: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """`ended` says whether all of the file is there: before that its end is waited for."""
-        self.pipe, self.start, self.stop = pipe, start, stop
+    def __init__(self, pipe: Path, file: Path, after: bytes = b"") -> None:
+        self.pipe, self.start, self.size = pipe, 0, 0
         self.sent = 0
-        """So many bytes went into the pipe."""
-        self._file, self._ended = file, ended
+        """So many bytes of the file went into the pipe."""
+        self._file, self._after = file, after
+        self._told = threading.Event()
 
-    def feed(self, over: threading.Event) -> None:
-        """Passes on what is in the file, and what still comes; gives up when the reader is `over`."""
-        # Open for both, it never waits for a reader; with it the other end is never without one either.
-        hold = os.open(self.pipe, os.O_RDWR)
-        end = os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
+    def tell(self, start: int, stop: int) -> None:
+        """Which bytes it is. All of them are in the file."""
+        self.start, self.size = start, stop - start
+        self._told.set()
+
+    def feed(self, over: threading.Event, enough: threading.Event) -> None:
+        """Waits until it is told and read, and passes on what it is: all of it, unless there is `enough`."""
+        while not self._told.wait(_NUDGE_SECONDS) and not enough.is_set():
+            if over.is_set():
+                return
+        if (end := self._opened(over)) is None:
+            return
         try:
             with contextlib.suppress(PermissionError):  # the kernel's limit for all pipes of a user
-                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-            with self._file.open("rb") as file:
-                self._send(file.fileno(), end, over)
+                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            with self._file.open("rb") as file, contextlib.suppress(BrokenPipeError):  # its reader has given up
+                self._send(file.fileno(), end, over, enough)
         finally:
             os.close(end)
-            os.close(hold)
 
-    def nudge(self) -> None:
-        """Lets a reader go on that opened the pipe only after its end: it would wait for a writer for ever."""
-        with contextlib.suppress(OSError):
-            os.close(os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK))
+    def _opened(self, over: threading.Event) -> int | None:
+        """The pipe, once somebody reads it: what is written before that would be lost with the last end closed."""
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                return os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
+            over.wait(_LOOK_SECONDS)
+        return None
 
-    def _send(self, file: int, end: int, over: threading.Event) -> None:
+    def _send(self, file: int, end: int, over: threading.Event, enough: threading.Event) -> None:
         room = select.poll()
         room.register(end, select.POLLOUT)
-        while not over.is_set():
-            last = self._ended()  # asked first: what was written before the end is seen then
-            offset = self.start + self.sent
-            left = min(self.stop, os.fstat(file).st_size) - offset
-            if left <= 0:
-                if last:
-                    return
-                time.sleep(_LOOK_SECONDS)
-            elif room.poll(_NUDGE_SECONDS * 1000):
-                with contextlib.suppress(BlockingIOError):
-                    self.sent += os.sendfile(end, file, offset, min(left, PIPE_BYTES))
+        left = memoryview(self._after)
+        while (self.sent < self.size or left) and not (over.is_set() or enough.is_set()):
+            if not room.poll(_NUDGE_SECONDS * 1000):
+                continue
+            with contextlib.suppress(BlockingIOError):
+                if self.sent == self.size:
+                    left = left[os.write(end, left) :]
+                elif not (sent := os.sendfile(end, file, self.start + self.sent, self.size - self.sent)):
+                    return  # the file has become shorter
+                else:
+                    self.sent += sent
 
 
 @contextlib.contextmanager
-def fed(parts: Sequence[Part], readers: int) -> Iterator[None]:
-    """The pipes, filled in the order of the parts, of which at most `readers` are read at a time; gone at the end."""
-    over, places = threading.Event(), threading.Semaphore(2 * readers)  # a reader may open its next one already
+def fed(parts: Sequence[Part], readers: int) -> Iterator[threading.Event]:
+    """The pipes, filled in the order of the parts, of which at most `readers` are read at a time; gone at the end.
+
+    Once the event that it gives is set, each of them ends where it is.
+    """
+    over, enough = threading.Event(), threading.Event()
     for part in parts:
         os.mkfifo(part.pipe, 0o600)
-    threads = [threading.Thread(target=_in_turn, args=(part, places, over), daemon=True) for part in parts]
-    starter = threading.Thread(target=_start, args=(threads, places, over), daemon=True)
-    starter.start()
     try:
-        yield
+        with ThreadPoolExecutor(2 * readers, "pipe") as feeders:  # a reader may open its next one already
+            for part in parts:
+                feeders.submit(part.feed, over, enough)
+            try:
+                yield enough
+            finally:
+                over.set()
     finally:
-        over.set()
-        starter.join()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
         for part in parts:
             part.pipe.unlink()
-
-
-def _start(threads: list[threading.Thread], places: threading.Semaphore, over: threading.Event) -> None:
-    for thread in threads:
-        while not places.acquire(timeout=_NUDGE_SECONDS):
-            if over.is_set():
-                return
-        thread.start()
-
-
-def _in_turn(part: Part, places: threading.Semaphore, over: threading.Event) -> None:
-    try:
-        part.feed(over)
-    finally:
-        places.release()
-    while part.sent <= PIPE_BYTES and not over.wait(_NUDGE_SECONDS):
-        part.nudge()

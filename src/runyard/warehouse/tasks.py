@@ -32,6 +32,8 @@ class Task:
         self.told_at = 0.0
         self.tells_itself = False
         """Whether the work reports its progress, so that DuckDB's is not told."""
+        self.measure: Callable[[], float | None] = lambda: None
+        """How much of the work is done, where that is better known than by DuckDB."""
         self.ender: Callable[[], None] | None = None
         """Ends what is not a query: a download."""
         self._lock = threading.Lock()
@@ -77,7 +79,9 @@ class Task:
                 self.ender = None
 
     def fraction(self) -> float | None:
-        """How much of the present query is done, 0 to 1, if DuckDB can tell."""
+        """How much of the present query is done, 0 to 1, if it can be told."""
+        if (measured := self.measure()) is not None:
+            return measured
         with self._lock:
             done = self._cursor.query_progress() if self._cursor is not None else -1.0
         return min(done / 100, 1.0) if done >= 0 else None
