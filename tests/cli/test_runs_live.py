@@ -283,6 +283,14 @@ def test_tables_of_odd_names_are_shown_and_keyed(here: Run, tmp_path: Path) -> N
         assert len(here("tables", odd, "--partitions").stdout.splitlines()) == 2
 
 
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_a_query_says_on_the_error_stream_that_there_are_more_rows(here: Run, form: str) -> None:
+    cut, whole = (here("query", "from range(5)", "-n", limit, "-o", form) for limit in ("4", "5"))
+    assert (cut.returncode, whole.returncode, whole.stderr) == (0, 0, "")
+    assert "the first 4 rows; there are more" in cut.stderr
+    assert "there are more" not in cut.stdout
+
+
 def test_a_table_of_a_schema_is_shown_by_the_name_that_the_list_has(here: Run, tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(

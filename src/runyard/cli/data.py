@@ -110,5 +110,8 @@ def query(
     if common.output == "jsonl":
         for row in result.dicts():
             print(encode(plain(row)))
-        return
-    emit_one(result, common.output, lambda: print_result(result, limit))
+    else:
+        emit_one(result, common.output, lambda: print_result(result, limit))
+    if result.more:
+        shown = f"These are the first {len(result.rows):,} rows; there are more."
+        print(f"runyard: {shown} --limit takes up to 10,000, an export task all of them.", file=sys.stderr)

@@ -277,6 +277,8 @@ class Result(View, frozen=True, kw_only=True):
     columns: list[Column]
     rows: list[list[Any]] = []
     row_count: int | None = None
+    more: bool = False
+    """Whether a query would give rows beyond these: over its limit, or over the bytes that one answer holds."""
 
     def dicts(self) -> list[dict[str, Any]]:
         """The rows by column name."""

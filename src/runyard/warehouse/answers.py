@@ -106,7 +106,9 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
                 drop_result(cursor)
                 cursor.execute(texts, values) if values else cursor.execute(texts)
             rows = fetched(cursor, columns, message.limit, Limits(size=message.max_bytes))
+            more = len(rows) == message.limit and cursor.fetchone() is not None
         kept = fit(safe_rows(columns, rows))
-        return {"columns": columns, "rows": kept, "cut": len(kept) < len(rows)}
+        cut = len(kept) < len(rows)
+        return {"columns": columns, "rows": kept, "cut": cut, "more": cut or more}
     finally:
         undo(cursor)
