@@ -33,7 +33,12 @@ def test_a_table_says_who_wrote_it_and_who_reads_it(api: Api) -> None:
     assert (table["last_write"]["run_id"], table["last_write"]["task_key"]) == (made["id"], "make")
     assert table["last_write"]["at"].endswith("Z")
     (read,) = table["read_by"]
-    assert (read["run_id"], read["writes"]) == (copied["id"], [f"main.{target}"])
+    assert (read["run_id"], read["run_name"], read["writes"]) == (copied["id"], copied["name"], [f"main.{target}"])
+    (write,) = table["written_by"]
+    assert write["run_name"] == made["name"]
+    api.call("DELETE", f"/runs/{made['id']}", 204)
+    (write,) = api.call("GET", f"/tables/{source}")["written_by"]
+    assert (write["run_id"], write["run_name"]) == (made["id"], None)
     listed = {one["name"]: one for one in api.call("GET", "/tables")["items"]}
     assert listed[target]["last_write"]["run_id"] == copied["id"]
     metrics = copied["tasks"][0]["metrics"]

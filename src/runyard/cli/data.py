@@ -30,6 +30,7 @@ PARTITIONS = [
 ]
 WRITES = [
     Column("RUN", lambda one: one.run_id),
+    Column("NAME", lambda one: one.run_name or ""),
     Column("TASK", lambda one: one.task_key),
     Column("AT", lambda one: plain(one.at) or ""),
     Column("READS", lambda one: ", ".join(one.reads or [])),

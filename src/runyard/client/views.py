@@ -290,6 +290,8 @@ class Write(View, frozen=True, kw_only=True):
     """What one task did with tables: which it read and wrote, as schema.table."""
 
     run_id: int
+    run_name: str | None = None
+    """What the run is called, its job's name; None when it is not kept any more."""
     task_key: str
     at: datetime | None = None
     task_run_id: int | None = None
