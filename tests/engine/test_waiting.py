@@ -79,6 +79,21 @@ def test_many_waiting_tasks_cost_one_reading_of_what_they_have_in_common() -> No
         assert counted.asked["run_spec"] + counted.asked["queue_active"] == 1, counted.asked
 
 
+def test_a_long_line_is_counted_up_to_a_thousand_and_read_once() -> None:
+    bench = Bench()
+    bench.queue("full", slots=1)
+    urgent = [bench.submit(spec(queue="full", priority=9)) for _ in range(3)]
+    run = bench.submit(spec(*(task(f"t{n}") for n in range(1002)), queue="full"))
+    with bench.store.reading() as reads:
+        counted = Counted(reads)
+        told = explain(cast(Reads, counted), bench.run(run), bench.engine.worker).tasks
+    places = [told[bench.one(run, f"t{n}").id].rpartition("; ")[2] for n in (0, 7, 998, 999, 1001)]
+    # one of the urgent ones has the slot
+    assert places == [f"{n} go first." for n in (2, 9, 1000, "more than 1000", "more than 1000")]
+    assert counted.asked["queued"] == 1
+    assert of_run(bench, urgent[1]) == "All 1 slots of the queue 'full' are taken; it is the next."
+
+
 def test_waiting_for_the_back_off() -> None:
     bench = Bench()
     run = bench.submit(spec(task("a", retries=Retries(max=1, delay=90))))

@@ -12,6 +12,9 @@ from runyard.core.states import TERMINAL, State
 from runyard.engine.worker import Worker
 from runyard.store.base import Reads
 
+COUNTED = 1000
+"""So many that go first are counted."""
+
 
 class Waiting(msgspec.Struct, frozen=True):
     """The run's sentence (None if it does not wait), and those of its waiting task runs by id."""
@@ -52,6 +55,8 @@ class _Look:
 
     def __init__(self, reads: Reads, run: Run, newest: dict[tuple[str, int], TaskRun], worker: Worker) -> None:
         self._reads, self._run, self._newest, self._worker = reads, run, newest, worker
+        self._lines: dict[tuple[str, str], dict[int, int]] = {}
+        """By executor and queue: the places of the first task runs that wait there."""
 
     @functools.cached_property
     def _needs(self) -> dict[str, list[str]]:
@@ -92,7 +97,7 @@ class _Look:
         if queue is not None and queue.slots == 0:
             return f"The queue {one.queue!r} has no slots."
         if queue is not None and queue.slots is not None and self._active.get(one.queue, 0) >= queue.slots:
-            return f"All {queue.slots} slots of the queue {one.queue!r} are taken{_ahead(self._reads, one)}."
+            return f"All {queue.slots} slots of the queue {one.queue!r} are taken{self._ahead(one)}."
         if worker.draining:
             return "The server is shutting down; it starts after the restart."
         executor = worker.executors.get(one.executor)
@@ -101,14 +106,31 @@ class _Look:
         trouble = executor.healthy()
         if trouble is not None:
             return trouble
-        return f"All {executor.capacity} places for {one.executor} tasks are taken{_ahead(self._reads, one)}."
+        return f"All {executor.capacity} places for {one.executor} tasks are taken{self._ahead(one)}."
+
+    def _ahead(self, one: TaskRun) -> str:
+        line = self._line(one.executor, one.queue)
+        # One that is not in a line which is whole has just been claimed.
+        place = line.get(one.id, COUNTED + 1 if len(line) > COUNTED else 0)
+        if not place:
+            return "; it is the next"
+        return f"; {f'more than {COUNTED}' if place > COUNTED else place} go first"
+
+    def _line(self, executor: str, queue: str) -> dict[int, int]:
+        if (executor, queue) not in self._lines:
+            first = self._reads.queued(executor, COUNTED + 1, _Others(queue))
+            self._lines[executor, queue] = {waits.task_run_id: place for place, waits in enumerate(first)}
+        return self._lines[executor, queue]
 
 
-def _ahead(reads: Reads, one: TaskRun) -> str:
-    ahead = reads.ahead(one)
-    if not ahead:
-        return "; it is the next"
-    return f"; {'more than 1000' if ahead > 1000 else ahead} go first"
+class _Others:
+    """The queues but for one."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+
+    def __contains__(self, name: object) -> bool:
+        return name != self._queue
 
 
 def _clock(moment: int) -> str:

@@ -149,10 +149,6 @@ class SqlReads:
     def queue_depth(self) -> dict[str, int]:
         return dict(self._all(self.sql["queue_depth"]))
 
-    def ahead(self, task_run: TaskRun) -> int:
-        values = (task_run.executor, task_run.queue, task_run.priority, task_run.id)
-        return int(self._all(self.sql["ahead_in_queue"], values)[0][0])
-
     def held(self) -> list[HeldClaim]:
         found = self._all(self.sql["held"])
         return [self._claim_of(row) for row in found]

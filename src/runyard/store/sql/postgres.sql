@@ -103,11 +103,6 @@ SELECT queue, count(*) FROM task_run WHERE state IN ('starting', 'running', 'can
 -- name: queue_depth
 SELECT queue, count(*) FROM task_run WHERE state='queued' GROUP BY queue;
 
--- name: ahead_in_queue
--- How many queued task runs of the same queue go first.
-SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=$1 AND queue=$2
-  AND (priority > $3 OR (priority = $3 AND id < $4)) LIMIT 1001) AS first;
-
 -- name: held
 -- The claims that executors may still hold.
 SELECT t.run_id, t.id, t.token, t.state, t.executor, t.worker, t.task_key, t.iteration, t.round, r.workspace
