@@ -6,15 +6,19 @@ import contextlib
 import http.server
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from runyard.core.actions import Load
-from runyard.core.attempts import Outcome
+from runyard.core.attempts import Assignment, Outcome
+from runyard.warehouse.coming import Coming
+from runyard.warehouse.tasks import Task
 from tests.warehouse.desk import Desk, below
 from tests.warehouse.server import Files
 
@@ -110,13 +114,31 @@ def test_a_file_of_which_nobody_says_how_long_it_is_is_waited_for(shared: Desk, 
             time.sleep(0.005)
 
     files.paths["/long.csv"] = answer
-    number, largest = shared.start(load(files.url("/long.csv"), "long")), 0
+    number = shared.start(load(files.url("/long.csv"), "long"))
     while not (pipes(shared) or shared.ended(number)):
-        largest = max([largest, *(path.stat().st_size for path in shared.home.glob("warehouse/*.spool/*/*.data"))])
         time.sleep(0.001)
-    outcome = ended(shared, number)
+    sizes = [path.stat().st_size for path in shared.home.glob("warehouse/*.spool/*/*.data")]
+    assert sizes in ([len(BODY)], []), "none where all was over before we looked"
+    assert ended(shared, number).metrics["bytes"] == len(BODY)
     assert counted(shared, "long") == COUNTED
-    assert largest == len(BODY) == outcome.metrics["bytes"]
+
+
+def test_a_file_that_comes_slowly_is_read_when_its_rest_needs_no_longer_than_the_reading(tmp_path: Path) -> None:
+    here, there = socket.socketpair()
+    path, task = (
+        tmp_path / "file",
+        Task(Assignment(run_id=1, task_run_id=1, token=1, task_key="t", action=load("", "t"))),
+    )
+    path.write_bytes(b"x" * 2000)
+    coming = Coming(here, path, task, lambda data: None)
+    with there, contextlib.closing(coming), ThreadPoolExecutor(1) as other:
+        there.sendall(b'{"bytes": 1, "content_type": "text/csv", "total": 10000, "again": 0}\n')
+        time.sleep(0.5)  # 4,000 bytes a second at most: 2 seconds for the rest, and 1 to read all
+        begun = other.submit(coming.begins, 1000, 10_000)
+        with pytest.raises(TimeoutError):
+            begun.result(0.2)
+        path.write_bytes(b"x" * 9900)
+        assert begun.result(10)
 
 
 def test_what_was_read_of_a_file_that_still_comes_is_told(shared: Desk, files: Files) -> None:

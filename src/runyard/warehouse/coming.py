@@ -28,7 +28,7 @@ class Coming:
         self.kind, self.total = "", 0
         """Its content type, and its bytes where the server told them: known as soon as some have come."""
         self.seconds = 0.0
-        self._since = time.monotonic()
+        self._since = self._came = time.monotonic()
         self._last: dict[str, Any] = {}
         self._again = 0
         self._begun: int | None = None
@@ -40,10 +40,15 @@ class Coming:
         self._reader = threading.Thread(target=self._read, name="download", daemon=True)
         self._reader.start()
 
-    def has(self, size: int) -> bool:
-        """Waits until so many bytes are there; false when all came before that. What is read from now on is these."""
+    def begins(self, size: int, pace: float) -> bool:
+        """Waits until it is time to read, with so many bytes a second; false when all came before that.
+
+        Then so many bytes are there, and what is still to come needs no longer than the reading: threads of DuckDB's,
+        which wait for a file, are everybody's. What is read from now on is these bytes. Without a length it is never.
+        """
         while not self._over.wait(_LOOK_SECONDS):
-            if self.kind and self._size() >= size:
+            came, since = self._size(), time.monotonic() - self._came
+            if self.total > size <= came and (self.total - came) * since / came <= self.total / pace:
                 self._begun = self._again
                 return True
         return False
@@ -93,6 +98,8 @@ class Coming:
         if "done" in line:
             self.kind = line["done"]["content_type"]
         elif "bytes" in line:
+            if not self.kind:
+                self._came = time.monotonic()
             self.kind, self.total = line["content_type"] or "?", line["total"] or 0
             self._again = line["again"]
             told = {"message": "Downloading.", "bytes": line["bytes"]}

@@ -48,9 +48,8 @@ class Exporter:
 
     reason = Reason.SQL_ERROR
 
-    def __init__(self, effects: Effects, spool: Path, settings: Settings) -> None:
-        self._effects, self._spool, self._settings = effects, spool, settings
-        self._downloads = Downloads()
+    def __init__(self, effects: Effects, spool: Path, settings: Settings, downloads: Downloads) -> None:
+        self._effects, self._spool, self._settings, self._downloads = effects, spool, settings, downloads
         self.service: S3 | None = None
         """Where objects are; None: in a folder."""
 

@@ -45,9 +45,8 @@ class Loader:
 
     reason = Reason.LOAD_ERROR
 
-    def __init__(self, spool: Path, settings: Settings, effects: Effects) -> None:
-        self._spool, self._settings, self._effects = spool, settings, effects
-        self._downloads = Downloads()
+    def __init__(self, effects: Effects, spool: Path, settings: Settings, downloads: Downloads) -> None:
+        self._effects, self._spool, self._settings, self._downloads = effects, spool, settings, downloads
         self.service: S3 | None = None
         """Where objects are; None: in a folder."""
 

@@ -8,7 +8,7 @@ import os
 import select
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 _LOOK_SECONDS = 0.003
@@ -25,6 +25,7 @@ class Part:
         """So many bytes of the file went into the pipe."""
         self._file, self._after = file, after
         self._told = threading.Event()
+        self._waits = False
 
     def tell(self, start: int, stop: int) -> None:
         """Which bytes it is. All of them are in the file."""
@@ -33,11 +34,11 @@ class Part:
 
     def feed(self, over: threading.Event, enough: threading.Event) -> None:
         """Waits until it is told and read, and passes on what it is: all of it, unless there is `enough`."""
-        while not self._told.wait(_NUDGE_SECONDS) and not enough.is_set():
-            if over.is_set():
-                return
-        if (end := self._opened(over)) is None:
+        while not (over.is_set() or enough.is_set() or self._told.wait(_NUDGE_SECONDS)):
+            pass
+        if over.is_set():
             return
+        end = self._opened()
         try:
             with contextlib.suppress(PermissionError):  # the kernel's limit for all pipes of a user
                 fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -46,13 +47,19 @@ class Part:
         finally:
             os.close(end)
 
-    def _opened(self, over: threading.Event) -> int | None:
-        """The pipe, once somebody reads it: what is written before that would be lost with the last end closed."""
-        while not over.is_set():
+    def let_go(self) -> None:
+        """Ends its waiting for somebody who reads."""
+        if self._waits:
             with contextlib.suppress(OSError):
-                return os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
-            over.wait(_LOOK_SECONDS)
-        return None
+                os.close(os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK))
+
+    def _opened(self) -> int:
+        """The pipe, once somebody reads it: what is written before that would be lost with the last end closed."""
+        self._waits = True
+        end = os.open(self.pipe, os.O_WRONLY)
+        self._waits = False
+        os.set_blocking(end, False)
+        return end
 
     def _send(self, file: int, end: int, over: threading.Event, enough: threading.Event) -> None:
         room = select.poll()
@@ -81,12 +88,14 @@ def fed(parts: Sequence[Part], readers: int) -> Iterator[threading.Event]:
         os.mkfifo(part.pipe, 0o600)
     try:
         with ThreadPoolExecutor(2 * readers, "pipe") as feeders:  # a reader may open its next one already
-            for part in parts:
-                feeders.submit(part.feed, over, enough)
+            feeding = [feeders.submit(part.feed, over, enough) for part in parts]
             try:
                 yield enough
             finally:
                 over.set()
+                while wait(feeding, _LOOK_SECONDS).not_done:
+                    for part in parts:
+                        part.let_go()
     finally:
         for part in parts:
             part.pipe.unlink()

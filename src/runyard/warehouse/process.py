@@ -62,6 +62,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.changes import Copier, Deleter, Truncater
     from runyard.warehouse.database import Database
     from runyard.warehouse.definer import Definer
+    from runyard.warehouse.downloads import Downloads
     from runyard.warehouse.effects import Effects
     from runyard.warehouse.export import Exporter
     from runyard.warehouse.kinds import Kind
@@ -79,9 +80,9 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     views.open(database.cursor())
     for view in views.all():
         locks.lead(view.source, view.target)
-    effects, reads = Effects(views), Reads(database.cursor)
-    loader = Loader(database.spool, settings, effects)
-    exporter = Exporter(effects, database.spool, settings)
+    effects, reads, downloads = Effects(views), Reads(database.cursor), Downloads()
+    loader = Loader(effects, database.spool, settings, downloads)
+    exporter = Exporter(effects, database.spool, settings, downloads)
     kinds: dict[type, Kind] = {
         Load: loader,
         Copy: Copier(effects),
