@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ def _die(file: str) -> None:
             except OSError:
                 continue
             os.kill(os.getpid(), word)
+            time.sleep(3600)  # a stop comes a moment later than the call that asks for it
 
 
 def diverted(folder: str) -> type[subprocess.Popen[bytes]]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -199,6 +200,30 @@ def test_a_process_that_is_frozen_is_killed_when_it_does_not_end_what_it_was_tol
     assert {desk.wait(one).result for one in (number, other)} == {"lost"}
     assert desk.rows("SELECT count(*) FROM frozen") == [[0]]
     assert desk.pid() != pid
+
+
+def test_a_cancel_of_what_died_ends_it_though_the_process_that_is_asked_about_it_is_frozen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 0.4)
+    pid, warehouse, asked = desk.pid(), desk.executor._warehouses["default"], threading.Event()
+    number = desk.start(CROSS_JOIN)
+    desk.wait_started(number)
+    ask = warehouse._ask_of_doubtful
+
+    def freeze_and_ask() -> None:
+        if not asked.is_set():
+            assert warehouse.pid
+            os.kill(warehouse.pid, signal.SIGSTOP)
+        asked.set()
+        ask()
+
+    monkeypatch.setattr(warehouse, "_ask_of_doubtful", freeze_and_ask)
+    os.kill(pid, signal.SIGKILL)
+    assert asked.wait(10)
+    assert not desk.ended(number)
+    desk.executor.stop(number, 1, grace=0, why="cancel")
+    assert desk.wait(number).result == "lost"
 
 
 def test_a_process_that_ends_what_it_was_told_to_is_not_killed_and_not_watched_for_ever(

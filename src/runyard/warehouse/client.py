@@ -166,6 +166,8 @@ class Warehouse:
     def stop(self, task_run_id: int, token: int, why: Why) -> None:
         """Asks for the end of an attempt; one that was not sent yet ends here, one that has died is past it."""
         with self._lock:
+            if (task_run_id, token) in self._doubtful:
+                return self._expect_end(task_run_id, token)
             if (task_run_id, token) not in self._held:
                 return
             if self._pipe is not None:
@@ -186,7 +188,8 @@ class Warehouse:
         while True:
             time.sleep(min(_LOOK_SECONDS, DEAF_SECONDS))
             with self._lock:
-                self._told = {key: until for key, until in self._told.items() if key in self._held}
+                live = self._held.keys() | self._doubtful.keys()
+                self._told = {key: until for key, until in self._told.items() if key in live}
                 if self._process is not None and any(until <= time.monotonic() for until in self._told.values()):
                     log.warning("the warehouse process of %s does not end what it was told to: killed", self._workspace)
                     self._process.kill()
