@@ -69,6 +69,12 @@ def test_a_query_gives_rows(api: Api) -> None:
     assert (found["columns"][0]["name"], found["rows"], found["row_count"]) == ("n", [[3]], 1)
 
 
+@pytest.mark.parametrize(("limit", "more"), [(4, True), (5, False), (6, False)])
+def test_a_query_tells_whether_there_are_rows_beyond_its_limit(api: Api, limit: int, more: bool) -> None:
+    found = api.call("POST", "/query", json={"sql": "from range(5)", "limit": limit})
+    assert (found["row_count"], found["more"]) == (min(limit, 5), more)
+
+
 @pytest.mark.parametrize("limit", [0, 10_001, -1])
 def test_a_query_has_a_limit_of_1_to_10000_rows(api: Api, limit: int) -> None:
     assert api.refused("POST", "/query", 400, json={"sql": "select 1", "limit": limit})["field"] == "limit"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 import runyard
 from runyard.client.client import Client
 from tests.api.helpers import Api, Server
@@ -31,11 +33,26 @@ def test_a_table_says_who_wrote_it_and_who_reads_it(api: Api) -> None:
     assert (table["last_write"]["run_id"], table["last_write"]["task_key"]) == (made["id"], "make")
     assert table["last_write"]["at"].endswith("Z")
     (read,) = table["read_by"]
-    assert (read["run_id"], read["writes"]) == (copied["id"], [f"main.{target}"])
+    assert (read["run_id"], read["run_name"], read["writes"]) == (copied["id"], copied["name"], [f"main.{target}"])
+    (write,) = table["written_by"]
+    assert write["run_name"] == made["name"]
+    api.call("DELETE", f"/runs/{made['id']}", 204)
+    (write,) = api.call("GET", f"/tables/{source}")["written_by"]
+    assert (write["run_id"], write["run_name"]) == (made["id"], None)
     listed = {one["name"]: one for one in api.call("GET", "/tables")["items"]}
     assert listed[target]["last_write"]["run_id"] == copied["id"]
     metrics = copied["tasks"][0]["metrics"]
     assert (metrics["tables_written"], metrics["tables_read"]) == ([f"main.{target}"], [f"main.{source}"])
+
+
+def test_a_run_that_only_reads_stands_in_its_table_s_lineage_and_a_query_that_is_no_run_does_not(api: Api) -> None:
+    table = name("looked_at")
+    sql(api, f"CREATE TABLE {table} AS SELECT 1 AS n")
+    looked = sql(api, f"SELECT n FROM {table}", "look")
+    assert api.call("POST", "/query", json={"sql": f"SELECT n FROM {table}"})["rows"] == [[1]]
+    (read,) = api.call("GET", f"/tables/{table}")["read_by"]
+    assert (read["run_id"], read["task_key"], read["reads"]) == (looked["id"], "look", [f"main.{table}"])
+    assert read["at"].endswith("Z")
 
 
 def test_a_load_shows_its_quarantine_at_its_table(api: Api, server: Server) -> None:
@@ -87,6 +104,47 @@ def test_the_client_says_the_same(server: Server) -> None:
         client.drop_view(view.name)
         client.drop_table(table)
         assert table not in [one.name for one in client.tables()]
+
+
+ODD = [
+    "two words",
+    "a/b",
+    "a%2Fb",
+    "50%",
+    "a.b",
+    ".",
+    "..",
+    "a?b#c",
+    "\u00fc\u65e5\U0001f600",
+    'say "x"',
+    "it's",
+    "a+b&c=d",
+    "x;y",
+    "{z}",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_table_of_any_name_is_shown_keyed_and_dropped_through_the_client(server: Server, odd: str) -> None:
+    with Client(server.url, token=server.admin_token) as client:
+        source = name("source")
+        for action in (
+            runyard.Copy(statement="SELECT 1 AS n", table=source),
+            runyard.Copy(statement="SELECT 1 AS n", table=odd),
+            runyard.Delete(table=odd, where="n > 1", dry_run=True),
+        ):
+            done = client.run(runyard.Job(name="odd", tasks=[runyard.Task(key="a", action=action)]))
+            assert done.state == "succeeded", done.detail
+        shown = client.table(odd)
+        assert (shown.name, shown.rows, len(shown.written_by), len(shown.read_by)) == (odd, 1, 1, 1)
+        assert odd in [table.name for table in client.tables()]
+        assert client.partition_table(odd, "n") == "n"
+        assert client.partitions(odd).items[0].rows == 1
+        view = client.create_view(odd, source, f"SELECT n FROM {source}", name("target"))
+        client.drop_view(view.name)
+        client.drop_table(odd)
+        assert odd not in [table.name for table in client.tables()]
 
 
 def test_a_tables_partitions_are_set_shown_and_paged(api: Api) -> None:

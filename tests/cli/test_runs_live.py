@@ -270,6 +270,42 @@ def test_connect_to_a_dialect_that_is_not_served_exits_with_2(here: Run) -> None
     assert "does not serve the dialect 'no-such-dialect'" in done.stderr
 
 
+def test_tables_of_odd_names_are_shown_and_keyed(here: Run, tmp_path: Path) -> None:
+    names = ("two words", "a/b", "50%", "a.b", "..", "\u00fc?#")
+    file = tmp_path / "odd.yaml"
+    tasks = [f"  t{n}: {{copy: {{statement: SELECT 1 AS n, table: '{odd}'}}}}" for n, odd in enumerate(names)]
+    file.write_text("\n".join(["job: odd", "tasks:", *tasks]))
+    assert here("run", str(file)).returncode == 0
+    for odd in names:
+        shown = here("tables", odd)
+        assert (shown.returncode, shown.stdout.splitlines()[1].startswith(odd)) == (0, True), shown
+        assert "partitioned by: n" in here("tables", odd, "--partition-by", "n").stdout
+        assert len(here("tables", odd, "--partitions").stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_a_query_says_on_the_error_stream_that_there_are_more_rows(here: Run, form: str) -> None:
+    cut, whole = (here("query", "from range(5)", "-n", limit, "-o", form) for limit in ("4", "5"))
+    assert (cut.returncode, whole.returncode, whole.stderr) == (0, 0, "")
+    assert "the first 4 rows; there are more" in cut.stderr
+    assert "there are more" not in cut.stdout
+
+
+def test_a_table_of_a_schema_is_shown_by_the_name_that_the_list_has(here: Run, tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "job: s\ntasks:\n  a: {sql: CREATE SCHEMA IF NOT EXISTS sc; CREATE OR REPLACE TABLE sc.t AS SELECT 7 AS n}\n"
+    )
+    assert here("run", str(file)).returncode == 0
+    assert "sc.t" in here("tables").stdout
+    for words in (["sc.t"], ["t", "--schema", "sc"], ["SC.T"]):
+        assert here("tables", *words).stdout.splitlines()[1].split()[:2] == ["sc.t", "1"]
+    assert "partitioned by: n" in here("tables", "sc.t", "--partition-by", "n").stdout
+    assert (
+        here("tables", "sc.none").returncode == here("tables", "sc.").returncode == here("tables", ".t").returncode != 0
+    )
+
+
 def test_a_tables_partitions_are_set_and_listed(here: Run, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(

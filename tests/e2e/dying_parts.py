@@ -2,8 +2,8 @@
 
 `python -m tests.e2e.dying_parts FOLDER up ...` starts a server. Whoever comes to a point that a file in the folder is
 named for (`launcher._keep.before`) takes the file away and kills itself with SIGKILL: one file is one death. A file
-whose name ends with `~` lets one pass before. The functions are wrapped here, in the part's own process; nothing of
-this is in the product.
+whose name ends with `~` lets one pass before; at one that ends with `!` the process does not die, but stands still.
+The functions are wrapped here, in the part's own process; nothing of this is in the product.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,13 @@ def _die(file: str) -> None:
     try:
         _rename(f"{file}~", file)
     except OSError:
-        try:
-            _unlink(file)
-        except OSError:
-            return
-        os.kill(os.getpid(), signal.SIGKILL)
+        for end, word in (("", signal.SIGKILL), ("!", signal.SIGSTOP)):
+            try:
+                _unlink(file + end)
+            except OSError:
+                continue
+            os.kill(os.getpid(), word)
+            time.sleep(3600)  # a stop comes a moment later than the call that asks for it
 
 
 def diverted(folder: str) -> type[subprocess.Popen[bytes]]:

@@ -242,6 +242,48 @@ def test_the_warehouse_dies_at_its_steps_and_every_effect_is_there_once(
     assert {path.read_text().count("\n") for path in out.iterdir()} == {11}
 
 
+@pytest.mark.parametrize("server", ["lives", "dies too"])
+@pytest.mark.parametrize(("point", "state"), [("_commit.before", "cancelled"), ("_commit.after", "succeeded")])
+def test_a_cancel_that_meets_the_death_of_the_warehouse_tells_what_was_committed(
+    frail: Frail, server: str, point: str, state: str
+) -> None:
+    frail.rows("create table met (n integer)")
+    frail.arm(f"warehouse.{point}!")
+    run_id = frail.submit(sql("insert into met values (1)"), **AGAIN)
+    (pid,) = wait(lambda: [pid for pid in processes("runyard.warehouse.process", frail.data) if frozen(pid)])
+    assert frail.post(f"/runs/{run_id}/cancel")["state"] == "cancelling"
+    if server == "dies too":
+        frail.kill()
+        frail.start()
+    else:
+        os.kill(pid, signal.SIGKILL)
+    ends_well(frail, run_id, {state})
+    assert len(frail.attempts(run_id)) == 1
+    assert frail.rows("select count(*) from met") == [[int(state == "succeeded")]]
+    again = frail.http.post(f"/runs/{run_id}/repair", json={})
+    assert again.is_success == (state == "cancelled"), again.text
+    assert frail.ended(run_id)["state"] == "succeeded"
+    assert frail.rows("select n from met") == [[1]]
+
+
+def test_what_was_committed_is_not_lost_to_a_cancel_that_comes_after_a_restart(frail: Frail) -> None:
+    """The work of the killed server is in the tables: it has succeeded before anybody can ask for its end."""
+    frail.rows("create table met (n integer)")
+    frail.arm("warehouse._commit.after!")
+    run_id = frail.submit(sql("insert into met values (1)"), **AGAIN)
+    wait(lambda: [pid for pid in processes("runyard.warehouse.process", frail.data) if frozen(pid)])
+    frail.kill()
+    frail.start()
+    frail.http.post(f"/runs/{run_id}/cancel", json={})
+    ends_well(frail, run_id)
+    assert len(frail.attempts(run_id)) == 1
+    assert frail.rows("select n from met") == [[1]]
+
+
+def frozen(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def test_the_downloader_dies_before_and_after_each_step_and_every_load_is_there_once(
     frail: Frail, files: Files
 ) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any, cast
+
 from runyard.core.model import Retries, Run
+from runyard.engine.waiting import explain
+from runyard.store.base import Reads
 from runyard.store.sqlite import SqliteStore
 
 from .bench import Bench, for_each, run_job, spec, task
@@ -46,6 +51,47 @@ def test_waiting_for_upstream() -> None:
     assert sentence(bench, run, "last") == "It waits for a, b, d."
     assert sentence(bench, run, "after") == "It waits for a."
     assert of_run(bench, run) is None
+
+
+class Counted:
+    """A session that counts what is asked of it."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads, self.asked = reads, Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._reads, name)
+
+
+def test_many_waiting_tasks_cost_one_reading_of_what_they_have_in_common() -> None:
+    bench = Bench()
+    bench.queue("narrow", slots=1)
+    keys = [f"t{n}" for n in range(30)]
+    run = bench.submit(spec(task("first"), *(task(key, "first") for key in keys), queue="narrow"))
+    for state in ("blocked", "queued"):
+        if state == "queued":
+            bench.finish(run, "first")
+        with bench.store.reading() as reads:
+            counted = Counted(reads)
+            found = explain(cast(Reads, counted), bench.run(run), bench.engine.worker)
+        assert len(found.tasks) >= 29, state
+        assert counted.asked["run_spec"] + counted.asked["queue_active"] == 1, counted.asked
+
+
+def test_a_long_line_is_counted_up_to_a_thousand_and_read_once() -> None:
+    bench = Bench()
+    bench.queue("full", slots=1)
+    urgent = [bench.submit(spec(queue="full", priority=9)) for _ in range(3)]
+    run = bench.submit(spec(*(task(f"t{n}") for n in range(1002)), queue="full"))
+    with bench.store.reading() as reads:
+        counted = Counted(reads)
+        told = explain(cast(Reads, counted), bench.run(run), bench.engine.worker).tasks
+    places = [told[bench.one(run, f"t{n}").id].rpartition("; ")[2] for n in (0, 7, 998, 999, 1001)]
+    # one of the urgent ones has the slot
+    assert places == [f"{n} go first." for n in (2, 9, 1000, "more than 1000", "more than 1000")]
+    assert counted.asked["queued"] == 1
+    assert of_run(bench, urgent[1]) == "All 1 slots of the queue 'full' are taken; it is the next."
 
 
 def test_waiting_for_the_back_off() -> None:

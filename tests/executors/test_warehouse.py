@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -201,6 +202,30 @@ def test_a_process_that_is_frozen_is_killed_when_it_does_not_end_what_it_was_tol
     assert desk.pid() != pid
 
 
+def test_a_cancel_of_what_died_ends_it_though_the_process_that_is_asked_about_it_is_frozen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEAF_SECONDS", 0.4)
+    pid, warehouse, asked = desk.pid(), desk.executor._warehouses["default"], threading.Event()
+    number = desk.start(CROSS_JOIN)
+    desk.wait_started(number)
+    ask = warehouse._ask_of_doubtful
+
+    def freeze_and_ask() -> None:
+        if not asked.is_set():
+            assert warehouse.pid
+            os.kill(warehouse.pid, signal.SIGSTOP)
+        asked.set()
+        ask()
+
+    monkeypatch.setattr(warehouse, "_ask_of_doubtful", freeze_and_ask)
+    os.kill(pid, signal.SIGKILL)
+    assert asked.wait(10)
+    assert not desk.ended(number)
+    desk.executor.stop(number, 1, grace=0, why="cancel")
+    assert desk.wait(number).result == "lost"
+
+
 def test_a_process_that_ends_what_it_was_told_to_is_not_killed_and_not_watched_for_ever(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,9 +309,24 @@ def test_the_process_of_a_killed_server_ends_and_commits_nothing(tmp_path: Path)
     server.wait()
     assert gone(pid, 2.0)
     desk = Desk(tmp_path)
-    held = [Held(run_id=1, task_run_id=1, token=1, state="running")]
-    assert desk.executor.recover(held) == held
+    elsewhere = Held(3, 30, 1, "running", "t", workspace="nowhere")
+    committed, lost = Held(1, 10, 1, "running", "t"), Held(2, 20, 1, "running", "t")
+    assert desk.executor.recover([committed, lost, elsewhere]) == [elsewhere]
+    assert (desk.wait(10).result, desk.wait(20).result) == ("succeeded", "lost")
     assert desk.rows("SELECT count(*) FROM orphan") == [[0]]
+    desk.close()
+
+
+def test_attempts_are_lost_when_the_database_that_could_tell_cannot_be_opened(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    number = desk.start("CREATE TABLE x AS " + CROSS_JOIN)
+    desk.wait_started(number)
+    pid = desk.executor._warehouses["default"].pid
+    (tmp_path / "warehouse" / "default.duckdb").write_bytes(b"no database" * 1000)
+    os.kill(pid or 0, signal.SIGKILL)
+    outcome = desk.wait(number)
+    assert (outcome.result, outcome.reason) == ("lost", "lost_worker")
+    assert "cannot open its database" in (desk.executor.healthy() or "")
     desk.close()
 
 

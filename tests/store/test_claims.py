@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from runyard.core.attempts import EffectKey
 from runyard.core.model import TaskRun
 from runyard.core.states import ACTIVE, State
 from runyard.store.base import DueWork, Store
@@ -60,17 +61,6 @@ def test_each_open_queue_offers_its_first_by_priority_then_age(
 
 @on_one_store
 @given(some=_some)
-def test_a_waiting_task_run_knows_how_many_go_first(store: Store, some: list[TaskRun]) -> None:
-    mine = _keep(store, some)
-    queued = [one for one in mine if one.state is State.QUEUED]
-    with store.reading() as reads:
-        for one in queued:
-            rivals = [x for x in queued if (x.executor, x.queue) == (one.executor, one.queue)]
-            assert reads.ahead(one) == sum(_first(x) < _first(one) for x in rivals)
-
-
-@on_one_store
-@given(some=_some)
 def test_active_task_runs_take_slots_and_are_held_but_control_flow_is_not(store: Store, some: list[TaskRun]) -> None:
     mine = _keep(store, some)
     active = [one for one in mine if one.state in ACTIVE and one.executor != "engine"]
@@ -82,14 +72,10 @@ def test_active_task_runs_take_slots_and_are_held_but_control_flow_is_not(store:
     assert depth == {queue: n for queue in ("default", "big", "") if (n := sum(x.queue == queue for x in waiting))}
     wanted = {(one.run_id, one.id, one.token, one.state.value, one.executor) for one in active}
     assert {(x.held.run_id, x.held.task_run_id, x.held.token, x.held.state, x.executor) for x in held} == wanted
-
-
-def test_a_long_queue_is_counted_up_to_a_thousand_and_one(store: Store) -> None:
-    run = a_run()
-    write(store, added(run, *(a_task_run(run) for _ in range(1005))))
-    last = a_task_run(run)
+    effects = {one.id: EffectKey(one.run_id, one.task_key, one.iteration, one.round) for one in active}
+    assert {x.held.task_run_id: x.held.effect for x in held} == effects
     with store.reading() as reads:
-        assert reads.ahead(last) == 1001
+        assert all(run and run.workspace == x.held.workspace for x in held for run in [reads.run(x.held.run_id)])
 
 
 def test_a_claimed_task_run_waits_no_longer(store: Store) -> None:

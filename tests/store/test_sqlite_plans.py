@@ -29,7 +29,6 @@ JUSTIFIED = {
     "queues_waiting": "looks at its own few rows; the table is searched",
     "last_id": "the mark has one row; the largest of each table is searched",
     "live_runs": "sorts a job's live runs, no others",
-    "ahead_in_queue": "looks at its own rows, at most 1001",
 }
 SINGLE: dict[str, Any] = {
     "job_id": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import textwrap
 import time
@@ -317,3 +318,13 @@ def test_a_large_table_arrives_whole_and_is_written_back(both: Both, capsys: pyt
             f" (DuckDB itself {values['bare']:.0f}), written {values['write']:.0f} MB/s\n"
         )
     assert values["rows"] == 6_250_000
+
+
+def test_what_a_program_reads_is_told_by_the_catalog_and_what_nobody_s_query_reads_is_not(both: Both) -> None:
+    both.desk.run("CREATE TABLE looked_at AS SELECT 1 AS n")
+    both.works('assert context.read_table("looked_at").num_rows == 1', run_id=77, task_key="look")
+    with contextlib.closing(both.desk.executor.stream("default", "FROM looked_at", {})) as stream:
+        stream.begin()
+        assert b"".join(stream)
+    (read,) = both.desk.executor.table("default", "main", "looked_at").result(10)["read_by"]
+    assert (read["run_id"], read["task_key"], read["reads"]) == (77, "look", ["main.looked_at"])

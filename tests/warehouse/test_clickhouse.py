@@ -15,6 +15,7 @@ import duckdb
 import pytest
 import sqlglot
 
+from runyard.warehouse.checker import check
 from runyard.warehouse.dialects import macros, translated
 from runyard.warehouse.dialects.clickhouse_aggregates import AGGREGATES
 from runyard.warehouse.dialects.clickhouse_scalars import SCALARS
@@ -73,6 +74,7 @@ def compare(text: str, oracle: Any, duck: duckdb.DuckDBPyConnection) -> None:
     zoned = text if "SETTINGS" in text else text + ZONE
     theirs = [same(row) for row in json.loads(str(oracle.query(zoned, "JSONCompact")))["data"]]
     spelled = translated(text, "clickhouse")
+    assert check(spelled).statements
     ours = [same(list(row)) for row in duck.execute(spelled).fetchall()]
     if not sqlglot.parse_one(text, dialect="clickhouse").args.get("order"):  # the rows then come in any order
         ours, theirs = sorted(ours, key=repr), sorted(theirs, key=repr)
@@ -116,7 +118,9 @@ SETTINGS index_granularity = 8192
 
 def test_a_table_is_made_filled_read_and_emptied(duck: duckdb.DuckDBPyConnection) -> None:
     def said(text: str) -> list[Any]:
-        return duck.execute(translated(text, "clickhouse")).fetchall()
+        spelled = translated(text, "clickhouse")
+        assert check(spelled).statements
+        return duck.execute(spelled).fetchall()
 
     said(TABLE)
     said(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from runyard.core.actions import Sql
 from runyard.core.errors import RunyardError
+from tests.e2e.service import wait
 from tests.warehouse.desk import Desk
 
 SETUP = """
@@ -115,6 +117,51 @@ def test_no_macro_takes_the_place_of_a_function_that_the_grants_are_checked_with
         assert (outcome.result, outcome.retry) == ("failed", False), outcome
     outcome = desk.run(Sql(statement="SELECT * FROM secret.s", schema="open", reads=["open"], writes=["mine"]))
     assert outcome.detail == "This request may not read the schema secret."
+
+
+OLDER = [
+    ("CREATE MACRO lower(x) AS 'nothing'", 'DROP MACRO "main"."lower"'),
+    ('CREATE SCHEMA mine; CREATE MACRO mine."||"(a, b) AS true', 'DROP MACRO "mine"."||"'),
+    ("CREATE MACRO Duckdb_Tables() AS TABLE SELECT 1", 'DROP MACRO TABLE "main"."Duckdb_Tables"'),
+    (
+        'CREATE MACRO duckdb_functions() AS TABLE SELECT 1; CREATE MACRO "~~"(a, b) AS true',
+        'DROP MACRO "main"."~~"; DROP MACRO TABLE "main"."duckdb_functions"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "mend"), OLDER)
+def test_a_file_with_a_macro_in_the_place_of_a_function_is_not_opened_and_says_how_to_mend_it(
+    tmp_path: Path, made: str, mend: str
+) -> None:
+    (tmp_path / "warehouse").mkdir()
+    file = tmp_path / "warehouse" / "default.duckdb"
+    with duckdb.connect(str(file)) as theirs:
+        theirs.execute(made)
+        theirs.execute("CREATE TABLE t AS SELECT 42 AS a; CREATE MACRO harmless(x) AS x + 1")
+    desk = Desk(tmp_path)
+    number = desk.start("SELECT a FROM t")
+    wait(lambda: desk.executor.healthy() is not None)
+    said = desk.executor.healthy() or ""
+    assert "The warehouse cannot open its database: It holds macros that have the names of functions" in said
+    assert mend in said
+    with pytest.raises(RunyardError, match="It holds macros"):
+        desk.executor.query("default", "SELECT 1").result(20)
+    statements = said.partition("itself: ")[2]
+    wait(lambda: mended(file, statements))
+    assert desk.wait(number, 30).output["rows"] == [[42]]
+    assert desk.rows("SELECT harmless(1), lower('A')") == [[2, "a"]]
+    desk.close()
+
+
+def mended(file: Path, statements: str) -> bool:
+    """Between two tries of the warehouse process to open the file."""
+    try:
+        with duckdb.connect(str(file)) as theirs:
+            theirs.execute(statements)
+    except duckdb.IOException:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)

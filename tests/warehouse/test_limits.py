@@ -115,3 +115,12 @@ def test_a_statement_of_every_dialect_is_stopped_in_its_middle(shared: Desk, dia
     shared.executor.stop(number, 1, grace=0, why="timeout")
     assert shared.wait(number, 5.0).result == "stopped"
     assert time.monotonic() - asked < 2
+
+
+def test_an_interactive_answer_that_is_cut_says_so(shared: Desk) -> None:
+    wide = "SELECT repeat('x', 17 * 1024 * 1024) FROM range(2)"
+    found = shared.executor.query("default", wide, limit=10).result(20)
+    assert (len(found["rows"]), found["cut"], found["more"]) == (1, True, True)
+    found = shared.executor.query("default", wide, limit=1).result(20)
+    assert (len(found["rows"]), found["cut"], found["more"]) == (1, False, True)
+    assert shared.executor.query("default", "FROM range(2)", limit=2).result(20)["more"] is False

@@ -17,6 +17,7 @@ from runyard.warehouse.effects import Effects
 from runyard.warehouse.kinds import Kind
 from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.runner import Runner
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tasks import Task
@@ -58,7 +59,8 @@ def test_an_open_transaction_of_a_stopped_or_failed_attempt_is_not_the_next_ones
 ) -> None:
     database, kept = Database(tmp_path / "w.duckdb"), Kept()
     outbox, kinds = cast(Outbox, kept), cast(Mapping[type, Kind], {Truncate: Leaves()})
-    runner = Runner(database, outbox, kinds, Effects(Views()), WriterLocks(), threads=0, attempts=tmp_path)
+    reads = Reads(database.cursor)
+    runner = Runner(database, outbox, kinds, Effects(Views()), reads, WriterLocks(), threads=0, attempts=tmp_path)
     seat = Seat(database)
     for number, table in enumerate([left, "whole"]):
         task = Task(

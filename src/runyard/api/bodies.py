@@ -529,6 +529,8 @@ class Rows(Body, frozen=True, kw_only=True):
     columns: list[dict[str, str]]
     rows: list[list[Any]]
     row_count: int
+    more: bool
+    """Whether there are rows beyond these: over the limit, or over the bytes that one answer holds."""
 
 
 class RowsPage(Body, frozen=True, kw_only=True):

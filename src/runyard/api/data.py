@@ -59,7 +59,8 @@ class DataRoutes:
             await begun(request, source)
             return ByteStream(source, ARROW)
         found = await self._data.query(given.workspace, given.sql, given.parameters, given.limit, dialect=given.dialect)
-        return answer(bodies.Rows(columns=found["columns"], rows=found["rows"], row_count=len(found["rows"])))
+        rows = found["rows"]
+        return answer(bodies.Rows(columns=found["columns"], rows=rows, row_count=len(rows), more=found["more"]))
 
     async def upload(self, request: Request) -> Answer:
         """POST /uploads"""

@@ -38,7 +38,7 @@ def card(
         BookmarkRoutes(engine.registry),
         PrincipalRoutes(engine.registry, tokens),
         DataRoutes(engine.data),
-        TableRoutes(engine.data),
+        TableRoutes(engine.data, engine.runs),
         ResultRoutes(engine.runs, engine.data),
         system,
     )

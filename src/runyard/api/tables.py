@@ -10,6 +10,7 @@ from runyard.api import bodies, queries, times
 from runyard.api.declare import route
 from runyard.core.errors import not_found
 from runyard.engine.data import Data
+from runyard.engine.runs import Runs
 from runyard.http.answers import answer, nothing
 from runyard.http.body import query, read
 from runyard.http.card import Answer, Route
@@ -23,8 +24,8 @@ _TIMES = {"at", "created_at"}
 class TableRoutes:
     """Handlers over the facade of data, by the name of a table or view."""
 
-    def __init__(self, data: Data) -> None:
-        self._data = data
+    def __init__(self, data: Data, runs: Runs) -> None:
+        self._data, self._runs = data, runs
 
     def routes(self) -> tuple[Route, ...]:
         """The routes of this family."""
@@ -84,7 +85,12 @@ class TableRoutes:
     async def table(self, request: Request) -> Answer:
         """GET /tables/{name}"""
         asked = query(request, queries.TableQuery)
-        return answer(_timed(await self._data.table(asked.workspace, request.text("name"), asked.schema)))
+        found = await self._data.table(asked.workspace, request.text("name"), asked.schema)
+        told = [*found["written_by"], *found["read_by"]]
+        names = self._runs.names({one["run_id"] for one in told})
+        for one in told:
+            one["run_name"] = names.get(one["run_id"])
+        return answer(_timed(found))
 
     async def drop(self, request: Request) -> Answer:
         """DELETE /tables/{name}"""

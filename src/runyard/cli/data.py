@@ -30,6 +30,7 @@ PARTITIONS = [
 ]
 WRITES = [
     Column("RUN", lambda one: one.run_id),
+    Column("NAME", lambda one: one.run_name or ""),
     Column("TASK", lambda one: one.task_key),
     Column("AT", lambda one: plain(one.at) or ""),
     Column("READS", lambda one: ", ".join(one.reads or [])),
@@ -38,7 +39,7 @@ WRITES = [
 
 
 def tables(
-    name: Annotated[str | None, Parameter(help="one table, with its lineage and views")] = None,
+    name: Annotated[str | None, Parameter(help="one table, or SCHEMA.TABLE, with its lineage and views")] = None,
     /,
     *,
     schema: Annotated[str | None, Parameter(help="where the table lies")] = None,
@@ -53,6 +54,7 @@ def tables(
         if name is None:
             emit(client.tables(), TABLES, common.output)
             return
+        name, schema = _placed(client, name, schema)
         if partition_by is not None:
             client.partition_table(name, partition_by, schema=schema)
         if partitions:
@@ -60,6 +62,16 @@ def tables(
             return
         table = client.table(name, schema=schema)
     emit_one(table, common.output, lambda: print_one(table))
+
+
+def _placed(client: Client, name: str, schema: str | None) -> tuple[str, str | None]:
+    """A table's name and schema: `a.b` is the table b of the schema a, unless a table is called so."""
+    if schema is not None or "." not in name:
+        return name, schema
+    if any(table.schema == "main" and table.name.lower() == name.lower() for table in client.tables()):
+        return name, schema
+    within, _, table = name.partition(".")
+    return (table, within) if within and table else (name, schema)
 
 
 def _every_partition(client: Client, name: str, schema: str | None) -> Iterator[Partition]:
@@ -99,5 +111,8 @@ def query(
     if common.output == "jsonl":
         for row in result.dicts():
             print(encode(plain(row)))
-        return
-    emit_one(result, common.output, lambda: print_result(result, limit))
+    else:
+        emit_one(result, common.output, lambda: print_result(result, limit))
+    if result.more:
+        shown = f"These are the first {len(result.rows):,} rows; there are more."
+        print(f"runyard: {shown} --limit takes up to 10,000, an export task all of them.", file=sys.stderr)

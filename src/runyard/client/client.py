@@ -174,7 +174,7 @@ class Client:
         """A named file that an attempt left, such as `export.html`."""
         headers = {"Accept": "*/*"}
         return self.transport.send(
-            "GET", f"/task-runs/{task_run_id}/artifacts/{quote(name, safe='')}", headers=headers
+            "GET", f"/task-runs/{task_run_id}/artifacts/{_segment(name)}", headers=headers
         ).content
 
     def events(self, run_id: int, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
@@ -364,11 +364,11 @@ class Client:
         body = _given(slots=slots, priority=priority, paused=paused)
         if slots == "any":
             body["slots"] = None
-        return self.transport.call(Queue, "PUT", f"/queues/{name}", json=body)
+        return self.transport.call(Queue, "PUT", f"/queues/{_segment(name)}", json=body)
 
     def delete_queue(self, name: str) -> None:
         """Removes an empty queue."""
-        self.transport.send("DELETE", f"/queues/{name}")
+        self.transport.send("DELETE", f"/queues/{_segment(name)}")
 
     def query(
         self,
@@ -391,25 +391,25 @@ class Client:
 
     def table(self, name: str, *, schema: str | None = None) -> Table:
         """One table: rows, bytes, quarantine, who wrote it last, where its rows come from and go to."""
-        return self.transport.call(Table, "GET", f"/tables/{name}", params=_query(schema=schema))
+        return self.transport.call(Table, "GET", f"/tables/{_segment(name)}", params=_query(schema=schema))
 
     def drop_table(self, name: str, *, schema: str | None = None, with_views: bool = False) -> None:
         """Drops a table and its quarantine; refused while a materialized view needs it, unless that goes, too."""
-        self.transport.send("DELETE", f"/tables/{name}", params=_query(schema=schema, with_views=with_views))
+        self.transport.send("DELETE", f"/tables/{_segment(name)}", params=_query(schema=schema, with_views=with_views))
 
     def partitions(
         self, name: str, *, schema: str | None = None, limit: int | None = None, offset: int | None = None
     ) -> Partitions:
         """A table's partitions in the order of their values: `limit` (1,000) from `offset` on, and `next`."""
         params = _query(schema=schema, limit=limit, offset=offset)
-        return self.transport.call(Partitions, "GET", f"/tables/{quote(name, safe='')}/partitions", params=params)
+        return self.transport.call(Partitions, "GET", f"/tables/{_segment(name)}/partitions", params=params)
 
     def partition_table(
         self, name: str, partition_by: str, *, schema: str | None = None, dialect: SqlDialect | None = None
     ) -> str:
         """Gives a table a partition key, expressions which commas divide ("" takes it away); as DuckDB's SQL."""
         body = {"partition_by": partition_by} | _given(dialect=dialect)
-        path, params = f"/tables/{quote(name, safe='')}/partitions", _query(schema=schema)
+        path, params = f"/tables/{_segment(name)}/partitions", _query(schema=schema)
         return str(self.transport.call(dict[str, Any], "PUT", path, json=body, params=params)["partition_by"])
 
     def upload(self, body: bytes | IO[bytes]) -> Upload:
@@ -429,7 +429,7 @@ class Client:
 
     def drop_view(self, name: str) -> None:
         """Forgets a materialized view; its target stays."""
-        self.transport.send("DELETE", f"/views/{name}")
+        self.transport.send("DELETE", f"/views/{_segment(name)}")
 
     def info(self) -> dict[str, Any]:
         """What the server says of itself: version, store, workers, dialects."""
@@ -480,3 +480,8 @@ def _written(value: Any) -> str:
     if isinstance(value, (list, tuple, set, frozenset)):
         return ",".join(_written(one) for one in value)
     return str(value)
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path, also one of dots, which would be steps between folders."""
+    return quote(name, safe="").replace(".", "%2E")

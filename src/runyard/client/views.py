@@ -277,6 +277,8 @@ class Result(View, frozen=True, kw_only=True):
     columns: list[Column]
     rows: list[list[Any]] = []
     row_count: int | None = None
+    more: bool = False
+    """Whether a query would give rows beyond these: over its limit, or over the bytes that one answer holds."""
 
     def dicts(self) -> list[dict[str, Any]]:
         """The rows by column name."""
@@ -285,9 +287,11 @@ class Result(View, frozen=True, kw_only=True):
 
 
 class Write(View, frozen=True, kw_only=True):
-    """One task's change of tables: what it read and wrote, as schema.table."""
+    """What one task did with tables: which it read and wrote, as schema.table."""
 
     run_id: int
+    run_name: str | None = None
+    """What the run is called, its job's name; None when it is not kept any more."""
     task_key: str
     at: datetime | None = None
     task_run_id: int | None = None

@@ -146,3 +146,12 @@ class Held(msgspec.Struct, frozen=True):
     task_run_id: int
     token: int
     state: str
+    task_key: str = ""
+    iteration: int = -1
+    round: int = 0
+    workspace: str = "default"
+
+    @property
+    def effect(self) -> EffectKey:
+        """The key of the claimed task's data effect."""
+        return EffectKey(self.run_id, self.task_key, self.iteration, self.round)

@@ -42,7 +42,7 @@ class Tables(Protocol):
         reads: list[str] | None = None,
         seconds: float = 60.0,
     ) -> Future[Any]:
-        """Rows of a reading statement: {"columns": [...], "rows": [...]}."""
+        """Rows of a reading statement: {"columns": [...], "rows": [...], "cut": bool, "more": bool}."""
 
     def tables(self, workspace: str) -> Future[Any]:
         """The tables of a workspace: {"schema", "name", "rows", "columns"}."""
@@ -115,7 +115,9 @@ class Data:
         """Runs one reading statement, written in `dialect`; raises invalid for a limit out of range.
 
         `reads` names the schemas that it may read, also through views; None means all of the workspace.
-        The awaitable raises invalid for a statement that is refused, that takes longer than `seconds`, that gives
+        The awaitable gives {"columns", "rows", "cut", "more"}: `more` says that there are rows beyond these, `cut` that
+        these are less than `limit` since an answer holds no more bytes.
+        It raises invalid for a statement that is refused, that takes longer than `seconds`, that gives
         more than 64 MiB, or that the dialect cannot say to DuckDB.
         """
         if not 1 <= limit <= MAX_ROWS:

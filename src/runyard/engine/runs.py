@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -149,6 +149,11 @@ class Runs:
         """One run; raises not_found."""
         with self._store.reading() as reads:
             return _found(reads.run(run_id), "run", run_id)
+
+    def names(self, run_ids: Iterable[int]) -> dict[int, str]:
+        """What runs are called, as far as they are kept."""
+        with self._store.reading() as reads:
+            return {run.id: run.name for run in map(reads.run, run_ids) if run is not None}
 
     def find(self, where: RunFilter, limit: int = 25, cursor: str | None = None) -> Page[Run]:
         """A page of runs, newest first."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from runyard.core.actions import ENGINE
@@ -9,6 +11,9 @@ from runyard.core.model import Run, TaskRun
 from runyard.core.states import TERMINAL, State
 from runyard.engine.worker import Worker
 from runyard.store.base import Reads
+
+COUNTED = 1000
+"""So many that go first are counted."""
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -25,7 +30,8 @@ def explain(reads: Reads, run: Run, worker: Worker) -> Waiting:
     if run.admitted_at is None:
         return Waiting(_job_limit(reads, run), {})
     newest = {(one.task_key, one.iteration): one for one in reads.task_runs(run.id)}
-    tasks = {one.id: _task(reads, run, one, newest, worker) for one in newest.values() if _waits(one)}
+    look = _Look(reads, run, newest, worker)
+    tasks = {one.id: look.task(one) for one in newest.values() if _waits(one)}
     alive = any(one.state in (State.STARTING, State.RUNNING, State.CANCELLING) for one in newest.values())
     first = next((tasks[one.id] for one in newest.values() if one.id in tasks and one.state is not State.BLOCKED), None)
     return Waiting(None if alive else first, tasks)
@@ -44,50 +50,87 @@ def _job_limit(reads: Reads, run: Run) -> str:
     return f"It waits for its job's limit of {limit} concurrent runs{others}."
 
 
-def _task(reads: Reads, run: Run, one: TaskRun, newest: dict[tuple[str, int], TaskRun], worker: Worker) -> str:
-    if one.state is State.BLOCKED:
-        return _upstream(reads, run, one, newest)
-    if one.state is State.WAITING:
-        return f"Attempt {one.attempt} failed; the next starts at {_clock(one.due_at or 0)}."
-    return _queued(reads, one, worker)
+class _Look:
+    """One look at a run's tasks: what they have in common is read once, and only when one needs it."""
+
+    def __init__(self, reads: Reads, run: Run, newest: dict[tuple[str, int], TaskRun], worker: Worker) -> None:
+        self._reads, self._run, self._newest, self._worker = reads, run, newest, worker
+        self._lines: dict[tuple[str, str], dict[int, int]] = {}
+        """By executor and queue: the places of the first task runs that wait there."""
+
+    @functools.cached_property
+    def _needs(self) -> dict[str, list[str]]:
+        """By the key of a task: the keys of those that it needs."""
+        spec = self._reads.run_spec(self._run.id)
+        return {task.key: [need.task for need in task.needs] for task in spec.tasks} if spec else {}
+
+    @functools.cached_property
+    def _active(self) -> dict[str, int]:
+        """How many task runs of a queue are active."""
+        return self._reads.queue_active()
+
+    def task(self, one: TaskRun) -> str:
+        """The sentence of a task run that waits."""
+        if one.state is State.BLOCKED:
+            return self._upstream(one)
+        if one.state is State.WAITING:
+            return f"Attempt {one.attempt} failed; the next starts at {_clock(one.due_at or 0)}."
+        return self._queued(one)
+
+    def _upstream(self, one: TaskRun) -> str:
+        newest = self._newest
+        still = [
+            key
+            for key in self._needs.get(one.task_key, ())
+            if (key, -1) in newest and newest[key, -1].state not in TERMINAL
+        ]
+        shown = ", ".join(still[:3]) + (f" and {len(still) - 3} more" if len(still) > 3 else "")
+        return f"It waits for {shown or 'the tasks that it needs'}."
+
+    def _queued(self, one: TaskRun) -> str:
+        worker = self._worker
+        if one.executor == ENGINE:
+            return "It is decided at the next turn."
+        queue = worker.queues.get(one.queue)
+        if queue is not None and queue.paused:
+            return f"The queue {one.queue!r} is paused."
+        if queue is not None and queue.slots == 0:
+            return f"The queue {one.queue!r} has no slots."
+        if queue is not None and queue.slots is not None and self._active.get(one.queue, 0) >= queue.slots:
+            return f"All {queue.slots} slots of the queue {one.queue!r} are taken{self._ahead(one)}."
+        if worker.draining:
+            return "The server is shutting down; it starts after the restart."
+        executor = worker.executors.get(one.executor)
+        if executor is None:
+            return f"No worker runs {one.executor} tasks."
+        trouble = executor.healthy()
+        if trouble is not None:
+            return trouble
+        return f"All {executor.capacity} places for {one.executor} tasks are taken{self._ahead(one)}."
+
+    def _ahead(self, one: TaskRun) -> str:
+        line = self._line(one.executor, one.queue)
+        # One that is not in a line which is whole has just been claimed.
+        place = line.get(one.id, COUNTED + 1 if len(line) > COUNTED else 0)
+        if not place:
+            return "; it is the next"
+        return f"; {f'more than {COUNTED}' if place > COUNTED else place} go first"
+
+    def _line(self, executor: str, queue: str) -> dict[int, int]:
+        if (executor, queue) not in self._lines:
+            first = self._reads.queued(executor, COUNTED + 1, _Others(queue))
+            self._lines[executor, queue] = {waits.task_run_id: place for place, waits in enumerate(first)}
+        return self._lines[executor, queue]
 
 
-def _upstream(reads: Reads, run: Run, one: TaskRun, newest: dict[tuple[str, int], TaskRun]) -> str:
-    spec = reads.run_spec(run.id)
-    task = next((task for task in spec.tasks if task.key == one.task_key), None) if spec else None
-    needs = [need.task for need in task.needs] if task else []
-    still = [key for key in needs if (key, -1) in newest and newest[key, -1].state not in TERMINAL]
-    shown = ", ".join(still[:3]) + (f" and {len(still) - 3} more" if len(still) > 3 else "")
-    return f"It waits for {shown or 'the tasks that it needs'}."
+class _Others:
+    """The queues but for one."""
 
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
 
-def _queued(reads: Reads, one: TaskRun, worker: Worker) -> str:
-    if one.executor == ENGINE:
-        return "It is decided at the next turn."
-    queue = worker.queues.get(one.queue)
-    if queue is not None and queue.paused:
-        return f"The queue {one.queue!r} is paused."
-    if queue is not None and queue.slots == 0:
-        return f"The queue {one.queue!r} has no slots."
-    active = reads.queue_active()
-    if queue is not None and queue.slots is not None and active.get(one.queue, 0) >= queue.slots:
-        return f"All {queue.slots} slots of the queue {one.queue!r} are taken{_ahead(reads, one)}."
-    if worker.draining:
-        return "The server is shutting down; it starts after the restart."
-    executor = worker.executors.get(one.executor)
-    if executor is None:
-        return f"No worker runs {one.executor} tasks."
-    trouble = executor.healthy()
-    if trouble is not None:
-        return trouble
-    return f"All {executor.capacity} places for {one.executor} tasks are taken{_ahead(reads, one)}."
-
-
-def _ahead(reads: Reads, one: TaskRun) -> str:
-    ahead = reads.ahead(one)
-    if not ahead:
-        return "; it is the next"
-    return f"; {'more than 1000' if ahead > 1000 else ahead} go first"
+    def __contains__(self, name: object) -> bool:
+        return name != self._queue
 
 
 def _clock(moment: int) -> str:

@@ -170,7 +170,16 @@ class Worker:
         return msgspec.structs.replace(assignment, bookmark=kept.state, bookmark_version=kept.version)
 
     def _hold(self, assignment: Assignment, executor: str) -> None:
-        held = Held(assignment.run_id, assignment.task_run_id, assignment.token, State.STARTING.value)
+        held = Held(
+            assignment.run_id,
+            assignment.task_run_id,
+            assignment.token,
+            State.STARTING.value,
+            assignment.task_key,
+            assignment.iteration,
+            assignment.round,
+            assignment.workspace,
+        )
         self.held[assignment.task_run_id] = (held, executor)
         self._load[executor] += 1
 

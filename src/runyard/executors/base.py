@@ -47,8 +47,9 @@ class Executor(Protocol):
     def recover(self, held: Sequence[Held]) -> list[Held]:
         """After a restart: takes up again what still runs, reports what has ended meanwhile.
 
-        Returns the claims that it will not report on because provably nothing of them is left alive; the
-        engine records those as lost. Called once, after `open` and before any `start`.
+        What may have left an effect behind is reported on when that is known. Returns the claims that it will not
+        report on because provably nothing of them is left; the engine records those as lost. Called once, after
+        `open` and before any `start`.
         """
 
     def read_log_index(self, run_id: int, task_run_id: int) -> list[tuple[int, int, int]]:

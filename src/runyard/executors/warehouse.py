@@ -161,8 +161,19 @@ class WarehouseExecutor:
         """Nothing: no other node has these tables, so none can start the same work."""
 
     def recover(self, held: Sequence[Held]) -> list[Held]:
-        """All of them: `open` made sure that no process of an earlier server is alive."""
-        return list(held)
+        """`open` made sure that no process of an earlier server is alive: what is left of one is what it committed.
+
+        So those whose workspace has a database are reported on when that is open again.
+        """
+        kept: dict[str, list[Held]] = {}
+        for one in held:
+            if _WORKSPACE.fullmatch(one.workspace) and (self._root / f"{one.workspace}.duckdb").exists():
+                kept.setdefault(one.workspace, []).append(one)
+        for workspace, claims in kept.items():
+            warehouse = self._warehouse(workspace)
+            self._held |= {(one.task_run_id, one.token): warehouse for one in claims}
+            warehouse.recover(claims)
+        return [one for one in held if one.workspace not in kept]
 
     def read_log(self, run_id: int, task_run_id: int, start: int, end: int | None) -> tuple[bytes, int]:
         """Warehouse attempts write no log."""

@@ -139,9 +139,6 @@ class Reads(Protocol):
     def queue_depth(self) -> dict[str, int]:
         """Queued task runs by queue name. It counts them all: not for the path of a claim."""
 
-    def ahead(self, task_run: TaskRun) -> int:
-        """How many queued task runs of the same queue and executor go first (counted up to 1001)."""
-
     def held(self) -> list[HeldClaim]: ...
     def due(self, now: int) -> DueWork: ...
     def next_due(self) -> int | None: ...

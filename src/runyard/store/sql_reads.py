@@ -149,16 +149,12 @@ class SqlReads:
     def queue_depth(self) -> dict[str, int]:
         return dict(self._all(self.sql["queue_depth"]))
 
-    def ahead(self, task_run: TaskRun) -> int:
-        values = (task_run.executor, task_run.queue, task_run.priority, task_run.id)
-        return int(self._all(self.sql["ahead_in_queue"], values)[0][0])
-
     def held(self) -> list[HeldClaim]:
         found = self._all(self.sql["held"])
         return [self._claim_of(row) for row in found]
 
     def _claim_of(self, row: rows.Row) -> HeldClaim:
-        return HeldClaim(Held(row[0], row[1], row[2], row[3]), row[4], row[5] or "")
+        return HeldClaim(Held(*row[:4], *row[6:10]), row[4], row[5] or "")
 
     def due(self, now: int) -> DueWork:
         retries = [(row[0], row[1]) for row in self._all(self.sql["due_retries"], (now,))]

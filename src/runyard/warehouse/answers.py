@@ -11,13 +11,24 @@ import duckdb
 
 from runyard.warehouse.catalog import Catalog, described
 from runyard.warehouse.database import Database
-from runyard.warehouse.effects import drop_result, undo
+from runyard.warehouse.effects import drop_result, recorded, undo
 from runyard.warehouse.failures import NotFound
 from runyard.warehouse.grants import granted
 from runyard.warehouse.limits import Limits, fetched, within
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.parts import fit, page
-from runyard.warehouse.protocol import Answer, ListViews, Partitions, Query, Question, ResultPage, Table, Tables
+from runyard.warehouse.protocol import (
+    Answer,
+    ListViews,
+    Outcomes,
+    Partitions,
+    Query,
+    Question,
+    ResultPage,
+    Table,
+    Tables,
+)
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.remarks import spelled_out
 from runyard.warehouse.results import as_texts, columns_of, safe_rows
@@ -31,9 +42,9 @@ _THREADS = 4
 class Answers:
     """Answers questions in the order in which they come, as far as there are threads."""
 
-    def __init__(self, database: Database, outbox: Outbox, views: Views, attempts: Path) -> None:
+    def __init__(self, database: Database, outbox: Outbox, views: Views, reads: Reads, attempts: Path) -> None:
         self._database, self._outbox, self._views, self._attempts = database, outbox, views, attempts
-        self._catalog = Catalog(views)
+        self._catalog = Catalog(views, reads)
         self._asked: queue.SimpleQueue[Question] = queue.SimpleQueue()
         for number in range(_THREADS):
             threading.Thread(target=self._work, name=f"answers-{number}", daemon=True).start()
@@ -74,6 +85,9 @@ class Answers:
             case ResultPage():
                 first = self._attempts / str(message.run_id) / str(message.task_run_id) / OUTPUT
                 return page(seat.take("main"), first, message.offset, message.limit)
+            case Outcomes():
+                cursor = seat.take("main")
+                return [recorded(cursor, key) for key in message.effects]
             case ListViews():
                 return [described(view) for view in self._views.all()]
 
@@ -92,7 +106,9 @@ def _query(message: Query, seat: Seat) -> dict[str, Any]:
                 drop_result(cursor)
                 cursor.execute(texts, values) if values else cursor.execute(texts)
             rows = fetched(cursor, columns, message.limit, Limits(size=message.max_bytes))
+            more = len(rows) == message.limit and cursor.fetchone() is not None
         kept = fit(safe_rows(columns, rows))
-        return {"columns": columns, "rows": kept, "cut": len(kept) < len(rows)}
+        cut = len(kept) < len(rows)
+        return {"columns": columns, "rows": kept, "cut": cut, "more": cut or more}
     finally:
         undo(cursor)

@@ -25,6 +25,7 @@ from runyard.core.tables import Access, End, Read, Reply, Write, genuine, pack, 
 from runyard.warehouse.database import Database
 from runyard.warehouse.effects import Effects, undo
 from runyard.warehouse.locks import WriterLocks
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.remarks import spelled_out
 from runyard.warehouse.seat import Seat
@@ -46,8 +47,11 @@ _BLOCK = "runyard_block"
 class Programs:
     """Serves the programs of attempts, each connection on a thread of its own."""
 
-    def __init__(self, database: Database, locks: WriterLocks, effects: Effects, path: Path, key: bytes) -> None:
-        self._database, self._locks, self._effects, self._key = database, locks, effects, key
+    def __init__(
+        self, database: Database, locks: WriterLocks, effects: Effects, reads: Reads, path: Path, key: bytes
+    ) -> None:
+        self._database, self._locks, self._effects, self._reads = database, locks, effects, reads
+        self._key = key
         self._lock = threading.Lock()
         self._newest: dict[EffectKey, int] = {}
         """The newest claim of a task that was seen: older ones have no say any more."""
@@ -101,7 +105,9 @@ class Programs:
             cursor = seat.take(asked.schema)
             if isinstance(asked, Read):
                 task.begin(cursor)
-                return _read(asked, cursor, sink)
+                reply, text = _read(asked, cursor, sink)
+                self._reads.note(task.assignment, text, asked.schema)
+                return reply
             return self._write(asked, task, cursor, source, sink)
         finally:
             with self._lock:
@@ -180,7 +186,8 @@ def _tell(sink: IO[bytes], reply: Reply) -> None:
     sink.flush()
 
 
-def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Reply:
+def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> tuple[Reply, str]:
+    """How it ended, and the statement in DuckDB's SQL."""
     import pyarrow as pa
 
     statement, values = reading(asked.statement, asked.parameters, asked.dialect)
@@ -197,7 +204,7 @@ def _read(asked: Read, cursor: duckdb.DuckDBPyConnection, sink: IO[bytes]) -> Re
                 count += batch.num_rows
     finally:
         undo(cursor)
-    return Reply(rows=count)
+    return Reply(rows=count), text
 
 
 class _Frames(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import duckdb
@@ -10,8 +11,10 @@ from runyard.warehouse import partitions
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.effects import undo
 from runyard.warehouse.failures import NotFound
+from runyard.warehouse.lineage import tables_of
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.tables import path, text
-from runyard.warehouse.touched import Name, named
+from runyard.warehouse.touched import Name, named, spelled
 from runyard.warehouse.views import View, Views
 
 LINEAGE = 50
@@ -36,10 +39,19 @@ FROM (SELECT unnest(writes) AS one, * FROM {HIDDEN_SCHEMA}.effects) GROUP BY one
 _SIZE = (
     "SELECT count(DISTINCT block_id) + sum(len(additional_block_ids)) FROM pragma_storage_info({}) WHERE block_id >= 0"
 )
-_LINEAGE = f"""
+_WRITTEN = f"""
 SELECT run_id, task_run_id, task_key, recorded_at, reads, writes FROM {HIDDEN_SCHEMA}.effects
-WHERE list_contains({{}}, $name) ORDER BY recorded_at DESC LIMIT {LINEAGE}
+WHERE list_contains(writes, $name) ORDER BY recorded_at DESC LIMIT {LINEAGE}
 """
+_READ = f"""
+SELECT run_id, task_run_id, task_key, recorded_at, reads, writes FROM {HIDDEN_SCHEMA}.effects
+WHERE list_has_any(reads, $names)
+UNION SELECT run_id, task_run_id, task_key, recorded_at, reads, [] FROM {HIDDEN_SCHEMA}.reads
+WHERE list_contains($names, name) ORDER BY recorded_at DESC, task_run_id DESC LIMIT {LINEAGE}
+"""
+_VIEWS = (
+    "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal AND database_name = current_database()"
+)
 _WIDTHS = {"BOOLEAN": 1, "TINYINT": 1, "SMALLINT": 2, "INTEGER": 4, "FLOAT": 4, "DATE": 4, "VARCHAR": 16}
 _OTHER_WIDTH = 8
 
@@ -47,8 +59,8 @@ _OTHER_WIDTH = 8
 class Catalog:
     """Answers about one database. One caller at a time may use it with a cursor of its own."""
 
-    def __init__(self, views: Views) -> None:
-        self._views = views
+    def __init__(self, views: Views, reads: Reads) -> None:
+        self._views, self._reads = views, reads
         self._sizes: dict[Name, tuple[Any, int]] = {}
         """Blocks of a table, with what stood in the catalog when they were counted: counting reads all metadata."""
 
@@ -86,10 +98,16 @@ class Catalog:
         return one | {
             "rows": _count(cursor, one),
             "quarantine_rows": 0 if quarantine is None else _count(cursor, quarantine),
-            "written_by": _lineage(cursor, "writes", wanted),
-            "read_by": _lineage(cursor, "reads", wanted),
+            "written_by": _lineage(cursor, _WRITTEN, {"name": ".".join(wanted)}),
+            "read_by": self._read_by(cursor, wanted),
             "views": [described(view) for view in self._views.touching(wanted)],
         }
+
+    def _read_by(self, cursor: duckdb.DuckDBPyConnection, table: Name) -> list[dict[str, Any]]:
+        """Who read a table, also through a view."""
+        with contextlib.suppress(duckdb.Error):  # a full disk, say: then without the last moment
+            self._reads.keep()
+        return _lineage(cursor, _READ, {"names": spelled(_through(cursor, table))})
 
     def partitions(
         self, cursor: duckdb.DuckDBPyConnection, schema: str, table: str, limit: int, offset: int
@@ -144,8 +162,21 @@ def _writer(at: int, run_id: int, task_run_id: int | None, task_key: str) -> dic
     return {"at": at, "run_id": run_id, "task_run_id": task_run_id, "task_key": task_key.partition("#")[0]}
 
 
-def _lineage(cursor: duckdb.DuckDBPyConnection, column: str, table: Name) -> list[dict[str, Any]]:
-    rows = cursor.execute(_LINEAGE.format(column), {"name": ".".join(table)}).fetchall()
+def _through(cursor: duckdb.DuckDBPyConnection, table: Name) -> set[Name]:
+    """A table, and the views that read it, directly or through others."""
+    views = {
+        named(schema, view): tables_of(text.strip().rstrip(";"), schema).read
+        for schema, view, text in cursor.execute(_VIEWS).fetchall()
+    }
+    found, new = {table}, {table}
+    while new:
+        new = {view for view, reads in views.items() if reads & new} - found
+        found |= new
+    return found
+
+
+def _lineage(cursor: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = cursor.execute(query, values).fetchall()
     return [
         _writer(at, run, task_run, key) | {"reads": reads, "writes": writes}
         for run, task_run, key, at, reads, writes in rows

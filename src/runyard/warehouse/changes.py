@@ -18,6 +18,7 @@ from runyard.warehouse.grants import bound_tables, granted
 from runyard.warehouse.kinds import Tell
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.tables import FIRST_LOCAL_ROW, described, outside, path
 from runyard.warehouse.tasks import Task, now
@@ -152,8 +153,8 @@ class Deleter:
 
     reason = Reason.SQL_ERROR
 
-    def __init__(self, effects: Effects) -> None:
-        self._effects = effects
+    def __init__(self, effects: Effects, reads: Reads) -> None:
+        self._effects, self._reads = effects, reads
 
     def tables(self, action: Delete) -> frozenset[str]:
         """The table that it writes: none when it only counts. Raises `Refused` for what is no condition."""
@@ -167,7 +168,12 @@ class Deleter:
         assert isinstance(action, Delete)
         began = time.perf_counter()
         if action.dry_run:
-            return _deleted(task, action, cursor, Touched(), began)
+            counted = _deleted(task, action, cursor, Touched(), began)
+            text = (
+                f"SELECT 1 FROM {path(action.schema, action.table)} WHERE {condition(action.where, action.dialect)[0]}"
+            )
+            self._reads.note(task.assignment, text, action.schema)
+            return counted
         return self._effects.once(
             cursor, task.assignment, lambda touched: _deleted(task, action, cursor, touched, began)
         )

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from runyard.core.actions import SqlDialect
-from runyard.core.attempts import Assignment, Finished, Outcome, Report
+from runyard.core.attempts import Assignment, EffectKey, Finished, Held, Outcome, Report
 from runyard.core.errors import Code, RunyardError
 from runyard.core.states import Reason
 from runyard.warehouse.holder import end_old
@@ -33,6 +33,7 @@ from runyard.warehouse.protocol import (
     DropView,
     Failed,
     ListViews,
+    Outcomes,
     Partitions,
     PartitionTable,
     Query,
@@ -62,6 +63,9 @@ DEAF_SECONDS = 30.0
 an interrupt within milliseconds; a commit that writes much out does not."""
 _LOOK_SECONDS = 1.0
 log = logging.getLogger("runyard.warehouse")
+
+Doubtful = Sequence[tuple[tuple[int, int], tuple[EffectKey, str]]]
+"""Task run id and token of attempts, their effects, and what is said of those that left none."""
 
 
 class Pipe:
@@ -124,6 +128,8 @@ class Warehouse:
         self._held: dict[tuple[int, int], Assignment] = {}
         self._told: dict[tuple[int, int], float] = {}
         """Attempts that were told to end, and until when they may take for it; somebody watches while there are any."""
+        self._doubtful: dict[tuple[int, int], tuple[EffectKey, str]] = {}
+        """Attempts whose process died, and what is said of them if they left no effect: the next process is asked."""
         self._unsent: list[ToProcess] = []
         self._questions: dict[int, Future[Any]] = {}
         self._numbers = itertools.count(1)
@@ -149,9 +155,19 @@ class Warehouse:
                 self._held[assignment.task_run_id, assignment.token] = assignment
             self._send(Work(list(assignments)))
 
-    def stop(self, task_run_id: int, token: int, why: Why) -> None:
-        """Asks for the end of an attempt; one that was not sent yet ends here."""
+    def recover(self, claims: Sequence[Held]) -> None:
+        """Reports on attempts of an earlier server's process: what they committed, else that they are lost."""
         with self._lock:
+            for one in claims:
+                self._doubtful[one.task_run_id, one.token] = one.effect, "The server stopped and its work with it."
+            if self._pipe is not None:
+                self._ask_of_doubtful()
+
+    def stop(self, task_run_id: int, token: int, why: Why) -> None:
+        """Asks for the end of an attempt; one that was not sent yet ends here, one that has died is past it."""
+        with self._lock:
+            if (task_run_id, token) in self._doubtful:
+                return self._expect_end(task_run_id, token)
             if (task_run_id, token) not in self._held:
                 return
             if self._pipe is not None:
@@ -172,7 +188,8 @@ class Warehouse:
         while True:
             time.sleep(min(_LOOK_SECONDS, DEAF_SECONDS))
             with self._lock:
-                self._told = {key: until for key, until in self._told.items() if key in self._held}
+                live = self._held.keys() | self._doubtful.keys()
+                self._told = {key: until for key, until in self._told.items() if key in live}
                 if self._process is not None and any(until <= time.monotonic() for until in self._told.values()):
                     log.warning("the warehouse process of %s does not end what it was told to: killed", self._workspace)
                     self._process.kill()
@@ -302,6 +319,8 @@ class Warehouse:
             theirs.close()
         with self._lock:
             self._process = process
+            if self._closing:
+                process.kill()  # `close` came before there was one to end
         with contextlib.suppress(OSError):  # it has died already: its end is read next
             ours.sendall(frame(self._serve))  # not among its arguments, which anybody can see
         for body in frames(ours):
@@ -322,6 +341,7 @@ class Warehouse:
     def _take_ready(self, end: socket.socket) -> None:
         with self._lock:
             self._pipe, self._trouble = Pipe(end), None
+            self._ask_of_doubtful()
             unsent, self._unsent = self._unsent, []
             for message in unsent:
                 self._pipe.send(message)
@@ -354,13 +374,21 @@ class Warehouse:
             future.set_exception(error)
 
     def _died(self, process: subprocess.Popen[bytes], end: socket.socket) -> None:
-        """What was sent is lost, provably: the process is dead. What was not sent waits for the next one."""
+        """What was sent is over, provably: the process is dead. What was not sent waits for the next one.
+
+        What was sent may have committed before, so the next process is asked; one that could not be started is not.
+        """
         process.kill()
         code = process.wait()
         with self._lock:
             pipe, self._pipe, self._process = self._pipe, None, None
             unsent = {(one.task_run_id, one.token) for one in self._waiting()}
-            lost = [key for key in self._held if key not in unsent]
+            died = {key: one for key, one in self._held.items() if key not in unsent}
+            lost = [] if pipe else list(self._doubtful.items())
+            sentence = f"The warehouse process ended (exit code {code}) while this was running."
+            for key, assignment in died.items():
+                del self._held[key]
+                self._doubtful[key] = assignment.effect, sentence
             self._unsent = [message for message in self._unsent if isinstance(message, Work)]
             orphans, self._questions = list(self._questions.values()), {}
             if not self._closing:
@@ -369,12 +397,37 @@ class Warehouse:
                     "and is being started again."
                 )
         (pipe or end).close()
-        sentence = f"The warehouse process ended (exit code {code}) while this was running."
-        outcome = Outcome(result="lost", reason=Reason.LOST_WORKER, detail=sentence)
-        if lost:
-            self._report([self._end(task_run_id, token, outcome) for task_run_id, token in lost])
+        self._settle(lost, [None] * len(lost))
+        said = "The warehouse process ended; ask again." if pipe or not self._trouble else self._trouble
         for future in orphans:
-            future.set_exception(RunyardError(Code.UNAVAILABLE, "The warehouse process ended; ask again."))
+            future.set_exception(RunyardError(Code.UNAVAILABLE, said))
+
+    def _ask_of_doubtful(self) -> None:
+        """Under the lock."""
+        asked = list(self._doubtful.items())
+        if asked:
+            answer = self._ask(lambda number: Outcomes(number, [effect for _, (effect, _) in asked]))
+            answer.add_done_callback(lambda answer: self._settle_by(asked, answer))
+
+    def _settle_by(self, asked: Doubtful, answer: Future[Any]) -> None:
+        try:
+            found = msgspec.convert(answer.result(), list[Outcome | None])
+        except RunyardError as error:
+            if error.code is Code.UNAVAILABLE:
+                return  # that process died, too: the next one is asked
+            found = [None] * len(asked)
+        self._settle(asked, found)
+
+    def _settle(self, asked: Doubtful, found: Sequence[Outcome | None]) -> None:
+        """Reports on attempts by what they left."""
+        reports: list[Report] = []
+        with self._lock:
+            for ((task_run_id, token), (_, sentence)), outcome in zip(asked, found, strict=True):
+                lost = Outcome(result="lost", reason=Reason.LOST_WORKER, detail=sentence)
+                if self._doubtful.pop((task_run_id, token), None) is not None:
+                    reports.append(self._end(task_run_id, token, outcome or lost))
+        if reports:
+            self._report(reports)
 
     def _waiting(self) -> list[Assignment]:
         return [one for message in self._unsent if isinstance(message, Work) for one in message.assignments]

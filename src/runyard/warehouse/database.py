@@ -12,8 +12,10 @@ from typing import Any
 
 import duckdb
 
-from runyard.warehouse.checker import HIDDEN_SCHEMA
+from runyard.warehouse.checker import HIDDEN_SCHEMA, built_in
 from runyard.warehouse.dialects import macros
+from runyard.warehouse.names import path
+from runyard.warehouse.refused import Refused
 
 _OURS = f"""
 CREATE SCHEMA IF NOT EXISTS {HIDDEN_SCHEMA};
@@ -25,6 +27,10 @@ CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.effects (
 ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS task_run_id BIGINT;
 ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS reads VARCHAR[];
 ALTER TABLE {HIDDEN_SCHEMA}.effects ADD COLUMN IF NOT EXISTS writes VARCHAR[];
+CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.reads (
+    name VARCHAR NOT NULL, run_id BIGINT NOT NULL, task_run_id BIGINT NOT NULL, task_key VARCHAR NOT NULL,
+    recorded_at BIGINT NOT NULL, reads VARCHAR[] NOT NULL
+);
 CREATE TABLE IF NOT EXISTS {HIDDEN_SCHEMA}.views (
     name VARCHAR NOT NULL, schema VARCHAR NOT NULL, source VARCHAR NOT NULL, statement VARCHAR NOT NULL,
     target VARCHAR NOT NULL, dialect VARCHAR NOT NULL, query VARCHAR NOT NULL, created_at BIGINT NOT NULL
@@ -35,6 +41,9 @@ _STORED_TEXTS = f"""
 SELECT query FROM {HIDDEN_SCHEMA}.views
 UNION ALL SELECT comment FROM duckdb_tables() WHERE comment IS NOT NULL
 """
+
+# Named whole, and with operators that no macro can stand for: the file may be anybody's.
+_MACROS = "SELECT schema_name, function_name, function_type FROM system.main.duckdb_functions() WHERE internal IS FALSE"
 
 # The only options that our own cursors change after the lock; SET is refused in user SQL.
 _OPEN_OPTIONS = "['schema', 'search_path', 'enable_progress_bar', 'enable_progress_bar_print', 'progress_bar_time']"
@@ -64,6 +73,7 @@ class Database:
         self.spool = home / secrets.token_hex(16)
         self.spool.mkdir(parents=True, mode=0o700)
         self._root = duckdb.connect(str(path), config=_config(path, memory_limit, disk_limit, threads))
+        _check_macros(self._root)
         for statement in _OURS.split(";"):
             self._root.execute(statement)
         macros.OURS.open(self._root, _STORED_TEXTS)
@@ -81,6 +91,25 @@ class Database:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to this database; it costs some microseconds."""
         return self._root.cursor()
+
+
+def _check_macros(root: duckdb.DuckDBPyConnection) -> None:
+    """Raises `Refused` when the file has a macro that would be called in the place of one of DuckDB's functions.
+
+    Such a one stands before the function in our own statements, too, those that hold the grants. User SQL cannot make
+    it, but an older version or DuckDB itself could.
+    """
+    made = root.execute(_MACROS).fetchall()
+    stolen = sorted(_dropped(*names) for names in made if names[1].lower() in built_in()) if made else []
+    if stolen:
+        raise Refused(
+            "It holds macros that have the names of functions of DuckDB, and would be called instead of these. "
+            f"Rename them with DuckDB itself: {'; '.join(stolen[:10])}"
+        )
+
+
+def _dropped(schema: str, macro: str, kind: str) -> str:
+    return f"DROP {'MACRO TABLE' if kind == 'table_macro' else 'MACRO'} {path(schema, macro)}"
 
 
 def _quoted(text: str) -> str:

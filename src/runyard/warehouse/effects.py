@@ -9,7 +9,7 @@ from collections.abc import Callable
 import duckdb
 import msgspec
 
-from runyard.core.attempts import Assignment, Outcome
+from runyard.core.attempts import Assignment, EffectKey, Outcome
 from runyard.warehouse.checker import HIDDEN_SCHEMA
 from runyard.warehouse.touched import Touched, spelled
 from runyard.warehouse.views import Views
@@ -103,7 +103,11 @@ def drop_result(cursor: duckdb.DuckDBPyConnection) -> None:
 
 def find(cursor: duckdb.DuckDBPyConnection, assignment: Assignment) -> Outcome | None:
     """The outcome that this task, iteration and round already had, if any."""
-    key = assignment.effect
+    return recorded(cursor, assignment.effect)
+
+
+def recorded(cursor: duckdb.DuckDBPyConnection, key: EffectKey) -> Outcome | None:
+    """The outcome that was committed under this key, if any."""
     row = cursor.execute(_FIND, [key.run_id, key.task_key, key.iteration, key.round]).fetchone()
     return None if row is None else _decode(row[0])
 

@@ -70,6 +70,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     from runyard.warehouse.locks import WriterLocks
     from runyard.warehouse.materialize import Materializer
     from runyard.warehouse.outbox import Outbox
+    from runyard.warehouse.reads import Reads
     from runyard.warehouse.runner import Runner
     from runyard.warehouse.views import Views
 
@@ -79,20 +80,20 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
     views.open(database.cursor())
     for view in views.all():
         locks.lead(view.source, view.target)
-    effects, downloads = Effects(views), Downloads()
+    effects, reads, downloads = Effects(views), Reads(database.cursor), Downloads()
     loader = Loader(effects, database.spool, settings, downloads)
     exporter = Exporter(effects, database.spool, settings, downloads)
     kinds: dict[type, Kind] = {
         Load: loader,
         Copy: Copier(effects),
         Truncate: Truncater(effects),
-        Delete: Deleter(effects),
+        Delete: Deleter(effects, reads),
         Export: exporter,
         Materialize: Materializer(effects, views),
     }
     attempts = Path(settings.attempts)
-    runner = Runner(database, outbox, kinds, effects, locks, threads=settings.capacity, attempts=attempts)
-    answers = Answers(database, outbox, views, attempts)
+    runner = Runner(database, outbox, kinds, effects, reads, locks, threads=settings.capacity, attempts=attempts)
+    answers = Answers(database, outbox, views, reads, attempts)
     definer = Definer(database, outbox, locks, views)
     outbox.send(Ready(os.getpid()))
     for body in frames(pipe):
@@ -100,7 +101,7 @@ def _serve(settings: Settings, pipe: socket.socket, path: Path) -> None:
         match message:
             case Serve():
                 loader.service = exporter.service = message.s3
-                Programs(database, locks, effects, Path(message.socket), message.key)
+                Programs(database, locks, effects, reads, Path(message.socket), message.key)
             case Work():
                 runner.accept(message.assignments)
             case Stop():

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from runyard.core.actions import SqlDialect
-from runyard.core.attempts import Assignment, Report
+from runyard.core.attempts import Assignment, EffectKey, Report
 from runyard.warehouse.objects import S3
 
 MAX_FRAME = 256 * 1024 * 1024
@@ -149,6 +149,13 @@ class ResultPage(_Message, frozen=True, tag="result_page"):
     limit: int
 
 
+class Outcomes(_Message, frozen=True, tag="outcomes"):
+    """What these effects left, of attempts that cannot tell any more; answered by `Answer`, None for those without."""
+
+    id: int
+    effects: list[EffectKey]
+
+
 class Ready(_Message, frozen=True, tag="ready"):
     """The database is open; sent once, first."""
 
@@ -179,7 +186,7 @@ class Answer(_Message, frozen=True, tag="answer"):
     """Whether the error is that DuckDB has no words for what another system's SQL says."""
 
 
-Question = Query | Tables | Table | Partitions | ListViews | ResultPage
+Question = Query | Tables | Table | Partitions | ListViews | ResultPage | Outcomes
 Change = CreateView | DropView | DropTable | PartitionTable
 ToProcess = Serve | Work | Stop | Question | Change
 ToServer = Ready | Failed | Reports | Answer

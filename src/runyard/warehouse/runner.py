@@ -22,6 +22,7 @@ from runyard.warehouse.locks import WriterLocks
 from runyard.warehouse.outbox import Outbox
 from runyard.warehouse.planned import planned
 from runyard.warehouse.protocol import Stop
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.seat import Seat
 from runyard.warehouse.tasks import Stopped, Task, now
@@ -41,13 +42,14 @@ class Runner:
         outbox: Outbox,
         kinds: Mapping[type, Kind],
         effects: Effects,
+        reads: Reads,
         locks: WriterLocks,
         *,
         threads: int,
         attempts: Path,
     ) -> None:
         self._database, self._outbox, self._attempts = database, outbox, attempts
-        self._kinds, self._once, self._locks = kinds, effects, locks
+        self._kinds, self._once, self._reads, self._locks = kinds, effects, reads, locks
         self._lock = threading.Lock()
         self._held: dict[tuple[int, int], Task] = {}
         self._effects: dict[EffectKey, Task] = {}
@@ -172,7 +174,7 @@ class Runner:
 
     def _do(self, task: Task, cursor: duckdb.DuckDBPyConnection) -> Outcome:
         if task.plan is not None:
-            return sql.run(task, task.plan, cursor, self._attempts, self._once)
+            return sql.run(task, task.plan, cursor, self._attempts, self._once, self._reads)
         return self._kinds[type(task.assignment.action)].run(task, cursor, self._tell)
 
     def _started(self, task: Task) -> None:

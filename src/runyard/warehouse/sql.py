@@ -17,6 +17,7 @@ from runyard.warehouse.grants import Grants, granted
 from runyard.warehouse.limits import Limits
 from runyard.warehouse.lineage import tables_of
 from runyard.warehouse.planned import planned
+from runyard.warehouse.reads import Reads
 from runyard.warehouse.refused import Refused
 from runyard.warehouse.remarks import minded, spelled_out
 from runyard.warehouse.results import Result
@@ -27,7 +28,9 @@ OUTPUT = "output.parquet"
 _RESHAPING = {"CREATE", "DROP", "ALTER", "MULTI"}
 
 
-def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects) -> Outcome:
+def run(
+    task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Path, effects: Effects, reads: Reads
+) -> Outcome:
     """The outcome of a sql task: applied at most once when it writes. Raises duckdb.Error, `Refused`, `Stopped`."""
     began = time.perf_counter()
 
@@ -45,14 +48,19 @@ def run(task: Task, plan: Plan, cursor: duckdb.DuckDBPyConnection, attempts: Pat
 
     if plan.writes:
         return effects.once(cursor, task.assignment, writing)
-    if len(plan.statements) == 1 and not _grants(task.assignment).limited:
-        return work()
-    return _together(cursor, work)
+    alone = len(plan.statements) == 1 and not _grants(task.assignment).limited
+    outcome = work() if alone else _together(cursor, work)
+    reads.note(task.assignment, _text(plan), getattr(task.assignment.action, "schema", "main"))
+    return outcome
+
+
+def _text(plan: Plan) -> str:
+    return ";\n".join(statement.query for statement in plan.statements)
 
 
 def _note(touched: Touched, plan: Plan, action: Any) -> None:
     """The tables by name, as far as the text tells; views look for themselves whether their source grew."""
-    found = tables_of(";\n".join(statement.query for statement in plan.statements), action.schema)
+    found = tables_of(_text(plan), action.schema)
     known = {named(action.schema, table) for table in plan.tables or ()}
     touched.read |= found.read
     touched.changed |= (found.inserted | found.changed) or known

@@ -97,8 +97,9 @@ SELECT pg_notify($1, $2);
 
 -- name: claims_of
 -- The claims of one node.
-SELECT run_id, id, token, state, executor, worker FROM task_run
-  WHERE worker=$1 AND state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
+SELECT t.run_id, t.id, t.token, t.state, t.executor, t.worker, t.task_key, t.iteration, t.round, r.workspace
+  FROM task_run t JOIN run r ON r.id = t.run_id
+  WHERE t.worker=$1 AND t.state IN ('starting', 'running', 'cancelling') AND t.executor <> 'engine';
 
 -- name: put_log
 INSERT INTO log_piece VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;

