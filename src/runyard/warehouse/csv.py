@@ -65,15 +65,17 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
             f" read_csv({found.source}, columns = {{{kinds}}}, {_said(found.options)})",
         )
     counts = Counts(rows, reading=_told(shape, source))
-    if not source.evened and rejects.hide_ends(cursor, _marks(shape.reading)):
+    rejected = rejects.are_there(cursor)
+    if rejected and not source.evened and rejects.hide_ends(cursor, _marks(shape.reading)):
         raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
     pieces.check(cursor, source, found)
-    if rejects.are_there(cursor):
+    if rejects.are_there(cursor) if found.mark else rejected:
         changed = {place: (kind, target.columns[place]) for place, kind in read_as.items()}
         changed = {place: kinds for place, kinds in changed.items() if kinds[0] != kinds[1]}
         bad = rejects.Rejects(found, source.path, shape.reading, places, changed)
         rejects.put_aside(target, bad, counts, spool / f"{source.path.name}.rejected")
-    _count_skipped(counts, source, int(shape.reading["skip"]))
+    if skipped := int(shape.reading["skip"]):
+        _count_skipped(counts, source, skipped)
     return counts
 
 
