@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runyard.warehouse import csv, pieces, pipes
+from runyard.warehouse import pieces, pipes, shapes
 from tests.warehouse import json_stories, parquet_stories, reference
 from tests.warehouse.inside import Inside, opened
 from tests.warehouse.stories import Story, csv_story
@@ -45,14 +45,14 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_LINE_BYTES", 4000)
     monkeypatch.setattr(pieces, "_PIECE_BYTES", 3000)
     # Of a buffer DuckDB's threads take a part: no less than what is read without being cut.
-    whole, buffers = csv._shape, {"buffer_size": "40000", "max_line_size": "8192"}
+    whole, buffers = shapes.shape_of, {"buffer_size": "40000", "max_line_size": "8192"}
 
-    def shape(*given: Any) -> csv.Shape:
+    def shape(*given: Any) -> shapes.Shape:
         found = whole(*given)
         found.reading |= buffers
         return found
 
-    monkeypatch.setattr(csv, "_shape", shape)
+    monkeypatch.setattr(shapes, "shape_of", shape)
 
 
 def same(row: tuple[Any, ...]) -> str:

@@ -31,6 +31,7 @@ from runyard.warehouse.kinds import Tell
 from runyard.warehouse.objects import S3, is_object
 from runyard.warehouse.pieces import Doubted
 from runyard.warehouse.settings import Settings
+from runyard.warehouse.shapes import MixedLines
 from runyard.warehouse.tables import Counts, Target
 from runyard.warehouse.tasks import Task, now
 from runyard.warehouse.touched import Touched, named
@@ -88,7 +89,7 @@ class Loader:
         while True:
             try:
                 return self._effects.once(target.cursor, task.assignment, work)
-            except csv.MixedLines:
+            except MixedLines:
                 if source.evened:
                     raise
                 csv.straighten(source, target.action.options, task.check)
