@@ -104,9 +104,14 @@ def test_reads_are_there_after_a_restart_and_only_the_newest_of_many(tmp_path: P
 
 def test_what_nobody_asks_about_is_kept_soon(desk: Desk) -> None:
     desk.run("CREATE TABLE soon (n INTEGER)")
+    written = desk.home / "warehouse/default.duckdb.wal"
+    before, deadline = written.stat().st_size, time.monotonic() + 20
     number = desk.start("FROM soon")
     desk.wait(number)
-    time.sleep(2.5)
+    while written.stat().st_size == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)  # the commit that was begun
     desk.executor._warehouses["default"]._process.kill()  # type: ignore[union-attr]
     assert desk.run("SELECT 1").result in ("succeeded", "lost")
     assert readers(desk, "soon") == [number]
