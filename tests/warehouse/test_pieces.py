@@ -151,6 +151,17 @@ def test_a_line_is_told_by_its_number_in_the_file(desk: Desk) -> None:
     assert outcome.output["invalid_sample"][0]["text"] == "broken"
 
 
+def test_lines_of_several_pieces_are_told_by_their_numbers(desk: Desk) -> None:
+    path, last = desk.files / "far.csv", SIZE // len(line(0))
+    broken = [5, last // 2, last // 2 + 1, last - 2]
+    with path.open("w") as file:
+        file.write(HEADER)
+        file.writelines("broken\n" if n in broken else line(n) for n in range(last))
+    outcome = load(desk, path, "far")
+    assert counts(outcome) == (last - len(broken), 0, len(broken))
+    assert [one["line"] for one in outcome.output["invalid_sample"]] == [n + 2 for n in broken]
+
+
 def test_a_large_clean_file_is_read_once_and_says_nothing_else(desk: Desk) -> None:
     path, last = desk.files / "clean.csv", SIZE // len(line(0))
     with path.open("w") as file:

@@ -14,7 +14,7 @@ from runyard.engine.runs import Runs
 from runyard.http.answers import answer, nothing
 from runyard.http.body import query, read
 from runyard.http.card import Answer, Route
-from runyard.http.request import Request
+from runyard.http.request import Request, offload
 
 _VIEW = msgspec.json.Decoder(bodies.ViewGiven)
 _KEY = msgspec.json.Decoder(bodies.PartitionsGiven)
@@ -87,7 +87,7 @@ class TableRoutes:
         asked = query(request, queries.TableQuery)
         found = await self._data.table(asked.workspace, request.text("name"), asked.schema)
         told = [*found["written_by"], *found["read_by"]]
-        names = self._runs.names({one["run_id"] for one in told})
+        names = await offload(self._runs.names, {one["run_id"] for one in told})
         for one in told:
             one["run_name"] = names.get(one["run_id"])
         return answer(_timed(found))

@@ -24,9 +24,10 @@ _TOLD_FORMATS = {"dateformat": "date_format", "timestampformat": "timestamp_form
 
 def load(target: Target, source: Source, spool: Path) -> Counts:
     """Rows into the table and its quarantine; raises `LoadFailed` or duckdb.Error."""
-    shape = shapes.shape_of(target, source)
+    head = head_of(source)
+    shape = shapes.shape_of(target, source, head)
     places = target.prepare(shape.columns)
-    read_as = _kinds(target, places, shape, head_of(source))
+    read_as = _kinds(target, places, shape, head)
     kinds = ", ".join(f"{text(place)}: {text(kind)}" for place, kind in read_as.items())
     values = ", ".join(_value(place, kind, target.columns[place]) for place, kind in read_as.items())
     cursor = target.cursor
@@ -41,19 +42,21 @@ def load(target: Target, source: Source, spool: Path) -> Counts:
     if rejected and not source.evened and rejects.hide_ends(cursor, marks_of(shape.reading)):
         raise MixedLines("The file cannot be read as CSV: its lines end in different ways.")
     pieces.check(cursor, source, found)
-    if rejects.are_there(cursor) if found.mark else rejected:
+    if found.mark:
+        rejected = rejects.are_there(cursor)  # ours is out again
+    if rejected:
         changed = {place: (kind, target.columns[place]) for place, kind in read_as.items()}
         changed = {place: kinds for place, kinds in changed.items() if kinds[0] != kinds[1]}
         bad = rejects.Rejects(found, source.path, shape.reading, places, changed)
         rejects.put_aside(target, bad, counts, spool / f"{source.path.name}.rejected")
     if skipped := int(shape.reading["skip"]):
-        _count_skipped(counts, source, skipped)
+        _count_skipped(counts, head, skipped)
     return counts
 
 
-def _count_skipped(counts: Counts, source: Source, skipped: int) -> None:
+def _count_skipped(counts: Counts, head: bytes, skipped: int) -> None:
     """What stands before the table is a line as any other that does not parse, unless it is empty."""
-    lines_ = head_of(source).removeprefix(codecs.BOM_UTF8).splitlines()[:skipped]
+    lines_ = head.removeprefix(codecs.BOM_UTF8).splitlines()[:skipped]
     before = [(number, line) for number, line in enumerate(lines_, 1) if line.strip()]
     counts.invalid += len(before)
     said = "It stands before the table."

@@ -59,6 +59,8 @@ class Reading(msgspec.Struct):
     """What the paths give, unless it is the file itself."""
     mark: str = ""
     """A line of ours that ends the only part: one with too many values, so that DuckDB puts it aside."""
+    counted: tuple[int, int] = (0, 0)
+    """A place in the file, and the lines before it: as far as they were counted last."""
 
 
 @contextlib.contextmanager
@@ -236,7 +238,7 @@ def _check_end(cursor: duckdb.DuckDBPyConnection, path: Path, found: Reading) ->
         cursor.execute(
             "INSERT INTO reject_errors (file_id, line, line_byte_position, column_idx, error_type, csv_line,"
             " error_message) VALUES (0, ?, ?, 1, 'UNQUOTED VALUE', ?, 'Value with unterminated quote found.')",
-            (_lines_before(path, start) + 1, start, raw),
+            (_lines_before(start, path, found) + 1, start, raw),
         )
 
 
@@ -257,14 +259,15 @@ def _open(path: Path, quote: bytes, escape: bytes) -> tuple[int, str]:
 
 
 def line_of(piece: int, line: int, path: Path, found: Reading) -> int:
-    """The number of a line of a piece in the file, from 1 on."""
-    return line + (_lines_before(path, found.parts[piece].start) if found.parts else 0)
+    """The number of a line of a piece in the file, from 1 on. What was asked before is not counted again."""
+    return line + (_lines_before(found.parts[piece].start, path, found) if found.parts else 0)
 
 
-def _lines_before(path: Path, place: int) -> int:
-    found = 0
+def _lines_before(place: int, path: Path, found: Reading) -> int:
+    start, lines = found.counted if found.counted[0] <= place else (0, 0)
     with path.open("rb") as file:
-        while place > 0 and (chunk := file.read(min(place, _CHUNK))):
-            found += chunk.count(b"\n")
-            place -= len(chunk)
-    return found
+        file.seek(start)
+        while (left := place - file.tell()) > 0 and (chunk := file.read(min(left, _CHUNK))):
+            lines += chunk.count(b"\n")
+    found.counted = place, lines
+    return lines

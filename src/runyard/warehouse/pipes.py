@@ -84,9 +84,9 @@ def fed(parts: Sequence[Part], readers: int) -> Iterator[threading.Event]:
     Once the event that it gives is set, each of them ends where it is.
     """
     over, enough = threading.Event(), threading.Event()
-    for part in parts:
-        os.mkfifo(part.pipe, 0o600)
     try:
+        for part in parts:
+            os.mkfifo(part.pipe, 0o600)
         with ThreadPoolExecutor(2 * readers, "pipe") as feeders:  # a reader may open its next one already
             feeding = [feeders.submit(part.feed, over, enough) for part in parts]
             try:
@@ -98,4 +98,4 @@ def fed(parts: Sequence[Part], readers: int) -> Iterator[threading.Event]:
                         part.let_go()
     finally:
         for part in parts:
-            part.pipe.unlink()
+            part.pipe.unlink(missing_ok=True)

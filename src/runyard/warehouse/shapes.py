@@ -56,9 +56,8 @@ def marks_of(options: dict[str, str]) -> tuple[bytes, bytes, bytes]:
     return delimiter, quote, escape
 
 
-def shape_of(target: Target, source: Source) -> Shape:
-    """How the file is written; raises `LoadFailed` for what is no CSV."""
-    head = head_of(source)
+def shape_of(target: Target, source: Source, head: bytes) -> Shape:
+    """How the file is written, of which `head` is the start; raises `LoadFailed` for what is no CSV."""
     if not head.strip(b"\xef\xbb\xbf \t\r\n"):
         raise LoadFailed("The file is empty.")
     options = options_of(target.action.options, head)
